@@ -1,0 +1,214 @@
+//! The typed fleet: one value per thing the user declared, profiles and counts already applied.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::ByteSize;
+use crate::syntax::{Span, Spanned};
+
+/// Where a value came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody wrote it.
+    Default,
+    /// Written here (in the guest's own block, in a profile, or at the top of the file).
+    Written(Span),
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value in force.
+    pub value: T,
+    /// Where it was decided.
+    pub origin: Origin,
+}
+
+impl<T> Setting<T> {
+    /// A value nobody wrote.
+    pub const fn default_value(value: T) -> Self {
+        Self { value, origin: Origin::Default }
+    }
+
+    /// A value that was written.
+    pub const fn written(value: T, span: Span) -> Self {
+        Self { value, origin: Origin::Written(span) }
+    }
+}
+
+/// Everything one fleet file (with its imports) declares.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fleet {
+    /// The fleet's name: a DNS label. Objects on the host carry it as part of their mark.
+    pub name: Setting<String>,
+    /// By name.
+    pub images: BTreeMap<String, Image>,
+    /// By name.
+    pub kernels: BTreeMap<String, Kernel>,
+    /// By name.
+    pub networks: BTreeMap<String, Network>,
+    /// By name; `count` already expanded (`web` with `count=2` is `web-1` and `web-2`).
+    pub vms: BTreeMap<String, Vm>,
+}
+
+/// `image NAME { … }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Image {
+    /// Its name.
+    pub name: String,
+    /// The node.
+    pub span: Span,
+    /// What it is made from.
+    pub source: ImageSource,
+    /// Size of the root file system; sparse on disk.
+    pub size: Setting<ByteSize>,
+}
+
+/// What an image is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageSource {
+    /// `debootstrap suite="bookworm" { package "git" … }`: built by mmdebstrap.
+    Debootstrap {
+        /// Release name, such as `bookworm`.
+        suite: Spanned<String>,
+        /// Archive address; `None` takes mmdebstrap's own default.
+        mirror: Option<Spanned<String>>,
+        /// Packages on top of those every guest needs, in the order written.
+        packages: Vec<Spanned<String>>,
+    },
+}
+
+/// `kernel NAME { … }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kernel {
+    /// Its name.
+    pub name: String,
+    /// The node.
+    pub span: Span,
+    /// What it is made from.
+    pub source: KernelSource,
+}
+
+/// What a kernel is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KernelSource {
+    /// `debian suite="bookworm" package="linux-image-cloud-amd64"`.
+    Debian {
+        /// Release name.
+        suite: Spanned<String>,
+        /// Archive address; `None` takes mmdebstrap's own default.
+        mirror: Option<Spanned<String>>,
+        /// A kernel package or a metapackage that depends on one.
+        package: Setting<String>,
+    },
+}
+
+/// `network NAME { … }`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Network {
+    /// Its name.
+    pub name: String,
+    /// The node.
+    pub span: Span,
+    /// How guests are connected.
+    pub mode: Setting<NetworkMode>,
+}
+
+/// How guests of a network are connected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkMode {
+    /// The VMM's own user-mode stack: no privileges, no guest-to-guest traffic, ports forwarded from loopback.
+    User,
+}
+
+/// Which accelerator QEMU uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Accelerator {
+    /// Probed: KVM when a tiny guest really boots under it, else TCG.
+    Auto,
+    /// Hardware virtualisation.
+    Kvm,
+    /// Emulation.
+    Tcg,
+}
+
+/// `vm NAME { … }`, with profiles and defaults applied.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vm {
+    /// Its name, `count` suffix included: a DNS label.
+    pub name: String,
+    /// The node that declared it.
+    pub span: Span,
+    /// Virtual CPUs, at least 1.
+    pub cpus: Setting<u32>,
+    /// Memory.
+    pub memory: Setting<ByteSize>,
+    /// Name of its image.
+    pub image: Spanned<String>,
+    /// Name of its kernel; `None` takes the cloud kernel of the image's suite.
+    pub kernel: Option<Spanned<String>>,
+    /// Name of its network; `None` is a user-mode network without forwards.
+    pub network: Option<Spanned<String>>,
+    /// Ports forwarded from the host's loopback.
+    pub forwards: Vec<Spanned<Forward>>,
+    /// Size of the persistent work disk mounted at `/root`.
+    pub work_disk: Setting<ByteSize>,
+    /// Accelerator.
+    pub accel: Setting<Accelerator>,
+    /// Keys that may log in as root.
+    pub authorized_keys: Vec<Spanned<AuthorizedKey>>,
+    /// Name and address for commits made in the guest.
+    pub git_identity: Option<Spanned<GitIdentity>>,
+    /// Files and directories copied from the host.
+    pub file_syncs: Vec<Spanned<FileSync>>,
+}
+
+/// `forward host=8080 guest=80`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Forward {
+    /// TCP port on the host's loopback.
+    pub host: u16,
+    /// TCP port in the guest.
+    pub guest: u16,
+}
+
+/// `authorized-key file="~/.ssh/id_ed25519.pub"` or `authorized-key "ssh-ed25519 AAAA… me"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthorizedKey {
+    /// Path of a public key file on the host, as written.
+    File(String),
+    /// The key line itself.
+    Inline(String),
+}
+
+/// `git-identity from="host"` or `git-identity name="…" email="…"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GitIdentity {
+    /// The host user's `git config --global`, and nothing else.
+    Host,
+    /// As written.
+    Given {
+        /// `user.name`.
+        name: String,
+        /// `user.email`.
+        email: String,
+    },
+}
+
+/// `file-sync "~/.config/nvim" to="~/.config/nvim" mode="0600"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileSync {
+    /// Path on the host, as written; `~` is the user's home, relative paths start at the declaring file.
+    pub from: String,
+    /// The file that declared it, whose directory relative paths start at.
+    pub declared_in: crate::syntax::SourceId,
+    /// Path in the guest, below the work directory, as written.
+    pub to: Spanned<String>,
+    /// Permission bits of files; `None` keeps the host's for directories and means 0600 for a single file.
+    pub mode: Option<u32>,
+    /// Whether files that left the source are removed from the guest.
+    pub prune: Setting<bool>,
+}

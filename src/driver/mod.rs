@@ -1,0 +1,1 @@
+//! What a step does on a host or in a guest: the real [`Perform`](crate::exec::Perform) and the read-only observation.

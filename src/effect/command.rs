@@ -1,0 +1,314 @@
+//! Running local programs: a command is data, its output is capped, and it has a deadline.
+
+use std::fmt;
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use camino::{Utf8Path, Utf8PathBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+
+/// Bytes kept of each output stream; the rest is read and dropped.
+const OUTPUT_LIMIT: usize = 1 << 20;
+
+/// Environment variables passed on to programs; everything else is removed.
+const PASSED_ENVIRONMENT: [&str; 9] =
+    ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"];
+
+/// One program with its arguments: run, logged, asserted on and shown as the same value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    program: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    cwd: Option<Utf8PathBuf>,
+    stdin: Vec<u8>,
+    deadline: Duration,
+}
+
+impl Command {
+    /// A program, found on `PATH` when it is no absolute path. Default deadline: 60 s.
+    pub fn new(program: impl Into<String>) -> Self {
+        Self {
+            program: program.into(),
+            args: Vec::new(),
+            env: Vec::new(),
+            cwd: None,
+            stdin: Vec::new(),
+            deadline: Duration::from_secs(60),
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, arg: impl Into<String>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets one environment variable.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Sets the working directory.
+    #[must_use]
+    pub fn cwd(mut self, dir: impl AsRef<Utf8Path>) -> Self {
+        self.cwd = Some(dir.as_ref().to_owned());
+        self
+    }
+
+    /// Feeds it these bytes; without, it reads end of file.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// It is killed after this long.
+    #[must_use]
+    pub const fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// The program as named.
+    pub fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// The arguments.
+    pub fn arguments(&self) -> &[String] {
+        &self.args
+    }
+}
+
+impl fmt::Display for Command {
+    /// As one would type it in a POSIX shell.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", quoted(&self.program))?;
+        self.args.iter().try_for_each(|arg| write!(f, " {}", quoted(arg)))
+    }
+}
+
+/// Quotes one word for a POSIX shell: plain words stay, everything else goes into single quotes.
+pub(super) fn quoted(word: &str) -> std::borrow::Cow<'_, str> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=,@%+".contains(&b);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''")).into()
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It exited with this code.
+    Code(i32),
+    /// A signal ended it.
+    Signal(i32),
+}
+
+/// What a finished program left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// How it ended.
+    pub status: Status,
+    /// Its output, at most 1 MiB.
+    pub stdout: Vec<u8>,
+    /// Its error output, at most 1 MiB.
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Whether it exited with 0.
+    pub fn success(&self) -> bool {
+        self.status == Status::Code(0)
+    }
+}
+
+/// A program that could not be run, or did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// It is not installed.
+    #[error("`{program}` is not installed")]
+    Missing {
+        /// The program.
+        program: String,
+    },
+    /// It could not be started or talked to.
+    #[error("cannot run `{command}`: {cause}")]
+    Io {
+        /// The command line.
+        command: String,
+        /// The system's words.
+        cause: std::io::Error,
+    },
+    /// It ran into its deadline and was killed.
+    #[error("`{command}` did not end within {}s", deadline.as_secs())]
+    Deadline {
+        /// The command line.
+        command: String,
+        /// The deadline.
+        deadline: Duration,
+    },
+    /// It ended badly.
+    #[error("`{command}` {}: {}", ending(output.status), last_lines(&output.stderr))]
+    Failed {
+        /// The command line.
+        command: String,
+        /// All it left.
+        output: Output,
+    },
+}
+
+fn ending(status: Status) -> String {
+    match status {
+        Status::Code(code) => format!("exited with {code}"),
+        Status::Signal(signal) => match nix::sys::signal::Signal::try_from(signal) {
+            Ok(name) => format!("was ended by {}", name.as_str()),
+            Err(_) => format!("was ended by signal {signal}"),
+        },
+    }
+}
+
+/// The last lines of an error output: enough for a cause, without terminal escapes.
+fn last_lines(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    let kept = lines[lines.len().saturating_sub(4)..].join("; ");
+    kept.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Runs local programs.
+#[async_trait]
+pub trait Run: Send + Sync {
+    /// Runs a command to its end. Any exit code is an [`Output`].
+    ///
+    /// # Errors
+    /// When it is missing, cannot be started, or runs into its deadline.
+    async fn run(&self, command: &Command) -> Result<Output, CommandError>;
+
+    /// Runs a command that must exit with 0.
+    ///
+    /// # Errors
+    /// As [`Run::run`], and [`CommandError::Failed`].
+    async fn run_ok(&self, command: &Command) -> Result<Output, CommandError> {
+        let output = self.run(command).await?;
+        if output.success() { Ok(output) } else { Err(CommandError::Failed { command: command.to_string(), output }) }
+    }
+}
+
+/// Runs programs on this machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CommandRunner;
+
+#[async_trait]
+impl Run for CommandRunner {
+    async fn run(&self, command: &Command) -> Result<Output, CommandError> {
+        let io_error = |cause| CommandError::Io { command: command.to_string(), cause };
+        let mut child = prepare(command).spawn().map_err(|cause| match cause.kind() {
+            std::io::ErrorKind::NotFound => CommandError::Missing { program: command.program.clone() },
+            _ => io_error(cause),
+        })?;
+        let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let feed = async {
+            if let Some(mut pipe) = stdin {
+                // A program may end without reading its input: its exit code tells, not the broken pipe.
+                let _ = pipe.write_all(&command.stdin).await;
+            }
+        };
+        let all = async { tokio::join!(feed, capped(stdout), capped(stderr), child.wait()) };
+        match tokio::time::timeout(command.deadline, all).await {
+            Ok(((), stdout, stderr, status)) => Ok(Output {
+                status: status_of(status.map_err(io_error)?),
+                stdout: stdout.map_err(io_error)?,
+                stderr: stderr.map_err(io_error)?,
+            }),
+            Err(_) => {
+                let _ = child.kill().await;
+                Err(CommandError::Deadline { command: command.to_string(), deadline: command.deadline })
+            }
+        }
+    }
+}
+
+fn prepare(command: &Command) -> tokio::process::Command {
+    let mut prepared = tokio::process::Command::new(&command.program);
+    prepared
+        .args(&command.args)
+        .env_clear()
+        .envs(PASSED_ENVIRONMENT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+        .env("LC_ALL", "C.UTF-8")
+        .envs(command.env.iter().map(|(name, value)| (name, value)))
+        .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // Own process group: the terminal's Ctrl-C reaches us, and we decide what running steps do about it.
+        .process_group(0)
+        .kill_on_drop(true);
+    if let Some(dir) = &command.cwd {
+        prepared.current_dir(dir);
+    }
+    prepared
+}
+
+fn status_of(status: std::process::ExitStatus) -> Status {
+    use std::os::unix::process::ExitStatusExt as _;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Status::Code(code),
+        (None, signal) => Status::Signal(signal.unwrap_or_default()),
+    }
+}
+
+/// Reads a stream to its end and keeps the first [`OUTPUT_LIMIT`] bytes.
+async fn capped(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
+    let mut kept = Vec::new();
+    let Some(mut stream) = stream else { return Ok(kept) };
+    let mut buffer = vec![0; 16 << 10];
+    loop {
+        match stream.read(&mut buffer).await? {
+            0 => return Ok(kept),
+            n => kept.extend_from_slice(&buffer[..n.min(OUTPUT_LIMIT - kept.len())]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn exit_code_output_and_input_come_through() {
+        let cat = Command::new("sh").args(["-c", "cat; echo err >&2; exit 42"]).stdin("in");
+        let output = CommandRunner.run(&cat).await.unwrap();
+        assert_eq!(output, Output { status: Status::Code(42), stdout: b"in".to_vec(), stderr: b"err\n".to_vec() });
+        let error = CommandRunner.run_ok(&cat).await.unwrap_err().to_string();
+        assert_eq!(error, "`sh -c 'cat; echo err >&2; exit 42'` exited with 42: err");
+    }
+
+    #[tokio::test]
+    async fn a_missing_program_a_signal_and_a_deadline_have_their_own_errors() {
+        let missing = CommandRunner.run(&Command::new("regatta-no-such-program")).await.unwrap_err();
+        assert_eq!(missing.to_string(), "`regatta-no-such-program` is not installed");
+        let killed = CommandRunner.run_ok(&Command::new("sh").args(["-c", "kill -9 $$"])).await.unwrap_err();
+        assert_eq!(killed.to_string(), "`sh -c 'kill -9 $$'` was ended by SIGKILL: ");
+        let slow = Command::new("sleep").arg("60").deadline(Duration::from_millis(50));
+        assert!(matches!(CommandRunner.run(&slow).await, Err(CommandError::Deadline { .. })));
+    }
+
+    #[tokio::test]
+    async fn output_is_capped_and_still_consumed() {
+        let flood = Command::new("head").args(["-c", "3000000", "/dev/zero"]);
+        assert_eq!(CommandRunner.run(&flood).await.unwrap().stdout.len(), OUTPUT_LIMIT);
+    }
+}

@@ -1,0 +1,9 @@
+//! The only doors to the world: capability traits with few methods each, and their real forms.
+
+mod clock;
+mod command;
+mod ssh;
+
+pub use clock::{Clock, SystemClock};
+pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
+pub use ssh::{Connect, ConnectError, Shell, SshTarget};

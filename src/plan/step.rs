@@ -1,0 +1,130 @@
+//! The steps that make the changes, and the order they need.
+
+use serde::{Deserialize, Serialize};
+
+use super::Change;
+use crate::config::ByteSize;
+use crate::resource::{Address, FileSet, GuestPath, ImageSpec, KernelSpec, VmSpec};
+
+/// What would change and the steps that do it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The fleet's name.
+    pub fleet: String,
+    /// By address; resources that are right already are included with action `none`.
+    pub changes: Vec<Change>,
+    /// What to do.
+    pub graph: Graph,
+}
+
+/// A directed acyclic graph of steps; a step's id is its index, and edges only point to smaller ids.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Graph {
+    /// In an order that could run one by one.
+    pub steps: Vec<Step>,
+}
+
+/// Index of a step in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StepId(pub u32);
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// Its index.
+    pub id: StepId,
+    /// The resources it serves: the first is the one it is reported under.
+    pub addresses: Vec<Address>,
+    /// What to do.
+    pub op: Op,
+    /// What must be done first, and why.
+    pub after: Vec<Edge>,
+    /// After this many seconds it has failed.
+    pub deadline_s: u64,
+    /// What a crash in the middle means.
+    pub repeat: Repeat,
+}
+
+/// A dependency of a step.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Edge {
+    /// The step that must be done first.
+    pub step: StepId,
+    /// Why, in a few words.
+    pub why: String,
+}
+
+/// Whether a step that was started and not finished may be started again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repeat {
+    /// Doing it twice is doing it once.
+    Safe,
+    /// Look first.
+    CheckFirst,
+    /// Ask a person.
+    Never,
+}
+
+/// A typed instruction for a driver. Data only: it can be saved, shown and sent to another machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "op")]
+pub enum Op {
+    /// Build an image into the store.
+    BuildImage {
+        /// What.
+        image: ImageSpec,
+    },
+    /// Build a kernel and its initramfs into the store.
+    BuildKernel {
+        /// What.
+        kernel: KernelSpec,
+    },
+    /// Write the record, then make both disks and the host key, aside, and move them into place.
+    CreateGuest {
+        /// What.
+        vm: VmSpec,
+    },
+    /// Make a new root disk over the image; the work disk stays.
+    ReplaceRoot {
+        /// What.
+        vm: VmSpec,
+    },
+    /// Grow the work disk and its file system; never shrinks.
+    GrowWorkDisk {
+        /// Guest.
+        guest: String,
+        /// New size.
+        to: ByteSize,
+    },
+    /// Bring files of a guest to their desired content: offline when it is stopped, over SSH when it runs.
+    WriteFiles {
+        /// Guest.
+        guest: String,
+        /// What to write, by resource.
+        sets: Vec<(Address, FileSet)>,
+        /// What to remove: files we wrote earlier and that are no longer declared.
+        remove: Vec<GuestPath>,
+    },
+    /// Start the VMM.
+    StartGuest {
+        /// With this.
+        vm: VmSpec,
+    },
+    /// Wait until SSH answers with the pinned key and accepts ours.
+    AwaitReady {
+        /// Guest.
+        guest: String,
+    },
+    /// Shut the guest down, by ever stronger means.
+    StopGuest {
+        /// Guest.
+        guest: String,
+    },
+    /// Remove a stopped guest: its disks, its record, its pinned key.
+    DestroyGuest {
+        /// Guest.
+        guest: String,
+    },
+}

@@ -1,0 +1,58 @@
+//! Addresses: the one way to name a resource, in code, plans, logs and on the command line.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// `KIND.NAME` or `KIND.GUEST/PATH`: `vm.web-1`, `image.bookworm`, `file-sync.web-1/~/.config/nvim`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Address(String);
+
+impl Address {
+    /// `image.NAME`
+    pub fn image(name: &str) -> Self {
+        Self(format!("image.{name}"))
+    }
+
+    /// `kernel.NAME`
+    pub fn kernel(name: &str) -> Self {
+        Self(format!("kernel.{name}"))
+    }
+
+    /// `vm.NAME`
+    pub fn vm(name: &str) -> Self {
+        Self(format!("vm.{name}"))
+    }
+
+    /// `file-sync.GUEST/PATH`
+    pub fn file_sync(guest: &str, path: &str) -> Self {
+        Self(format!("file-sync.{guest}/{path}"))
+    }
+
+    /// `git-identity.GUEST`
+    pub fn git_identity(guest: &str) -> Self {
+        Self(format!("git-identity.{guest}"))
+    }
+
+    /// `authorized-key.GUEST`: all keys of a guest are one resource, because they are one block of one file.
+    pub fn authorized_key(guest: &str) -> Self {
+        Self(format!("authorized-key.{guest}"))
+    }
+
+    /// The part before the first dot.
+    pub fn kind(&self) -> &str {
+        self.0.split_once('.').map_or(self.0.as_str(), |(kind, _)| kind)
+    }
+
+    /// The whole address.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,39 @@
+//! The world as the fleet file wants it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Address, FileSet, ImageSpec, KernelSpec, VmSpec};
+use crate::syntax::SourceRef;
+
+/// Every resource that should exist, with what each needs first.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Desired {
+    /// The fleet's name.
+    pub fleet: String,
+    /// By address.
+    pub resources: BTreeMap<Address, Declared>,
+}
+
+/// One resource and how it was declared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Declared {
+    /// What should be.
+    pub resource: Resource,
+    /// Where it was written.
+    pub source: Option<SourceRef>,
+    /// Resources that must be right before this one is touched.
+    pub needs: BTreeSet<Address>,
+}
+
+/// What should be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Resource {
+    /// A built image in the store.
+    Image(ImageSpec),
+    /// A built kernel in the store.
+    Kernel(KernelSpec),
+    /// A running VM.
+    Vm(VmSpec),
+    /// Files in a guest.
+    Files(FileSet),
+}

@@ -1,0 +1,65 @@
+//! What the fleet file names on the host, as it was read: the one place where the host's files enter the pure layers.
+
+use std::collections::BTreeMap;
+
+use camino::Utf8PathBuf;
+
+use super::{Digest, FileKind, GuestPath};
+use crate::syntax::SourceId;
+
+/// A host path as written in a fleet file: `~` is the user's home, relative paths start at the declaring file.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HostPath {
+    /// As written.
+    pub written: String,
+    /// The file that wrote it.
+    pub declared_in: SourceId,
+}
+
+/// Everything that was asked of the host for one fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inputs {
+    /// Files and directories by the path that named them.
+    pub paths: BTreeMap<HostPath, HostInput>,
+    /// `user.name` and `user.email` of `git config --global`; `None` where either is missing.
+    pub git_identity: Option<(String, String)>,
+    /// Public keys that always may log in, such as regatta's own: key lines.
+    pub own_keys: Vec<String>,
+}
+
+/// What was found at a host path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostInput {
+    /// Nothing.
+    Missing,
+    /// A file or a directory.
+    Tree(HostTree),
+    /// It must not or cannot be read, for this reason.
+    Refused(String),
+}
+
+/// A file, or a directory with everything below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostTree {
+    /// The absolute path.
+    pub root: Utf8PathBuf,
+    /// By path below the root; a single file stands at the empty path.
+    pub entries: BTreeMap<GuestPath, HostEntry>,
+    /// What was left out (symbolic links, devices), and why.
+    pub skipped: Vec<(GuestPath, String)>,
+}
+
+/// One file or directory of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostEntry {
+    /// File or directory.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Bytes.
+    pub size: u64,
+    /// Digest of a file's content.
+    pub digest: Option<Digest>,
+    /// The content, when it is small UTF-8 text.
+    pub text: Option<String>,
+}

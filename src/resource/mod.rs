@@ -1,0 +1,18 @@
+//! [`Fleet`](crate::config::Fleet) + what was read of the host → [`Desired`]: the resources that should exist; and
+//! [`Observed`]: what does exist, as drivers report it. Both are plain ordered data keyed by [`Address`].
+
+mod address;
+mod desired;
+mod files;
+mod inputs;
+mod observed;
+mod record;
+mod spec;
+
+pub use address::Address;
+pub use desired::{Declared, Desired, Resource};
+pub use files::{Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile};
+pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs};
+pub use observed::{Built, GuestFiles, Observed, ObservedFile, ObservedGuest, Reading, RunState};
+pub use record::{AppliedGuest, ProcessIdentity, Record};
+pub use spec::{ContentKey, ImageSpec, KernelSpec, NetworkSpec, VmSpec};

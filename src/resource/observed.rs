@@ -1,0 +1,96 @@
+//! The world as it is: what drivers report, read-only, in one pass.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Address, Digest, FileKind, GuestPath, ProcessIdentity, Record};
+use crate::config::ByteSize;
+
+/// The outcome of a read: unreadable is not absent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading<T> {
+    /// It is certainly not there.
+    Absent,
+    /// It is there.
+    Present(T),
+    /// It could not be read, for this reason: nothing may be concluded.
+    Unreadable(String),
+}
+
+impl<T> Reading<T> {
+    /// The value, if it is there.
+    pub const fn present(&self) -> Option<&T> {
+        match self {
+            Self::Present(value) => Some(value),
+            Self::Absent | Self::Unreadable(_) => None,
+        }
+    }
+}
+
+/// A built image or kernel in the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// Bytes on disk.
+    pub allocated: u64,
+}
+
+/// Everything seen on one host that concerns one fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Images and kernels by content key.
+    pub built: BTreeMap<super::ContentKey, Built>,
+    /// Guests that carry this fleet's mark, and declared guests that were looked for; by name.
+    pub guests: BTreeMap<String, Reading<ObservedGuest>>,
+}
+
+/// One guest of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedGuest {
+    /// Its mark: the record beside its disks.
+    pub record: Record,
+    /// Whether its VMM runs.
+    pub state: RunState,
+    /// Size of its work disk.
+    pub work_disk: Reading<ByteSize>,
+    /// Its files, as far as they were asked for.
+    pub files: Reading<GuestFiles>,
+}
+
+/// Whether a guest runs: three values, because "cannot tell" must never be taken for "dead".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunState {
+    /// The VMM process is alive.
+    Running(ProcessIdentity),
+    /// It is certainly not.
+    Stopped,
+    /// It cannot be told, for this reason.
+    Unknown(String),
+}
+
+/// Files of a guest's work directory.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GuestFiles {
+    /// Those asked for that exist.
+    pub files: BTreeMap<GuestPath, ObservedFile>,
+    /// What we wrote last, by address and path: the manifest on the guest's disk.
+    pub manifest: BTreeMap<Address, BTreeMap<GuestPath, Digest>>,
+}
+
+/// One file as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedFile {
+    /// What it is.
+    pub kind: FileKind,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner and group.
+    pub owner: (u32, u32),
+    /// Bytes.
+    pub size: u64,
+    /// Digest of a regular file's content.
+    pub digest: Option<Digest>,
+    /// The content, when it is small UTF-8 text.
+    pub text: Option<String>,
+}

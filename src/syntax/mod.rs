@@ -1,0 +1,12 @@
+//! Text → [`Tree`] with spans: the only layer that knows the KDL parser.
+//!
+//! A tree is our own value, not the parser's: the decoder above never sees `kdl` types, every name and value carries
+//! the [`Span`] it came from, and hostile input is stopped by a scanner before the parser sees it.
+
+mod diagnostic;
+mod source;
+mod tree;
+
+pub use diagnostic::{Diagnostic, Label, Severity};
+pub use source::{Position, SourceFile, SourceId, SourceMap, SourceRef, Span, Spanned};
+pub use tree::{Node, Property, Tree, Value};
