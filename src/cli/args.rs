@@ -1,0 +1,124 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Make a fleet of virtual machines match a KDL file.
+#[derive(Debug, Parser)]
+#[command(name = "regatta", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// Options every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options every command takes.
+#[derive(Debug, Clone, Args)]
+pub struct Global {
+    /// The fleet file
+    #[arg(short, long, global = true, value_name = "FILE", default_value = "fleet.kdl")]
+    pub file: Utf8PathBuf,
+    /// Where images, disks and journals are kept [default: $XDG_STATE_HOME/regatta]
+    #[arg(long, global = true, value_name = "DIR", env = "REGATTA_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// When to colour
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: Color,
+    /// Form of what goes to standard output
+    #[arg(long, global = true, value_name = "FORM", default_value = "human")]
+    pub format: Format,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// Form of the output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Check the fleet file and everything it imports; touch nothing
+    Check,
+    /// Show what apply would change on the live machines, and why
+    Plan(PlanArgs),
+    /// Make the live machines match the fleet file
+    Apply(ApplyArgs),
+    /// Show each guest of the fleet as it is
+    Status,
+    /// Log in to a guest, or run a command there and return its exit code
+    Ssh(SshArgs),
+    /// Remove every guest of the fleet, with its disks
+    Destroy(DestroyArgs),
+}
+
+/// Arguments of `plan`.
+#[derive(Debug, Clone, Args)]
+pub struct PlanArgs {
+    /// Exit with 2 when something would change
+    #[arg(long)]
+    pub detailed_exitcode: bool,
+    /// Show long texts whole
+    #[arg(long)]
+    pub full: bool,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Clone, Args)]
+pub struct ApplyArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Steps that may run at the same time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+    /// Show long texts whole
+    #[arg(long)]
+    pub full: bool,
+    /// Allow a plan that removes every guest the fleet has
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// Wait this many seconds for another apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
+}
+
+/// Arguments of `destroy`.
+#[derive(Debug, Clone, Args)]
+pub struct DestroyArgs {
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Wait this many seconds for another apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
+}
+
+/// Arguments of `ssh`.
+#[derive(Debug, Clone, Args)]
+pub struct SshArgs {
+    /// The guest
+    pub guest: String,
+    /// The command and its arguments, after `--`; without, an interactive login
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}

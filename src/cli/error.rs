@@ -1,0 +1,87 @@
+//! How a command ends: exit codes, and the one form of a fatal error.
+
+use std::process::ExitCode;
+
+/// Exit codes; `docs/commands.md` has the table people read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Success; nothing to do.
+    Success,
+    /// An error: nothing, or not everything, was done.
+    Failure,
+    /// `plan --detailed-exitcode`: changes are pending.
+    Changes,
+    /// Refused by policy.
+    Refused,
+    /// Some steps failed, others were applied.
+    Partial,
+    /// The command line is wrong.
+    Usage,
+    /// Interrupted.
+    Interrupted,
+    /// The code of a command run in a guest.
+    Guest(u8),
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Success => 0,
+            Exit::Failure => 1,
+            Exit::Changes => 2,
+            Exit::Refused => 3,
+            Exit::Partial => 4,
+            Exit::Usage => 64,
+            Exit::Interrupted => 130,
+            Exit::Guest(code) => code,
+        })
+    }
+}
+
+/// A fatal error: how to exit, what happened (outermost cause first), what to do.
+#[derive(Debug)]
+pub struct CliError {
+    /// How to exit.
+    pub exit: Exit,
+    /// What happened; empty when it was already told.
+    pub causes: Vec<String>,
+    /// What to do.
+    pub hint: Option<String>,
+}
+
+impl CliError {
+    /// An error that exits with 1.
+    pub fn failure(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Failure, causes: vec![message.into()], hint: None }
+    }
+
+    /// A refusal: exits with 3.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self { exit: Exit::Refused, ..Self::failure(message) }
+    }
+
+    /// Everything was already told: only the exit code is left.
+    pub const fn told(exit: Exit) -> Self {
+        Self { exit, causes: Vec::new(), hint: None }
+    }
+
+    /// Says what to do.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Adds the cause of the last message.
+    #[must_use]
+    pub fn cause(mut self, cause: impl std::fmt::Display) -> Self {
+        self.causes.push(cause.to_string());
+        self
+    }
+}
+
+impl From<crate::exec::Failure> for CliError {
+    fn from(failure: crate::exec::Failure) -> Self {
+        Self { exit: Exit::Failure, causes: failure.causes, hint: failure.hint }
+    }
+}

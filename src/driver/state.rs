@@ -1,0 +1,134 @@
+//! Where things are in the state directory. Paths only: nothing here touches them.
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// The layout of the state directory: the one place that knows its file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateDir {
+    root: Utf8PathBuf,
+}
+
+/// The longest path a Unix socket address holds (`sun_path`), its final NUL left out.
+const SOCKET_PATH_MAX: usize = 107;
+
+impl StateDir {
+    /// The state directory at an absolute path.
+    pub fn new(root: impl Into<Utf8PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The directory itself.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// regatta's own SSH client key.
+    pub fn identity(&self) -> Utf8PathBuf {
+        self.root.join("identity")
+    }
+
+    /// Its public half.
+    pub fn identity_public(&self) -> Utf8PathBuf {
+        self.root.join("identity.pub")
+    }
+
+    /// Images and kernels by content.
+    pub fn store(&self) -> Utf8PathBuf {
+        self.root.join("store")
+    }
+
+    /// Held by everything that changes this host.
+    pub fn host_lock(&self) -> Utf8PathBuf {
+        self.root.join("locks/host.lock")
+    }
+
+    /// Journals of a fleet's runs.
+    pub fn runs(&self, fleet: &str) -> Utf8PathBuf {
+        self.root.join("fleets").join(fleet).join("runs")
+    }
+
+    /// All guests of a fleet.
+    pub fn guests(&self, fleet: &str) -> Utf8PathBuf {
+        self.root.join("fleets").join(fleet).join("vms")
+    }
+
+    /// One guest.
+    pub fn guest(&self, fleet: &str, name: &str) -> GuestDir {
+        GuestDir { root: self.guests(fleet).join(name) }
+    }
+}
+
+/// The files of one guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestDir {
+    root: Utf8PathBuf,
+}
+
+impl GuestDir {
+    /// The directory itself.
+    pub fn root(&self) -> &Utf8Path {
+        &self.root
+    }
+
+    /// Its mark.
+    pub fn record(&self) -> Utf8PathBuf {
+        self.root.join("record.json")
+    }
+
+    /// Copy-on-write root disk.
+    pub fn root_disk(&self) -> Utf8PathBuf {
+        self.root.join("root.qcow2")
+    }
+
+    /// Persistent work disk.
+    pub fn work_disk(&self) -> Utf8PathBuf {
+        self.root.join("work.img")
+    }
+
+    /// What the serial console printed since the last start.
+    pub fn console(&self) -> Utf8PathBuf {
+        self.root.join("console.log")
+    }
+
+    /// What it printed in the run before.
+    pub fn previous_console(&self) -> Utf8PathBuf {
+        self.root.join("console.log.1")
+    }
+
+    /// Pinned host key for the `ssh` program.
+    pub fn known_hosts(&self) -> Utf8PathBuf {
+        self.root.join("known_hosts")
+    }
+
+    /// The VMM's pid, written by itself.
+    pub fn pid_file(&self) -> Utf8PathBuf {
+        self.root.join("pid")
+    }
+
+    /// The VMM's control socket.
+    ///
+    /// # Errors
+    /// When the path is too long for a Unix socket: the state directory must be nearer to the root.
+    pub fn control_socket(&self) -> Result<Utf8PathBuf, String> {
+        let path = self.root.join("qmp.sock");
+        match path.as_str().len() {
+            len if len <= SOCKET_PATH_MAX => Ok(path),
+            len => Err(format!(
+                "the control socket's path has {len} bytes, a Unix socket takes {SOCKET_PATH_MAX}: `{path}`; use a shorter --state-dir"
+            )),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_path_that_does_not_fit_is_refused_not_cut() {
+        let near = StateDir::new("/s").guest("demo", "web-1");
+        assert_eq!(near.control_socket(), Ok("/s/fleets/demo/vms/web-1/qmp.sock".into()));
+        let far = StateDir::new(format!("/{}", "d".repeat(90))).guest("demo", "web-1");
+        assert!(far.control_socket().unwrap_err().contains("use a shorter --state-dir"));
+    }
+}
