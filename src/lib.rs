@@ -1,7 +1,7 @@
 //! **regatta** makes a fleet of virtual machines match a KDL file.
 //!
 //! The crate is a stack of layers; a folder is a layer and may import only what stands below it
-//! (`tests/layers.rs` asserts this):
+//! (`tests/layers` asserts this):
 //!
 //! ```text
 //! cli                     composition root: the only place that builds real effects

@@ -128,3 +128,21 @@ pub enum Op {
         guest: String,
     },
 }
+
+impl Op {
+    /// Its name as data and journals write it: the value of the `op` key.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::BuildImage { .. } => "build-image",
+            Self::BuildKernel { .. } => "build-kernel",
+            Self::CreateGuest { .. } => "create-guest",
+            Self::ReplaceRoot { .. } => "replace-root",
+            Self::GrowWorkDisk { .. } => "grow-work-disk",
+            Self::WriteFiles { .. } => "write-files",
+            Self::StartGuest { .. } => "start-guest",
+            Self::AwaitReady { .. } => "await-ready",
+            Self::StopGuest { .. } => "stop-guest",
+            Self::DestroyGuest { .. } => "destroy-guest",
+        }
+    }
+}
