@@ -2,8 +2,11 @@
 
 mod clock;
 mod command;
+pub mod files;
+mod lock;
 mod ssh;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
+pub use lock::{Holder, Lock, LockError};
 pub use ssh::{Connect, ConnectError, Shell, SshTarget};
