@@ -1,11 +1,14 @@
 //! Running local programs: a command is data, its output is capped, and it has a deadline.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::process::Stdio;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 
 /// Bytes kept of each output stream; the rest is read and dropped.
@@ -14,6 +17,9 @@ const OUTPUT_LIMIT: usize = 1 << 20;
 /// Environment variables passed on to programs; everything else is removed.
 const PASSED_ENVIRONMENT: [&str; 9] =
     ["PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "http_proxy", "https_proxy", "no_proxy", "SSL_CERT_FILE"];
+
+/// Searched after the caller's `PATH`: Debian keeps file system tools out of an ordinary user's.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// One program with its arguments: run, logged, asserted on and shown as the same value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +180,7 @@ pub enum CommandError {
 fn ending(status: Status) -> String {
     match status {
         Status::Code(code) => format!("exited with {code}"),
-        Status::Signal(signal) => match nix::sys::signal::Signal::try_from(signal) {
+        Status::Signal(signal) => match Signal::try_from(signal) {
             Ok(name) => format!("was ended by {}", name.as_str()),
             Err(_) => format!("was ended by signal {signal}"),
         },
@@ -220,6 +226,7 @@ impl Run for CommandRunner {
             std::io::ErrorKind::NotFound => CommandError::Missing { program: command.program.clone() },
             _ => io_error(cause),
         })?;
+        let mut group = Group(child.id().and_then(|pid| pid.try_into().ok()).map(Pid::from_raw));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
             if let Some(mut pipe) = stdin {
@@ -229,12 +236,16 @@ impl Run for CommandRunner {
         };
         let all = async { tokio::join!(feed, capped(stdout), capped(stderr), child.wait()) };
         match tokio::time::timeout(command.deadline, all).await {
-            Ok(((), stdout, stderr, status)) => Ok(Output {
-                status: status_of(status.map_err(io_error)?),
-                stdout: stdout.map_err(io_error)?,
-                stderr: stderr.map_err(io_error)?,
-            }),
+            Ok(((), stdout, stderr, status)) => {
+                group.0 = None;
+                Ok(Output {
+                    status: status_of(status.map_err(io_error)?),
+                    stdout: stdout.map_err(io_error)?,
+                    stderr: stderr.map_err(io_error)?,
+                })
+            }
             Err(_) => {
+                drop(group);
                 let _ = child.kill().await;
                 Err(CommandError::Deadline { command: command.to_string(), deadline: command.deadline })
             }
@@ -248,6 +259,7 @@ fn prepare(command: &Command) -> tokio::process::Command {
         .args(&command.args)
         .env_clear()
         .envs(PASSED_ENVIRONMENT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
+        .env("PATH", search_path(std::env::var_os("PATH")))
         .env("LC_ALL", "C.UTF-8")
         .envs(command.env.iter().map(|(name, value)| (name, value)))
         .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
@@ -260,6 +272,28 @@ fn prepare(command: &Command) -> tokio::process::Command {
         prepared.current_dir(dir);
     }
     prepared
+}
+
+/// The caller's path, then [`SYSTEM_PATH`].
+fn search_path(callers: Option<OsString>) -> OsString {
+    let mut path = callers.unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push(SYSTEM_PATH);
+    path
+}
+
+/// Ends a command that is given up on together with the programs it started: they are all in its process group.
+struct Group(Option<Pid>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // A group's number is not given to another process while one of its members lives.
+            let _ = killpg(leader, Signal::SIGKILL);
+        }
+    }
 }
 
 fn status_of(status: std::process::ExitStatus) -> Status {
@@ -304,6 +338,27 @@ mod tests {
         assert_eq!(killed.to_string(), "`sh -c 'kill -9 $$'` was ended by SIGKILL: ");
         let slow = Command::new("sleep").arg("60").deadline(Duration::from_millis(50));
         assert!(matches!(CommandRunner.run(&slow).await, Err(CommandError::Deadline { .. })));
+    }
+
+    #[tokio::test]
+    async fn a_deadline_ends_the_programs_that_the_command_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        // The grandchild holds the fifo open for writing: reading it ends when the grandchild does.
+        let script = "sleep 60 >\"$1\" & wait";
+        let command = Command::new("sh").args(["-c", script, "sh", fifo.to_str().unwrap()]);
+        let reader = tokio::spawn(async move { tokio::fs::read(fifo).await });
+        let ran = CommandRunner.run(&command.deadline(Duration::from_millis(300))).await;
+        assert!(matches!(ran, Err(CommandError::Deadline { .. })));
+        let read = tokio::time::timeout(Duration::from_secs(10), reader).await;
+        assert_eq!(read.unwrap().unwrap().unwrap(), b"");
+    }
+
+    #[test]
+    fn system_directories_are_searched_last() {
+        assert_eq!(search_path(Some("/opt/bin".into())), format!("/opt/bin:{SYSTEM_PATH}").as_str());
+        assert_eq!(search_path(None), SYSTEM_PATH);
     }
 
     #[tokio::test]
