@@ -3,10 +3,16 @@
 //! A tree is our own value, not the parser's: the decoder above never sees `kdl` types, every name and value carries
 //! the [`Span`] it came from, and hostile input is stopped by a scanner before the parser sees it.
 
+mod convert;
 mod diagnostic;
+pub mod limits;
+mod parse;
+mod scan;
 mod source;
 mod tree;
+mod word;
 
 pub use diagnostic::{Diagnostic, Label, Severity};
+pub use parse::parse;
 pub use source::{Position, SourceFile, SourceId, SourceMap, SourceRef, Span, Spanned};
-pub use tree::{Node, Property, Tree, Value};
+pub use tree::{Argument, Node, Property, Tree, Value};

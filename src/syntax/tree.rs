@@ -17,15 +17,24 @@ pub struct Node {
     /// The node's name.
     pub name: Spanned<String>,
     /// `(type)name`: the annotation before the name.
-    pub annotation: Option<Spanned<String>>,
+    pub annotation: Option<Box<Spanned<String>>>,
     /// Positional arguments in order.
-    pub arguments: Vec<Spanned<Value>>,
+    pub arguments: Vec<Argument>,
     /// Properties in order of writing; a repeated key stands here twice.
     pub properties: Vec<Property>,
     /// Child nodes; `None` when there is no block at all.
     pub children: Option<Vec<Node>>,
     /// The whole node, children included.
     pub span: Span,
+}
+
+/// A positional value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Argument {
+    /// The value.
+    pub value: Spanned<Value>,
+    /// `(type)value`: the annotation before the value.
+    pub annotation: Option<Box<Spanned<String>>>,
 }
 
 /// `key=value`.
@@ -35,6 +44,8 @@ pub struct Property {
     pub key: Spanned<String>,
     /// The value.
     pub value: Spanned<Value>,
+    /// `key=(type)value`: the annotation before the value.
+    pub annotation: Option<Box<Spanned<String>>>,
 }
 
 /// A KDL value.

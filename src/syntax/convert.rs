@@ -1,0 +1,74 @@
+//! The parser's nodes → our [`Node`]s, with spans in the whole file.
+
+use kdl::{KdlEntry, KdlIdentifier, KdlNode, KdlValue};
+
+use super::{Argument, Node, Property, SourceId, Span, Spanned, Value};
+
+/// Where the piece being converted stands in its file.
+#[derive(Clone, Copy)]
+pub(super) struct Converter<'a> {
+    pub(super) source: SourceId,
+    /// The whole file.
+    pub(super) text: &'a str,
+    /// Byte offset of the piece.
+    pub(super) base: usize,
+}
+
+impl Converter<'_> {
+    /// Converts one node with everything below it. Depth is bounded by the scanner.
+    pub(super) fn node(self, node: &KdlNode) -> Node {
+        let mut arguments = Vec::new();
+        let mut properties = Vec::new();
+        for entry in node.entries() {
+            let value = self.value(entry);
+            let annotation = self.annotation(entry.ty());
+            match entry.name() {
+                Some(key) => properties.push(Property { key: self.identifier(key), value, annotation }),
+                None => arguments.push(Argument { value, annotation }),
+            }
+        }
+        let children = node.children().map(|block| block.nodes().iter().map(|child| self.node(child)).collect());
+        Node {
+            name: self.identifier(node.name()),
+            annotation: self.annotation(node.ty()),
+            arguments,
+            properties,
+            children,
+            span: self.trimmed(self.span(node.span().offset(), node.span().len())),
+        }
+    }
+
+    /// Without the white space at the end: the parser counts what stands before a comment as part of the node.
+    fn trimmed(self, span: Span) -> Span {
+        let written = self.text.get(span.start..span.end).unwrap_or_default();
+        Span { end: span.start + written.trim_end().len(), ..span }
+    }
+
+    fn span(self, offset: usize, length: usize) -> Span {
+        let start = self.base + offset;
+        Span { source: self.source, start, end: start + length }
+    }
+
+    fn identifier(self, identifier: &KdlIdentifier) -> Spanned<String> {
+        let span = self.span(identifier.span().offset(), identifier.span().len());
+        Spanned::new(identifier.value().to_owned(), span)
+    }
+
+    fn annotation(self, annotation: Option<&KdlIdentifier>) -> Option<Box<Spanned<String>>> {
+        annotation.map(|identifier| Box::new(self.identifier(identifier)))
+    }
+
+    /// The parser gives the span of a whole entry; the value stands at its end, as long as it was written.
+    fn value(self, entry: &KdlEntry) -> Spanned<Value> {
+        let length = entry.format().map_or(0, |format| format.value_repr.len()).min(entry.span().len());
+        let end = entry.span().offset() + entry.span().len();
+        let value = match entry.value() {
+            KdlValue::String(text) => Value::String(text.clone()),
+            KdlValue::Integer(number) => Value::Integer(*number),
+            KdlValue::Float(number) => Value::Float(*number),
+            KdlValue::Bool(truth) => Value::Bool(*truth),
+            KdlValue::Null => Value::Null,
+        };
+        Spanned::new(value, self.span(end - length, length))
+    }
+}
