@@ -3,12 +3,14 @@
 mod clock;
 mod command;
 pub mod files;
+pub mod keys;
 mod lock;
 pub mod process;
 mod ssh;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
+pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, ProcFs, ProcessId, Processes};
 pub use ssh::{Connect, ConnectError, Shell, SshTarget};
