@@ -44,11 +44,11 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn io(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {
+    pub(super) fn io(doing: &'static str, path: &Utf8Path) -> impl FnOnce(io::Error) -> Self {
         move |cause| Self::Io { doing, path: path.to_owned(), cause }
     }
 
-    fn unexpected(path: &Utf8Path, found: impl Into<String>, expected: &'static str) -> Self {
+    pub(super) fn unexpected(path: &Utf8Path, found: impl Into<String>, expected: &'static str) -> Self {
         Self::Unexpected { path: path.to_owned(), found: found.into(), expected }
     }
 }

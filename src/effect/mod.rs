@@ -5,7 +5,9 @@ mod command;
 pub mod files;
 pub mod keys;
 mod lock;
+pub mod paths;
 pub mod process;
+mod socket;
 mod ssh;
 
 pub use clock::{Clock, SystemClock};
@@ -13,4 +15,5 @@ pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
 pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, ProcFs, ProcessId, Processes};
+pub use socket::{connect_unix, port_is_free};
 pub use ssh::{Connect, ConnectError, Shell, SshTarget};
