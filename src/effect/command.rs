@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fmt;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,9 +29,30 @@ pub struct Command {
     args: Vec<String>,
     env: Vec<(String, String)>,
     cwd: Option<Utf8PathBuf>,
-    stdin: Vec<u8>,
+    stdin: Input,
     deadline: Duration,
 }
+
+/// What a program reads on its standard input.
+#[derive(Debug, Clone)]
+enum Input {
+    /// These bytes; none is end of file at once.
+    Bytes(Vec<u8>),
+    /// An open file, shared with us.
+    Shared(Arc<std::fs::File>),
+}
+
+impl PartialEq for Input {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Bytes(one), Self::Bytes(other)) => one == other,
+            (Self::Shared(one), Self::Shared(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Input {}
 
 impl Command {
     /// A program, found on `PATH` when it is no absolute path. Default deadline: 60 s.
@@ -40,7 +62,7 @@ impl Command {
             args: Vec::new(),
             env: Vec::new(),
             cwd: None,
-            stdin: Vec::new(),
+            stdin: Input::Bytes(Vec::new()),
             deadline: Duration::from_secs(60),
         }
     }
@@ -76,7 +98,15 @@ impl Command {
     /// Feeds it these bytes; without, it reads end of file.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
-        self.stdin = bytes.into();
+        self.stdin = Input::Bytes(bytes.into());
+        self
+    }
+
+    /// Gives it an open file as its standard input. A lock held through that file lives on in the program, even when
+    /// we are killed.
+    #[must_use]
+    pub fn stdin_file(mut self, file: Arc<std::fs::File>) -> Self {
+        self.stdin = Input::Shared(file);
         self
     }
 
@@ -222,16 +252,16 @@ pub struct CommandRunner;
 impl Run for CommandRunner {
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {
         let io_error = |cause| CommandError::Io { command: command.to_string(), cause };
-        let mut child = prepare(command).spawn().map_err(|cause| match cause.kind() {
+        let mut child = prepare(command).map_err(io_error)?.spawn().map_err(|cause| match cause.kind() {
             std::io::ErrorKind::NotFound => CommandError::Missing { program: command.program.clone() },
             _ => io_error(cause),
         })?;
         let mut group = Group(child.id().and_then(|pid| pid.try_into().ok()).map(Pid::from_raw));
         let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let feed = async {
-            if let Some(mut pipe) = stdin {
+            if let (Some(mut pipe), Input::Bytes(bytes)) = (stdin, &command.stdin) {
                 // A program may end without reading its input: its exit code tells, not the broken pipe.
-                let _ = pipe.write_all(&command.stdin).await;
+                let _ = pipe.write_all(bytes).await;
             }
         };
         let all = async { tokio::join!(feed, capped(stdout), capped(stderr), child.wait()) };
@@ -253,7 +283,12 @@ impl Run for CommandRunner {
     }
 }
 
-fn prepare(command: &Command) -> tokio::process::Command {
+fn prepare(command: &Command) -> std::io::Result<tokio::process::Command> {
+    let stdin = match &command.stdin {
+        Input::Bytes(bytes) if bytes.is_empty() => Stdio::null(),
+        Input::Bytes(_) => Stdio::piped(),
+        Input::Shared(file) => file.try_clone()?.into(),
+    };
     let mut prepared = tokio::process::Command::new(&command.program);
     prepared
         .args(&command.args)
@@ -262,7 +297,7 @@ fn prepare(command: &Command) -> tokio::process::Command {
         .env("PATH", search_path(std::env::var_os("PATH")))
         .env("LC_ALL", "C.UTF-8")
         .envs(command.env.iter().map(|(name, value)| (name, value)))
-        .stdin(if command.stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
+        .stdin(stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         // Own process group: the terminal's Ctrl-C reaches us, and we decide what running steps do about it.
@@ -271,7 +306,7 @@ fn prepare(command: &Command) -> tokio::process::Command {
     if let Some(dir) = &command.cwd {
         prepared.current_dir(dir);
     }
-    prepared
+    Ok(prepared)
 }
 
 /// The caller's path, then [`SYSTEM_PATH`].
@@ -359,6 +394,16 @@ mod tests {
     fn system_directories_are_searched_last() {
         assert_eq!(search_path(Some("/opt/bin".into())), format!("/opt/bin:{SYSTEM_PATH}").as_str());
         assert_eq!(search_path(None), SYSTEM_PATH);
+    }
+
+    #[tokio::test]
+    async fn an_open_file_can_be_the_input() {
+        use std::io::{Seek as _, Write as _};
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"shared").unwrap();
+        file.rewind().unwrap();
+        let output = CommandRunner.run(&Command::new("cat").stdin_file(Arc::new(file))).await.unwrap();
+        assert_eq!(output.stdout, b"shared");
     }
 
     #[tokio::test]

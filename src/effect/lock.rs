@@ -105,6 +105,16 @@ impl Lock {
             }
         }
     }
+
+    /// The open file that holds the lock, to be given to a program that works under it
+    /// ([`Command::stdin_file`](super::Command::stdin_file)): should we be killed, the lock is free only when that
+    /// program is done as well.
+    ///
+    /// # Errors
+    /// When the descriptor cannot be duplicated.
+    pub fn share(&self) -> std::io::Result<File> {
+        self.file.try_clone()
+    }
 }
 
 impl Drop for Lock {
