@@ -5,6 +5,7 @@ mod address;
 mod desired;
 mod files;
 mod inputs;
+pub mod merge;
 mod observed;
 mod record;
 mod spec;
