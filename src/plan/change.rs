@@ -88,19 +88,72 @@ pub struct Change {
     pub note: Option<String>,
 }
 
-/// One differing attribute: a path such as `memory` or `~/.config/a b` with `content` or `mode`.
+/// One differing attribute: `memory` of a VM, the content of `~/.config/a b` in a file set.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attribute {
-    /// The path.
+    /// What differs: a setting's name, or a file's path as people know it (`~/.config/a b`).
     pub path: String,
+    /// Which side of it.
+    pub aspect: Aspect,
     /// As it is.
     pub before: Shown,
     /// As it will be.
     pub after: Shown,
     /// What changing it costs.
     pub impact: Impact,
-    /// Whether reality moved (rather than the declaration).
-    pub drift: bool,
+    /// Whether the declaration or reality moved.
+    pub cause: Cause,
+}
+
+/// Which side of a thing differs. Settings have one, files have several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aspect {
+    /// A setting's value.
+    Value,
+    /// What a path is: a file, a directory, something else.
+    Kind,
+    /// A file's bytes.
+    Content,
+    /// Permission bits.
+    Mode,
+    /// User and group.
+    Owner,
+}
+
+/// Who moved since the last apply, by comparing what was last applied with both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// The declaration: reality still is what was applied.
+    Pending,
+    /// Reality: the declaration still is what was applied.
+    Drift,
+    /// Both, to different values.
+    Both,
+}
+
+impl Cause {
+    /// Compares three values that should be one. `applied` is `None` when nothing was ever applied: then what differs
+    /// is pending. `desired` and `observed` are known to differ.
+    pub fn of<T: PartialEq>(applied: Option<&T>, desired: &T, observed: &T) -> Self {
+        match applied {
+            None => Self::Pending,
+            Some(applied) if applied == observed => Self::Pending,
+            Some(applied) if applied == desired => Self::Drift,
+            Some(_) => Self::Both,
+        }
+    }
+
+    /// The cause of two differences together.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Pending, Self::Pending) => Self::Pending,
+            (Self::Drift, Self::Drift) => Self::Drift,
+            _ => Self::Both,
+        }
+    }
 }
 
 /// A value as a plan may hold it.
@@ -122,4 +175,29 @@ pub enum Shown {
     },
     /// Decided when it is applied.
     KnownAfterApply,
+}
+
+impl Shown {
+    /// A short value.
+    pub fn plain(value: impl ToString) -> Self {
+        Self::Plain(value.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_values_tell_who_moved() {
+        let table = [
+            (None, 2, 1, Cause::Pending),
+            (Some(1), 2, 1, Cause::Pending),
+            (Some(2), 2, 1, Cause::Drift),
+            (Some(3), 2, 1, Cause::Both),
+        ];
+        for (applied, desired, observed, cause) in table {
+            assert_eq!(Cause::of(applied.as_ref(), &desired, &observed), cause, "{applied:?} {desired} {observed}");
+        }
+    }
 }

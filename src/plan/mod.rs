@@ -1,8 +1,24 @@
 //! [`Desired`](crate::resource::Desired) × [`Observed`](crate::resource::Observed) → [`Plan`]: changes with their
-//! reasons and impact, and the graph of steps that makes them. Pure: no strings for people are made here beyond names.
+//! reasons and impact, and the graph of steps that makes them. Pure, and free of layout: what people read is made of
+//! these values by the render layer.
+//!
+//! `verdict` is the one table that decides; `vm`, `files` and `built` find out what differs for their kind; `lane`
+//! says which steps that takes; `order` numbers them. `docs/design/plan.md` tells the model as a whole.
 
+mod build;
+mod built;
 mod change;
+mod file;
+mod files;
+mod lane;
+mod order;
+mod sensitive;
 mod step;
+mod summary;
+mod verdict;
+mod vm;
 
-pub use change::{Action, Attribute, Change, Impact, Reason, Shown};
-pub use step::{Edge, Graph, Op, Plan, Repeat, Step, StepId};
+pub use build::{Goal, Options, plan};
+pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown};
+pub use step::{Edge, Graph, Op, Plan, Refusal, Repeat, Rule, Step, StepId};
+pub use summary::Summary;

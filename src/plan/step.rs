@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Change;
 use crate::config::ByteSize;
 use crate::resource::{Address, FileSet, GuestPath, ImageSpec, KernelSpec, VmSpec};
+use crate::syntax::SourceRef;
 
 /// What would change and the steps that do it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,8 +14,37 @@ pub struct Plan {
     pub fleet: String,
     /// By address; resources that are right already are included with action `none`.
     pub changes: Vec<Change>,
+    /// What the fleet file asks for and must not be done; while there is one, nothing is applied.
+    pub refusals: Vec<Refusal>,
     /// What to do.
     pub graph: Graph,
+}
+
+/// Something that was asked for and will not be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The resource.
+    pub address: Address,
+    /// Which rule says no.
+    pub rule: Rule,
+    /// What was found and what was asked for; lower case, no full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+    /// Where it was declared.
+    pub source: Option<SourceRef>,
+}
+
+/// The rules a plan obeys before any policy of the user's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    /// A work disk never shrinks: its data would not survive.
+    WorkDiskShrinks,
+    /// A guest of that name is there and carries somebody else's mark.
+    NotOurs,
+    /// A directory that we did not make stands where a file should be: everything below it would be lost.
+    DirectoryInTheWay,
 }
 
 /// A directed acyclic graph of steps; a step's id is its index, and edges only point to smaller ids.
@@ -143,6 +173,37 @@ impl Op {
             Self::AwaitReady { .. } => "await-ready",
             Self::StopGuest { .. } => "stop-guest",
             Self::DestroyGuest { .. } => "destroy-guest",
+        }
+    }
+
+    /// Seconds after which it has failed. Builds fetch packages from a mirror; a guest without hardware
+    /// virtualisation needs a minute to boot on a busy host.
+    pub const fn deadline_s(&self) -> u64 {
+        match self {
+            Self::BuildImage { .. } => 1800,
+            Self::BuildKernel { .. } => 900,
+            Self::CreateGuest { .. } | Self::GrowWorkDisk { .. } | Self::WriteFiles { .. } => 300,
+            Self::AwaitReady { .. } => 240,
+            Self::ReplaceRoot { .. } | Self::StopGuest { .. } | Self::DestroyGuest { .. } => 120,
+            Self::StartGuest { .. } => 60,
+        }
+    }
+
+    /// What a crash in the middle of it means.
+    pub const fn repeat(&self) -> Repeat {
+        match self {
+            // Built aside and moved into place, or idempotent by nature.
+            Self::BuildImage { .. }
+            | Self::BuildKernel { .. }
+            | Self::GrowWorkDisk { .. }
+            | Self::WriteFiles { .. }
+            | Self::AwaitReady { .. }
+            | Self::StopGuest { .. } => Repeat::Safe,
+            // A second VMM on the same disks, or a removal under a running one, must be ruled out first.
+            Self::CreateGuest { .. }
+            | Self::ReplaceRoot { .. }
+            | Self::StartGuest { .. }
+            | Self::DestroyGuest { .. } => Repeat::CheckFirst,
         }
     }
 }

@@ -1,1 +1,18 @@
-//! What people and machines read: diagnostics, plans, reports. The only layer that knows colours.
+//! What people and machines read: diagnostics, plans, reports. The only layer that knows colours. Everything here is
+//! a function from values to text; printing is the composition root's work.
+
+mod attributes;
+mod diff;
+mod graph;
+mod json;
+mod layout;
+mod plan;
+mod screen;
+mod scrub;
+mod words;
+
+pub use diff::Length;
+pub use graph::graph_text;
+pub use json::{PLAN_FORMAT_VERSION, plan_json};
+pub use plan::{PlanView, plan};
+pub use screen::{Colour, Screen};

@@ -1,0 +1,263 @@
+//! From the whole of what is wished and what was seen to a plan.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::built::{self, Builds};
+use super::files::{self, Ground, SetPlan};
+use super::lane::{self, Lane, Work, Writes};
+use super::order::Draft;
+use super::verdict::{Facts, Found, Verdict, Wish, decide};
+use super::vm::{self, VmPlan};
+use super::{Action, Change, Impact, Plan, Refusal, Rule};
+use crate::resource::{
+    Address, Declared, Desired, FileSet, FileSetKind, GuestPath, Observed, ObservedGuest, Reading, Resource, VmSpec,
+};
+
+/// What a plan is made for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Where it leads.
+    pub goal: Goal,
+}
+
+/// Where a plan leads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Goal {
+    /// The world matches the fleet file.
+    #[default]
+    Match,
+    /// Nothing of the fleet is left. Images and kernels stay in the store: other fleets may use them.
+    Destroy,
+}
+
+/// Plans. The same desired, observed and options give the same plan, whatever order things were declared or seen in.
+pub fn plan(desired: &Desired, observed: &Observed, options: &Options) -> Plan {
+    let mut making = Making::new(desired, observed);
+    match options.goal {
+        Goal::Match => making.make_match(),
+        Goal::Destroy => making.make_nothing(),
+    }
+    making.finish()
+}
+
+/// A guest as it is declared: its VM and the files that go into it.
+#[derive(Default)]
+struct GuestDeclared<'a> {
+    vm: Option<(&'a Address, &'a Declared, &'a VmSpec)>,
+    sets: Vec<Set<'a>>,
+}
+
+/// A declared set of files.
+type Set<'a> = (&'a Address, &'a Declared, &'a FileSet);
+
+/// A plan being made.
+struct Making<'a> {
+    desired: &'a Desired,
+    observed: &'a Observed,
+    changes: Vec<Change>,
+    refusals: Vec<Refusal>,
+    draft: Draft,
+    lanes: BTreeMap<&'a str, Lane>,
+}
+
+impl<'a> Making<'a> {
+    fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+        Self {
+            desired,
+            observed,
+            changes: Vec::new(),
+            refusals: Vec::new(),
+            draft: Draft::default(),
+            lanes: BTreeMap::new(),
+        }
+    }
+
+    fn make_match(&mut self) {
+        let (changes, builds) = built::plan(self.desired, self.observed, &mut self.draft);
+        self.changes = changes;
+        let declared = guests(self.desired);
+        let names: BTreeSet<&'a str> =
+            declared.keys().copied().chain(self.observed.guests.keys().map(String::as_str)).collect();
+        for name in names {
+            match declared.get(name).and_then(|guest| guest.vm.map(|vm| (vm, &guest.sets))) {
+                Some((vm, sets)) => self.guest(name, vm, sets, &builds),
+                None => self.unwanted(name, Wish::Undeclared),
+            }
+        }
+        self.order_ports();
+    }
+
+    fn make_nothing(&mut self) {
+        for name in self.observed.guests.keys() {
+            self.unwanted(name, Wish::Removal);
+        }
+    }
+
+    fn finish(self) -> Plan {
+        Plan {
+            fleet: self.desired.fleet.clone(),
+            changes: self.changes,
+            refusals: self.refusals,
+            graph: self.draft.finish(),
+        }
+    }
+
+    /// A declared guest with its files.
+    fn guest(
+        &mut self,
+        name: &'a str,
+        (address, declared, spec): (&'a Address, &'a Declared, &'a VmSpec),
+        sets: &[Set<'a>],
+        builds: &Builds,
+    ) {
+        let reading = self.observed.guests.get(name);
+        let VmPlan { found, change, grow, refusals } = match self.foreign(address, declared, reading) {
+            Some(plan) => plan,
+            None => vm::declared(address, declared, spec, self.observed),
+        };
+        self.refusals.extend(refusals);
+        let ground = ground(found, &change, reading);
+        let (action, impact) = (change.action, change.impact);
+        self.changes.push(change);
+        let writes = self.sets(name, sets, &ground);
+        if found != Found::Unknown {
+            let work = Work { address, vm: spec, found, action, impact, grow, writes };
+            let lane = lane::declared(&mut self.draft, builds, work);
+            self.lanes.insert(name, lane);
+        }
+    }
+
+    /// Nothing without our mark is ever touched, whatever it is called.
+    fn foreign(
+        &self,
+        address: &Address,
+        declared: &Declared,
+        reading: Option<&Reading<ObservedGuest>>,
+    ) -> Option<VmPlan> {
+        let owner = &reading?.present()?.record.fleet;
+        (*owner != self.desired.fleet).then(|| {
+            let reading = Reading::Unreadable(format!("it belongs to the fleet `{owner}`"));
+            let (found, note) = vm::found(Some(&reading));
+            let refusal = Refusal {
+                address: address.clone(),
+                rule: Rule::NotOurs,
+                message: format!("found a guest of this name that belongs to the fleet `{owner}`"),
+                help: "rename the guest, or use another state directory".into(),
+                source: declared.source.clone(),
+            };
+            VmPlan { found, change: plain(address, declared, found, note), grow: None, refusals: vec![refusal] }
+        })
+    }
+
+    /// The files of a guest: declared ones, and those that an earlier file-sync left.
+    fn sets(&mut self, guest: &str, sets: &[Set<'a>], ground: &Ground<'_>) -> Writes {
+        let claimed: BTreeSet<&GuestPath> = sets.iter().flat_map(|(_, _, set)| set.files.keys()).collect();
+        let mut writes = Writes::default();
+        for (address, declared, set) in sets {
+            let plan = files::declared(address, declared, set, ground, &claimed);
+            self.take(plan, (*set).clone(), &mut writes);
+        }
+        if let Ground::Files(files, state) = ground {
+            let known: BTreeSet<&Address> = sets.iter().map(|(address, _, _)| *address).collect();
+            for address in files.manifest.keys().filter(|address| !known.contains(address)) {
+                if let Some(plan) = files::undeclared(address, files, &claimed, *state) {
+                    self.take(plan, nothing_of(guest), &mut writes);
+                }
+            }
+        }
+        writes
+    }
+
+    fn take(&mut self, plan: SetPlan, set: FileSet, writes: &mut Writes) {
+        let SetPlan { change, remove, refusals } = plan;
+        if !matches!(change.action, Action::None | Action::Unreadable) {
+            writes.sets.push((change.address.clone(), set));
+            writes.remove.extend(remove);
+        }
+        self.refusals.extend(refusals);
+        self.changes.push(change);
+    }
+
+    /// A guest that should not be there. Only the fleet's own are known by name here, others are passed over.
+    fn unwanted(&mut self, name: &'a str, wish: Wish) {
+        let reading = self.observed.guests.get(name);
+        if reading.and_then(Reading::present).is_some_and(|guest| guest.record.fleet != self.desired.fleet) {
+            return;
+        }
+        let (found, note) = vm::found(reading);
+        let Verdict { action, reason, impact } =
+            decide(Facts { wish, found, difference: None, loss: Impact::DataLoss });
+        if action == Action::None {
+            return;
+        }
+        let address = Address::vm(name);
+        let source = self.desired.resources.get(&address).and_then(|declared| declared.source.clone());
+        if action == Action::Destroy {
+            let lane = lane::unwanted(&mut self.draft, &address, name, found);
+            self.lanes.insert(name, lane);
+        }
+        self.changes.push(Change { address, action, reason, impact, attributes: Vec::new(), source, note });
+    }
+
+    /// A guest that takes a host port another one still holds starts after that one has stopped.
+    fn order_ports(&mut self) {
+        let mut held: BTreeMap<u16, &str> = BTreeMap::new();
+        for (name, reading) in &self.observed.guests {
+            let started = reading.present().and_then(|guest| guest.record.applied.started.as_ref());
+            for forward in started.iter().flat_map(|vm| &vm.network.forwards) {
+                held.insert(forward.host, name);
+            }
+        }
+        for declared in self.desired.resources.values() {
+            let Resource::Vm(vm) = &declared.resource else { continue };
+            let Some(start) = self.lanes.get(vm.name.as_str()).and_then(|lane| lane.start) else { continue };
+            for port in vm.network.forwards.iter().map(|forward| forward.host) {
+                let holder = held.get(&port).filter(|holder| **holder != vm.name);
+                if let Some(stop) = holder.and_then(|holder| self.lanes.get(holder)).and_then(|lane| lane.stop) {
+                    self.draft.after(start, stop, format!("it takes over port {port}"));
+                }
+            }
+        }
+    }
+}
+
+/// What the work disk of a declared guest holds when its files are written.
+fn ground<'a>(found: Found, vm: &Change, reading: Option<&'a Reading<ObservedGuest>>) -> Ground<'a> {
+    let address = &vm.address;
+    match (found, reading.and_then(Reading::present)) {
+        (Found::Absent | Found::Unfinished, _) => Ground::Bare,
+        (Found::Unknown, _) | (Found::Up | Found::Down, None) => {
+            Ground::Unknown(format!("it is in `{address}`, which could not be read"))
+        }
+        (Found::Up | Found::Down, Some(guest)) => match &guest.files {
+            Reading::Present(files) => Ground::Files(files, found),
+            Reading::Unreadable(why) => Ground::Unknown(why.clone()),
+            Reading::Absent => Ground::Unknown(format!("the files of `{address}` were not read")),
+        },
+    }
+}
+
+fn plain(address: &Address, declared: &Declared, found: Found, note: Option<String>) -> Change {
+    let Verdict { action, reason, impact } =
+        decide(Facts { wish: Wish::Declared, found, difference: None, loss: Impact::DataLoss });
+    let (address, source) = (address.clone(), declared.source.clone());
+    Change { address, action, reason, impact, attributes: Vec::new(), source, note }
+}
+
+/// The set that an undeclared file-sync becomes: written, it makes the manifest forget what it held.
+fn nothing_of(guest: &str) -> FileSet {
+    FileSet { guest: guest.into(), kind: FileSetKind::FileSync, files: BTreeMap::new(), prune: true }
+}
+
+/// The declared guests by name.
+fn guests(desired: &Desired) -> BTreeMap<&str, GuestDeclared<'_>> {
+    let mut guests: BTreeMap<&str, GuestDeclared<'_>> = BTreeMap::new();
+    for (address, declared) in &desired.resources {
+        match &declared.resource {
+            Resource::Vm(vm) => guests.entry(&vm.name).or_default().vm = Some((address, declared, vm)),
+            Resource::Files(set) => guests.entry(&set.guest).or_default().sets.push((address, declared, set)),
+            Resource::Image(_) | Resource::Kernel(_) => {}
+        }
+    }
+    guests
+}

@@ -1,0 +1,81 @@
+//! Images and kernels: they are in the store, or they are built.
+
+use std::collections::BTreeMap;
+
+use super::order::{Draft, Drafted};
+use super::verdict::{Facts, Found, Verdict, Wish, decide};
+use super::{Aspect, Attribute, Cause, Change, Impact, Op, Shown};
+use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelSpec, Observed, Resource};
+
+/// The steps that build what is missing, by what they build.
+pub(super) type Builds = BTreeMap<ContentKey, Drafted>;
+
+/// Plans every declared image and kernel. Two names for one recipe are one build.
+pub(super) fn plan(desired: &Desired, observed: &Observed, draft: &mut Draft) -> (Vec<Change>, Builds) {
+    let mut missing: BTreeMap<ContentKey, (Vec<Address>, Op)> = BTreeMap::new();
+    let mut changes = Vec::new();
+    for (address, declared) in &desired.resources {
+        let Some((key, attributes, op)) = recipe(&declared.resource) else { continue };
+        let is_built = observed.built.contains_key(key);
+        changes.push(change(address, declared, is_built, attributes));
+        if !is_built {
+            missing.entry(key.clone()).or_insert_with(|| (Vec::new(), op)).0.push(address.clone());
+        }
+    }
+    let builds = missing.into_iter().map(|(key, (addresses, op))| (key, draft.step(addresses, op))).collect();
+    (changes, builds)
+}
+
+fn recipe(resource: &Resource) -> Option<(&ContentKey, Vec<Attribute>, Op)> {
+    match resource {
+        Resource::Image(image) => Some((&image.key, image_recipe(image), Op::BuildImage { image: image.clone() })),
+        Resource::Kernel(kernel) => {
+            Some((&kernel.key, kernel_recipe(kernel), Op::BuildKernel { kernel: kernel.clone() }))
+        }
+        Resource::Vm(_) | Resource::Files(_) => None,
+    }
+}
+
+fn change(address: &Address, declared: &Declared, is_built: bool, recipe: Vec<Attribute>) -> Change {
+    let found = if is_built { Found::Up } else { Found::Absent };
+    let Verdict { action, reason, impact } =
+        decide(Facts { wish: Wish::Declared, found, difference: None, loss: Impact::None });
+    Change {
+        address: address.clone(),
+        action,
+        reason,
+        impact,
+        attributes: if is_built { Vec::new() } else { recipe },
+        source: declared.source.clone(),
+        note: None,
+    }
+}
+
+fn image_recipe(image: &ImageSpec) -> Vec<Attribute> {
+    let mirror = image.mirror.as_ref().map(|mirror| part("mirror", mirror));
+    [part("suite", &image.suite)]
+        .into_iter()
+        .chain(mirror)
+        .chain([part("packages", image.packages.join(", ")), part("size", image.size), part("key", &image.key)])
+        .collect()
+}
+
+fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {
+    let mirror = kernel.mirror.as_ref().map(|mirror| part("mirror", mirror));
+    [part("suite", &kernel.suite)]
+        .into_iter()
+        .chain(mirror)
+        .chain([part("package", &kernel.package), part("key", &kernel.key)])
+        .collect()
+}
+
+fn part(path: &str, value: impl ToString) -> Attribute {
+    Attribute {
+        path: path.into(),
+        aspect: Aspect::Value,
+        before: Shown::Absent,
+        after: Shown::plain(value),
+        impact: Impact::None,
+        cause: Cause::Pending,
+    }
+}

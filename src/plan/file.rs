@@ -1,0 +1,214 @@
+//! One file: what it should be, what it is, and how the difference is shown.
+
+use super::files::Written;
+use super::sensitive::is_sensitive;
+use super::{Aspect, Attribute, Cause, Change, Impact, Refusal, Rule, Shown};
+use crate::resource::{Content, DesiredFile, Digest, FileKind, GuestPath, ObservedFile, merge};
+
+/// A file that is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Present<'a>(pub(super) &'a ObservedFile);
+
+/// A file as it should be, with the content that merging into the present one gives.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    path: &'a GuestPath,
+    mode: u32,
+    kind: FileKind,
+    content: Option<Bytes>,
+    merged: bool,
+}
+
+/// A file's content as far as a plan needs it.
+#[derive(Debug)]
+struct Bytes {
+    digest: Digest,
+    size: u64,
+    text: Option<String>,
+}
+
+impl Bytes {
+    fn of(bytes: Vec<u8>) -> Self {
+        Self { digest: Digest::of(&bytes), size: bytes.len() as u64, text: String::from_utf8(bytes).ok() }
+    }
+}
+
+impl<'a> Wanted<'a> {
+    /// What should stand at `path`.
+    ///
+    /// # Errors
+    /// When the result of a merge depends on content that could not be read.
+    pub(super) fn of(path: &'a GuestPath, desired: &DesiredFile, present: Option<Present<'_>>) -> Result<Self, String> {
+        let current = || present.map_or(Ok(&[][..]), |found| found.text(path));
+        let (kind, content, merged) = match &desired.content {
+            Content::Directory => (FileKind::Directory, None, false),
+            Content::Host(file) => {
+                let bytes = Bytes { digest: file.digest.clone(), size: file.size, text: file.text.clone() };
+                (FileKind::File, Some(bytes), false)
+            }
+            Content::AuthorizedKeys(keys) => {
+                (FileKind::File, Some(Bytes::of(merge::authorized_keys(current()?, keys))), true)
+            }
+            Content::GitIdentity { name, email } => {
+                (FileKind::File, Some(Bytes::of(merge::git_config(current()?, name, email)?)), true)
+            }
+        };
+        Ok(Self { path, mode: desired.mode, kind, content, merged })
+    }
+
+    /// A directory that stands where a file should be is never removed with everything in it.
+    pub(super) fn refusal(&self, present: Option<Present<'_>>, change: &Change) -> Option<Refusal> {
+        let found = present?.0.kind;
+        (self.kind == FileKind::File && found == FileKind::Directory).then(|| Refusal {
+            address: change.address.clone(),
+            rule: Rule::DirectoryInTheWay,
+            message: format!("found a directory at `{}`, expected a file", self.path),
+            help: "move the directory away in the guest, or sync to another path".into(),
+            source: change.source.clone(),
+        })
+    }
+
+    /// Everything that differs.
+    ///
+    /// # Errors
+    /// When the present content is not known.
+    pub(super) fn compare(
+        &self,
+        present: Option<Present<'_>>,
+        written: Written<'_>,
+        live: Impact,
+    ) -> Result<Vec<Attribute>, String> {
+        let Some(found) = present else { return Ok(self.anew(written, live)) };
+        let mut attributes = Vec::new();
+        let touched = if matches!(written, Written::Never) { Cause::Pending } else { Cause::Drift };
+        if found.0.kind != self.kind {
+            let (before, after) = (Shown::plain(kind_name(found.0.kind)), Shown::plain(kind_name(self.kind)));
+            let impact = if found.0.kind == FileKind::File { Impact::DataLoss } else { live };
+            attributes.push(self.attribute(Aspect::Kind, before, after, impact, touched));
+        }
+        attributes.extend(self.content(found, written, live)?);
+        if found.0.mode != self.mode {
+            let (before, after) = (Shown::Plain(mode(found.0.mode)), Shown::Plain(mode(self.mode)));
+            attributes.push(self.attribute(Aspect::Mode, before, after, live, touched));
+        }
+        if found.0.owner != ROOT {
+            let (before, after) = (Shown::Plain(owner(found.0.owner)), Shown::Plain(owner(ROOT)));
+            attributes.push(self.attribute(Aspect::Owner, before, after, live, touched));
+        }
+        Ok(attributes)
+    }
+
+    /// The attributes of a file that is not there.
+    fn anew(&self, written: Written<'_>, live: Impact) -> Vec<Attribute> {
+        let cause = match (written, &self.content) {
+            (Written::Never, _) => Cause::Pending,
+            (Written::Content(applied), Some(bytes)) if *applied != bytes.digest && !self.merged => Cause::Both,
+            (Written::Content(_) | Written::Directory, _) => Cause::Drift,
+        };
+        let what = match &self.content {
+            None => self.attribute(Aspect::Kind, Shown::Absent, Shown::plain(kind_name(self.kind)), live, cause),
+            Some(bytes) => self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, cause),
+        };
+        vec![what, self.attribute(Aspect::Mode, Shown::Absent, Shown::Plain(mode(self.mode)), live, cause)]
+    }
+
+    fn content(&self, found: Present<'_>, written: Written<'_>, live: Impact) -> Result<Option<Attribute>, String> {
+        let Some(bytes) = &self.content else { return Ok(None) };
+        if found.0.kind != FileKind::File {
+            return Ok(Some(self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, Cause::Pending)));
+        }
+        let Some(digest) = &found.0.digest else {
+            return Err(format!("the content of `{}` could not be read", self.path));
+        };
+        if *digest == bytes.digest {
+            return Ok(None);
+        }
+        let cause = match written {
+            Written::Content(applied) if self.merged && applied != digest => Cause::Drift,
+            Written::Content(applied) => Cause::of(Some(applied), &bytes.digest, digest),
+            Written::Never | Written::Directory => Cause::Pending,
+        };
+        let impact = self.content_impact(found, bytes, written, live);
+        let (before, after) = self.both(found, bytes);
+        Ok(Some(self.attribute(Aspect::Content, before, after, impact, cause)))
+    }
+
+    /// Overwriting a file that was never ours loses data (LESSON 43); a key that leaves `authorized_keys` may be
+    /// somebody's only way in.
+    fn content_impact(&self, found: Present<'_>, bytes: &Bytes, written: Written<'_>, live: Impact) -> Impact {
+        if !self.merged {
+            return if matches!(written, Written::Content(_)) { live } else { Impact::DataLoss };
+        }
+        let after = bytes.text.as_deref().unwrap_or_default();
+        let is_key = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
+        let leaves = |line: &str| !after.lines().any(|kept| kept.trim_end() == line.trim_end());
+        let before = found.0.text.as_deref().unwrap_or_default();
+        let is_keys = self.path.as_bytes().ends_with(b"authorized_keys");
+        if is_keys && before.lines().filter(is_key).any(leaves) { Impact::Connectivity } else { live }
+    }
+
+    /// Both sides as text, or both as digests: half a diff says nothing, and half a secret says too much.
+    fn both(&self, found: Present<'_>, bytes: &Bytes) -> (Shown, Shown) {
+        match (shown(self.path, found), self.show(bytes)) {
+            (Shown::Text(before), Shown::Text(after)) => (Shown::Text(before), Shown::Text(after)),
+            _ => (digest(found.0), Shown::Digest { digest: bytes.digest.clone(), size: bytes.size }),
+        }
+    }
+
+    fn show(&self, bytes: &Bytes) -> Shown {
+        match &bytes.text {
+            Some(text) if !is_sensitive(self.path, text) => Shown::Text(text.clone()),
+            _ => Shown::Digest { digest: bytes.digest.clone(), size: bytes.size },
+        }
+    }
+
+    fn attribute(&self, aspect: Aspect, before: Shown, after: Shown, impact: Impact, cause: Cause) -> Attribute {
+        Attribute { path: self.path.to_string(), aspect, before, after, impact, cause }
+    }
+}
+
+impl<'a> Present<'a> {
+    /// The text to merge into: none of what will be replaced whole.
+    fn text(self, path: &GuestPath) -> Result<&'a [u8], String> {
+        match (self.0.kind, &self.0.text) {
+            (FileKind::File, Some(text)) => Ok(text.as_bytes()),
+            (FileKind::File, None) => Err(format!("`{path}` is too large or no text: there is nothing to merge into")),
+            (FileKind::Directory | FileKind::Symlink | FileKind::Other, _) => Ok(&[]),
+        }
+    }
+}
+
+/// User and group of everything we write.
+const ROOT: (u32, u32) = (0, 0);
+
+/// A present file's content as a plan may show it.
+pub(super) fn shown(path: &GuestPath, found: Present<'_>) -> Shown {
+    match &found.0.text {
+        Some(text) if !is_sensitive(path, text) => Shown::Text(text.clone()),
+        _ => digest(found.0),
+    }
+}
+
+fn digest(found: &ObservedFile) -> Shown {
+    match &found.digest {
+        Some(digest) => Shown::Digest { digest: digest.clone(), size: found.size },
+        None => Shown::plain(kind_name(found.kind)),
+    }
+}
+
+const fn kind_name(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::File => "file",
+        FileKind::Directory => "directory",
+        FileKind::Symlink => "symlink",
+        FileKind::Other => "special file",
+    }
+}
+
+fn mode(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+fn owner((user, group): (u32, u32)) -> String {
+    format!("{user}:{group}")
+}

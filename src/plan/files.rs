@@ -1,0 +1,199 @@
+//! What differs between the files a resource puts into a guest and those that are there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::file::{self, Present, Wanted};
+use super::verdict::{Facts, Found, Wish, decide, difference};
+use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Shown};
+use crate::resource::{Address, Declared, Digest, FileSet, FileSetKind, GuestFiles, GuestPath};
+
+/// What the planned guest's work disk holds.
+#[derive(Debug, Clone)]
+pub(super) enum Ground<'a> {
+    /// Nothing yet: it is made anew.
+    Bare,
+    /// These files; and whether somebody can notice a change at once, because the guest runs.
+    Files(&'a GuestFiles, Found),
+    /// Nobody knows, for this reason.
+    Unknown(String),
+}
+
+/// What is to be done with one set of files.
+#[derive(Debug)]
+pub(super) struct SetPlan {
+    /// The change.
+    pub(super) change: Change,
+    /// Files of ours that go.
+    pub(super) remove: Vec<GuestPath>,
+    /// What it asks for and does not get.
+    pub(super) refusals: Vec<Refusal>,
+}
+
+/// Plans a declared set. `claimed` are the paths that any set of the guest wants: pruning never takes those.
+pub(super) fn declared(
+    address: &Address,
+    declared: &Declared,
+    set: &FileSet,
+    ground: &Ground<'_>,
+    claimed: &BTreeSet<&GuestPath>,
+) -> SetPlan {
+    let mut plan = SetPlan { change: blank(address, declared), remove: Vec::new(), refusals: Vec::new() };
+    let found = match ground {
+        Ground::Bare => compare(&mut plan, set, &GuestFiles::default(), Impact::None).map(|()| Found::Absent),
+        Ground::Unknown(why) => Err(why.clone()),
+        Ground::Files(files, state) => {
+            let live = if *state == Found::Up { Impact::Live } else { Impact::None };
+            compare(&mut plan, set, files, live).map(|()| {
+                prune(&mut plan, set, files, claimed, live);
+                whole(set, files)
+            })
+        }
+    };
+    let found = found.unwrap_or_else(|why| {
+        plan.change.attributes.clear();
+        plan.remove.clear();
+        plan.change.note = Some(why);
+        Found::Unknown
+    });
+    settle(&mut plan.change, found, Wish::Declared);
+    plan
+}
+
+/// Plans what an earlier file-sync left behind: files that are still what we wrote go, changed ones stay and are
+/// no longer managed (LESSONS 14, 43). Merged files are never removed: what is foreign in them is not ours.
+pub(super) fn undeclared(
+    address: &Address,
+    files: &GuestFiles,
+    claimed: &BTreeSet<&GuestPath>,
+    state: Found,
+) -> Option<SetPlan> {
+    let written = files.manifest.get(address).filter(|_| address.kind() == "file-sync")?;
+    let mut change = Change {
+        address: address.clone(),
+        action: Action::None,
+        reason: Reason::UpToDate,
+        impact: Impact::None,
+        attributes: Vec::new(),
+        source: None,
+        note: None,
+    };
+    let live = if state == Found::Up { Impact::Live } else { Impact::None };
+    let left: Vec<_> = written
+        .iter()
+        .filter(|(path, _)| !claimed.contains(path))
+        .filter_map(|(path, digest)| files.files.get(path).map(|found| (path, digest, found)))
+        .collect();
+    let (ours, changed): (Vec<_>, Vec<_>) =
+        left.into_iter().partition(|(_, digest, file)| file.digest.as_ref() == Some(digest));
+    if ours.is_empty() && changed.is_empty() {
+        return None;
+    }
+    change.attributes = ours.iter().map(|(path, _, found)| removal(path, Present(found), live)).collect();
+    change.note = (!changed.is_empty()).then(|| {
+        let kept: Vec<String> = changed.iter().map(|(path, _, _)| path.to_string()).collect();
+        format!("changed since it was written, so it stays: {}", kept.join(", "))
+    });
+    settle(&mut change, Found::Up, Wish::Undeclared);
+    let remove = ours.into_iter().map(|(path, _, _)| path.clone()).collect();
+    Some(SetPlan { change, remove, refusals: Vec::new() })
+}
+
+fn blank(address: &Address, declared: &Declared) -> Change {
+    Change {
+        address: address.clone(),
+        action: Action::None,
+        reason: Reason::UpToDate,
+        impact: Impact::None,
+        attributes: Vec::new(),
+        source: declared.source.clone(),
+        note: None,
+    }
+}
+
+fn settle(change: &mut Change, found: Found, wish: Wish) {
+    let difference = difference(&change.attributes);
+    let loss = difference.map_or(Impact::None, |(impact, _)| impact);
+    let verdict = decide(Facts { wish, found, difference, loss });
+    (change.action, change.reason, change.impact) = (verdict.action, verdict.reason, verdict.impact);
+}
+
+/// A set none of whose files is there was never applied, or is gone as a whole: it is created.
+fn whole(set: &FileSet, files: &GuestFiles) -> Found {
+    let present = set.files.keys().any(|path| files.files.contains_key(path));
+    if present || set.files.is_empty() { Found::Up } else { Found::Absent }
+}
+
+/// Compares file by file; what is not known makes the whole set unknown (LESSON 42).
+fn compare(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, live: Impact) -> Result<(), String> {
+    let nothing = BTreeMap::new();
+    let written = files.manifest.get(&plan.change.address).unwrap_or(&nothing);
+    for (path, desired) in &set.files {
+        let present = files.files.get(path).map(Present);
+        let wanted = Wanted::of(path, desired, present)?;
+        if let Some(refusal) = wanted.refusal(present, &plan.change) {
+            plan.refusals.push(refusal);
+        } else {
+            plan.change.attributes.extend(wanted.compare(present, Written::of(written, path), live)?);
+        }
+    }
+    Ok(())
+}
+
+/// Files that left their source, when the set prunes. One that was changed in the guest is lost with it.
+fn prune(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, claimed: &BTreeSet<&GuestPath>, live: Impact) {
+    let Some(written) = files.manifest.get(&plan.change.address) else { return };
+    if !set.prune || set.kind != FileSetKind::FileSync {
+        return;
+    }
+    for (path, digest) in written.iter().filter(|(path, _)| !claimed.contains(path)) {
+        let Some(found) = files.files.get(path) else { continue };
+        let impact = if found.digest.as_ref() == Some(digest) { live } else { Impact::DataLoss };
+        plan.change.attributes.push(removal(path, Present(found), impact));
+        plan.remove.push(path.clone());
+    }
+}
+
+fn removal(path: &GuestPath, found: Present<'_>, impact: Impact) -> Attribute {
+    Attribute {
+        path: path.to_string(),
+        aspect: Aspect::Content,
+        before: file::shown(path, found),
+        after: Shown::Absent,
+        impact,
+        cause: Cause::Pending,
+    }
+}
+
+/// What the manifest says about a path.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Written<'a> {
+    /// We never wrote it.
+    Never,
+    /// We made this directory: something below it is ours.
+    Directory,
+    /// We wrote this content.
+    Content(&'a Digest),
+}
+
+impl<'a> Written<'a> {
+    fn of(manifest: &'a BTreeMap<GuestPath, Digest>, path: &GuestPath) -> Self {
+        match manifest.get(path) {
+            Some(digest) => Self::Content(digest),
+            None if is_above(path, manifest) => Self::Directory,
+            None => Self::Never,
+        }
+    }
+}
+
+/// Whether any written file lies below this path.
+fn is_above(path: &GuestPath, manifest: &BTreeMap<GuestPath, Digest>) -> bool {
+    let mut prefix = path.as_bytes().to_vec();
+    if prefix.is_empty() {
+        return !manifest.is_empty();
+    }
+    prefix.push(b'/');
+    manifest
+        .range(path.clone()..)
+        .skip_while(|(below, _)| *below == path)
+        .any(|(below, _)| below.as_bytes().starts_with(&prefix))
+}

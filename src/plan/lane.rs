@@ -1,0 +1,143 @@
+//! The steps of one guest, one after another: its lane through the graph.
+//!
+//! ```text
+//! new        create → write files → start → await ready
+//! running    write files                                        (nothing else differs)
+//!            stop → grow → write files → start → await ready    (a setting of the VMM differs)
+//!            stop → replace root → grow → …                     (the image differs)
+//! stopped    the same without the stop
+//! unwanted   stop → destroy
+//! ```
+//! Builds come before the stop, so that a guest is down only while something is done to it.
+
+use super::built::Builds;
+use super::order::{Draft, Drafted};
+use super::verdict::Found;
+use super::{Action, Impact, Op};
+use crate::config::ByteSize;
+use crate::resource::{Address, FileSet, GuestPath, VmSpec};
+
+/// What has to be written into a guest.
+#[derive(Debug, Default)]
+pub(super) struct Writes {
+    /// By resource.
+    pub(super) sets: Vec<(Address, FileSet)>,
+    /// Files of ours that go.
+    pub(super) remove: Vec<GuestPath>,
+}
+
+/// What has to be done to one declared guest.
+#[derive(Debug)]
+pub(super) struct Work<'a> {
+    pub(super) address: &'a Address,
+    pub(super) vm: &'a VmSpec,
+    pub(super) found: Found,
+    pub(super) action: Action,
+    pub(super) impact: Impact,
+    pub(super) grow: Option<ByteSize>,
+    pub(super) writes: Writes,
+}
+
+/// The steps of a lane that others may have to wait for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Lane {
+    /// After this the guest is down and its ports are free.
+    pub(super) stop: Option<Drafted>,
+    /// This takes its ports.
+    pub(super) start: Option<Drafted>,
+}
+
+/// Drafts the lane of a declared guest.
+pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> Lane {
+    let Work { address, vm, found, action, impact, grow, writes } = work;
+    let guest = || vm.name.clone();
+    let restart = found == Found::Up && matches!(impact, Impact::Restart | Impact::Recreate);
+    let starts = restart || matches!((found, action), (Found::Absent | Found::Unfinished | Found::Down, _));
+    let mut chain = Chain { draft, address, last: None };
+
+    let stop = restart.then(|| chain.step(Op::StopGuest { guest: guest() }));
+    let image = builds.get(&vm.image).copied();
+    let kernel = builds.get(&vm.kernel).copied();
+    for build in [image, kernel].into_iter().flatten() {
+        if let Some(stop) = stop {
+            chain.draft.after(stop, build, "it keeps running until the new one is built");
+        }
+    }
+    let root = match action {
+        Action::Create => Some(Op::CreateGuest { vm: vm.clone() }),
+        Action::Replace => Some(Op::ReplaceRoot { vm: vm.clone() }),
+        _ => None,
+    };
+    if let Some(op) = root {
+        let step = chain.step(op);
+        if let Some(image) = image {
+            chain.draft.after(step, image, "its root disk stands on the image");
+        }
+    }
+    if let Some(to) = grow {
+        chain.step(Op::GrowWorkDisk { guest: guest(), to });
+    }
+    if !writes.sets.is_empty() || !writes.remove.is_empty() {
+        chain.write(guest(), writes);
+    }
+    let start = starts.then(|| chain.step(Op::StartGuest { vm: vm.clone() }));
+    if let Some(start) = start {
+        if let Some(kernel) = kernel {
+            chain.draft.after(start, kernel, "it boots the kernel");
+        }
+        chain.step(Op::AwaitReady { guest: guest() });
+    }
+    Lane { stop, start }
+}
+
+/// Drafts the lane of a guest that goes.
+pub(super) fn unwanted(draft: &mut Draft, address: &Address, guest: &str, found: Found) -> Lane {
+    let mut chain = Chain { draft, address, last: None };
+    let stop = (found == Found::Up).then(|| chain.step(Op::StopGuest { guest: guest.into() }));
+    chain.step(Op::DestroyGuest { guest: guest.into() });
+    Lane { stop, start: None }
+}
+
+/// Steps of which each waits for the one before.
+struct Chain<'a> {
+    draft: &'a mut Draft,
+    address: &'a Address,
+    last: Option<(Drafted, &'static str)>,
+}
+
+impl Chain<'_> {
+    fn step(&mut self, op: Op) -> Drafted {
+        self.link(vec![self.address.clone()], op)
+    }
+
+    /// Files are reported under what declared them.
+    fn write(&mut self, guest: String, writes: Writes) -> Drafted {
+        let addresses = writes.sets.iter().map(|(address, _)| address.clone()).collect();
+        self.link(addresses, Op::WriteFiles { guest, sets: writes.sets, remove: writes.remove })
+    }
+
+    fn link(&mut self, addresses: Vec<Address>, op: Op) -> Drafted {
+        let reason = frees(&op);
+        let step = self.draft.step(addresses, op);
+        if let Some((last, why)) = self.last {
+            self.draft.after(step, last, why);
+        }
+        self.last = Some((step, reason));
+        step
+    }
+}
+
+/// Why the next step of a guest waits for this one.
+const fn frees(op: &Op) -> &'static str {
+    match op {
+        Op::StopGuest { .. } => "nothing else may use its disks",
+        Op::CreateGuest { .. } => "its disks must be there",
+        Op::ReplaceRoot { .. } => "its root disk must be whole",
+        Op::GrowWorkDisk { .. } => "its work disk must be whole",
+        Op::WriteFiles { .. } => "its files must be in place",
+        Op::StartGuest { .. } => "it must have been started",
+        Op::BuildImage { .. } | Op::BuildKernel { .. } | Op::AwaitReady { .. } | Op::DestroyGuest { .. } => {
+            "it must be done"
+        }
+    }
+}

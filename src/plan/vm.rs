@@ -1,0 +1,210 @@
+//! What differs between a declared VM and the guest that was found.
+
+use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
+use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
+use crate::config::{Accelerator, ByteSize, NetworkMode};
+use crate::resource::{Address, Declared, Observed, ObservedGuest, Reading, RunState, VmSpec};
+
+/// What is to be done with one VM.
+#[derive(Debug)]
+pub(super) struct VmPlan {
+    /// What was found.
+    pub(super) found: Found,
+    /// The change.
+    pub(super) change: Change,
+    /// The size its work disk grows to.
+    pub(super) grow: Option<ByteSize>,
+    /// What it asks for and does not get.
+    pub(super) refusals: Vec<Refusal>,
+}
+
+/// What was found of a guest, and what there is to say when that is nothing certain.
+pub(super) fn found(reading: Option<&Reading<ObservedGuest>>) -> (Found, Option<String>) {
+    let guest = match reading {
+        None | Some(Reading::Absent) => return (Found::Absent, None),
+        Some(Reading::Unreadable(why)) => return (Found::Unknown, Some(why.clone())),
+        Some(Reading::Present(guest)) => guest,
+    };
+    match (&guest.state, &guest.record.applied.disks) {
+        (RunState::Unknown(why), _) => (Found::Unknown, Some(format!("cannot tell whether it runs: {why}"))),
+        (RunState::Stopped, None) => (Found::Unfinished, None),
+        (RunState::Running(_), None) => {
+            (Found::Unknown, Some("its record says that its disks are unfinished, but its VMM runs".into()))
+        }
+        (RunState::Stopped, Some(_)) => (Found::Down, None),
+        (RunState::Running(_), Some(_)) => (Found::Up, None),
+    }
+}
+
+/// Plans a declared VM.
+pub(super) fn declared(address: &Address, declared: &Declared, want: &VmSpec, observed: &Observed) -> VmPlan {
+    let reading = observed.guests.get(&want.name);
+    let (mut found, mut note) = found(reading);
+    let mut plan = VmPlan { found, change: blank(address, declared), grow: None, refusals: Vec::new() };
+    match (found, reading) {
+        (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want),
+        (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {
+            found = Found::Unknown;
+            note = Some("its work disk is gone: put it back, or destroy the guest to make it anew".into());
+        }
+        (Found::Down | Found::Up, Some(Reading::Present(guest))) => compare(&mut plan, want, guest, observed),
+        (Found::Down | Found::Up | Found::Unknown, _) => {}
+    }
+    plan.found = found;
+    plan.change.note = note;
+    let difference = difference(&plan.change.attributes);
+    let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::DataLoss });
+    plan.settle(verdict, observed.built.contains_key(&want.image));
+    plan
+}
+
+impl VmPlan {
+    /// Takes the verdict over into the change; a guest that only has to be started is `stopped`, nothing vaguer.
+    fn settle(&mut self, verdict: Verdict, image_is_built: bool) {
+        self.change.action = verdict.action;
+        self.change.impact = verdict.impact;
+        let only_state = matches!(self.change.attributes.as_slice(), [only] if only.path == "state");
+        self.change.reason = match verdict.action {
+            Action::Update if only_state => Reason::Stopped,
+            Action::Replace if !image_is_built && !self.change.attributes.iter().any(|a| a.path == "image") => {
+                Reason::Dependency
+            }
+            _ => verdict.reason,
+        };
+    }
+}
+
+fn blank(address: &Address, declared: &Declared) -> Change {
+    Change {
+        address: address.clone(),
+        action: Action::None,
+        reason: Reason::UpToDate,
+        impact: Impact::None,
+        attributes: Vec::new(),
+        source: declared.source.clone(),
+        note: None,
+    }
+}
+
+/// A setting of a VM: its name, how it is shown, and what changing it costs a running guest.
+type Setting = (&'static str, fn(&VmSpec) -> String, Impact);
+
+/// What the VMM is started with.
+const STARTED_WITH: [Setting; 6] = [
+    ("cpus", |vm| vm.cpus.to_string(), Impact::Restart),
+    ("memory", |vm| vm.memory.to_string(), Impact::Restart),
+    ("kernel", |vm| vm.kernel.to_string(), Impact::Restart),
+    ("network", |vm| network(vm.network.mode).into(), Impact::Restart),
+    ("forwards", forwards, Impact::Restart),
+    ("accel", |vm| accelerator(vm.accel).into(), Impact::Restart),
+];
+
+/// What its disks are made from.
+const IMAGE: Setting = ("image", |vm| vm.image.to_string(), Impact::Recreate);
+const WORK_DISK: Setting = ("work-disk", |vm| vm.work_disk.to_string(), Impact::Restart);
+
+const fn network(mode: NetworkMode) -> &'static str {
+    match mode {
+        NetworkMode::User => "user",
+    }
+}
+
+const fn accelerator(accel: Accelerator) -> &'static str {
+    match accel {
+        Accelerator::Auto => "auto",
+        Accelerator::Kvm => "kvm",
+        Accelerator::Tcg => "tcg",
+    }
+}
+
+fn forwards(vm: &VmSpec) -> String {
+    let ports: Vec<String> = vm.network.forwards.iter().map(|f| format!("{}:{}", f.host, f.guest)).collect();
+    if ports.is_empty() { "none".into() } else { ports.join(", ") }
+}
+
+/// The attributes of a guest that does not exist yet.
+fn anew(want: &VmSpec) -> Vec<Attribute> {
+    [IMAGE, WORK_DISK]
+        .iter()
+        .chain(&STARTED_WITH)
+        .map(|(path, show, _)| Attribute {
+            path: (*path).into(),
+            aspect: Aspect::Value,
+            before: Shown::Absent,
+            after: Shown::Plain(show(want)),
+            impact: Impact::None,
+            cause: Cause::Pending,
+        })
+        .collect()
+}
+
+/// Everything that differs in a guest whose disks are whole.
+fn compare(plan: &mut VmPlan, want: &VmSpec, guest: &ObservedGuest, observed: &Observed) {
+    let Some(disks) = &guest.record.applied.disks else { return };
+    // A VMM found by its uuid before its start was recorded was started with what its disks were made with.
+    let started = guest.record.applied.started.as_ref().unwrap_or(disks);
+    let down = plan.found == Found::Down;
+    let attributes = &mut plan.change.attributes;
+    if down {
+        attributes.push(value("state", "stopped", "running", Impact::None, Cause::Drift));
+    }
+    attributes.extend(root_disk(want, disks, observed));
+    plan.grow = work_disk(plan.found, &mut plan.refusals, &mut plan.change, want, guest);
+    plan.change.attributes.extend(STARTED_WITH.iter().filter_map(|(path, show, impact)| {
+        let (before, after) = (show(started), show(want));
+        let impact = if down { Impact::None } else { *impact };
+        (before != after).then(|| value(path, &before, &after, impact, Cause::Pending))
+    }));
+}
+
+fn value(path: &str, before: &str, after: &str, impact: Impact, cause: Cause) -> Attribute {
+    Attribute {
+        path: path.into(),
+        aspect: Aspect::Value,
+        before: Shown::plain(before),
+        after: Shown::plain(after),
+        impact,
+        cause,
+    }
+}
+
+/// The root disk is made anew for another image, and when the image under it left the store: what would be built
+/// under the same key need not have the same blocks.
+fn root_disk(want: &VmSpec, disks: &VmSpec, observed: &Observed) -> Option<Attribute> {
+    let (path, show, impact) = IMAGE;
+    if disks.image != want.image {
+        return Some(value(path, &show(disks), &show(want), impact, Cause::Pending));
+    }
+    (!observed.built.contains_key(&want.image))
+        .then(|| value("image-in-store", "missing", "built", impact, Cause::Drift))
+}
+
+/// The size the work disk grows to. Shrinking is refused; a size that could not be read says nothing (LESSON 42).
+fn work_disk(
+    found: Found,
+    refusals: &mut Vec<Refusal>,
+    change: &mut Change,
+    want: &VmSpec,
+    guest: &ObservedGuest,
+) -> Option<ByteSize> {
+    let size = *guest.work_disk.present()?;
+    if want.work_disk < size {
+        refusals.push(Refusal {
+            address: change.address.clone(),
+            rule: Rule::WorkDiskShrinks,
+            message: format!("found a work disk of {size}, the fleet file asks for {}", want.work_disk),
+            help: format!("a work disk never shrinks: write `{size}`, or destroy the guest and make it anew"),
+            source: change.source.clone(),
+        });
+        return None;
+    }
+    if want.work_disk == size {
+        return None;
+    }
+    let applied = guest.record.applied.disks.as_ref().map(|disks| disks.work_disk);
+    let (path, _, impact) = WORK_DISK;
+    let impact = if found == Found::Down { Impact::None } else { impact };
+    let cause = Cause::of(applied.as_ref(), &want.work_disk, &size);
+    change.attributes.push(value(path, &size.to_string(), &want.work_disk.to_string(), impact, cause));
+    Some(want.work_disk)
+}

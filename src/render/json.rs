@@ -1,0 +1,65 @@
+//! A plan for machines: the same as for people, as data. `schema/plan.schema.json` describes it.
+
+use serde::Serialize;
+
+use crate::plan::{Action, Attribute, Change, Impact, Plan, Reason, Refusal, Summary};
+use crate::resource::Address;
+use crate::syntax::SourceRef;
+
+/// The version of the form below. It grows by new members; it changes only when a member changes its meaning.
+pub const PLAN_FORMAT_VERSION: u32 = 1;
+
+/// The outermost object.
+#[derive(Serialize)]
+struct PlanDocument<'a> {
+    format_version: u32,
+    fleet: &'a str,
+    changes: Vec<ChangeDocument<'a>>,
+    refusals: &'a [Refusal],
+    impact: Impact,
+    summary: Summary,
+}
+
+/// One change. Resources that are right already are only counted.
+#[derive(Serialize)]
+struct ChangeDocument<'a> {
+    address: &'a Address,
+    kind: &'a str,
+    action: Action,
+    reason: Reason,
+    impact: Impact,
+    attributes: &'a [Attribute],
+    source: Option<&'a SourceRef>,
+    note: Option<&'a str>,
+}
+
+impl<'a> From<&'a Change> for ChangeDocument<'a> {
+    fn from(change: &'a Change) -> Self {
+        Self {
+            address: &change.address,
+            kind: change.address.kind(),
+            action: change.action,
+            reason: change.reason,
+            impact: change.impact,
+            attributes: &change.attributes,
+            source: change.source.as_ref(),
+            note: change.note.as_deref(),
+        }
+    }
+}
+
+/// The plan as indented JSON with a line break at the end.
+///
+/// # Errors
+/// Never for plans made by this program: every map key in them is text.
+pub fn plan_json(plan: &Plan) -> serde_json::Result<String> {
+    let document = PlanDocument {
+        format_version: PLAN_FORMAT_VERSION,
+        fleet: &plan.fleet,
+        changes: plan.changes.iter().filter(|change| change.action != Action::None).map(Into::into).collect(),
+        refusals: &plan.refusals,
+        impact: plan.impact(),
+        summary: plan.summary(),
+    };
+    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+}

@@ -1,0 +1,153 @@
+//! A plan for people: every change with its reason, its impact and its place in the fleet file, then the sum of it.
+
+use super::attributes;
+use super::diff::Length;
+use super::layout;
+use super::screen::{Screen, Tone};
+use super::{scrub, words};
+use crate::plan::{Action, Change, Impact, Plan, Refusal};
+use crate::syntax::SourceRef;
+
+/// How a plan is shown.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanView<'a> {
+    /// Where.
+    pub screen: Screen,
+    /// How much of long texts.
+    pub length: Length,
+    /// The command that comes next, such as `regatta apply`; shown when there is something to do.
+    pub next: &'a str,
+}
+
+/// The plan as text, each line ending in a line break.
+pub fn plan(plan: &Plan, view: PlanView<'_>) -> String {
+    let mut lines = Vec::new();
+    for change in plan.changes.iter().filter(|change| change.action != Action::None) {
+        change_lines(&mut lines, change, view);
+        lines.push(String::new());
+    }
+    for refused in &plan.refusals {
+        refusal(&mut lines, refused, view.screen);
+        lines.push(String::new());
+    }
+    lines.extend(summary(plan, view));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+fn change_lines(lines: &mut Vec<String>, change: &Change, view: PlanView<'_>) {
+    let screen = view.screen;
+    let tone = words::tone(change.action);
+    let title = format!("{} {}", words::glyph(change.action), scrub::line(change.address.as_str()));
+    lines.extend(heading(&title, tone, &verdict(change), change.source.as_ref(), screen));
+    if let Some(note) = &change.note {
+        lines.extend(paragraph(&scrub::line(note), 4, tone, screen));
+    }
+    attributes::lines(lines, change, view.length, screen);
+}
+
+/// Pieces of a line with their tones.
+type Pieces = Vec<(Tone, String)>;
+
+/// `update · drift · live`.
+fn verdict(change: &Change) -> Pieces {
+    let mut pieces = vec![(Tone::Plain, words::action(change.action).to_owned())];
+    if change.action != Action::Unreadable {
+        pieces.push((Tone::Plain, words::reason(change.reason).to_owned()));
+        pieces.push((words::impact_tone(change.impact), words::impact(change.impact).to_owned()));
+    }
+    pieces
+}
+
+/// One line when it fits: title, verdict, and the place at the right edge. Otherwise one line each.
+fn heading(title: &str, tone: Tone, verdict: &Pieces, source: Option<&SourceRef>, screen: Screen) -> Vec<String> {
+    let source = source.map(|place| scrub::line(&place.to_string()).into_owned()).unwrap_or_default();
+    let plain: Vec<&str> = verdict.iter().map(|(_, text)| text.as_str()).collect();
+    let plain = plain.join(" · ");
+    let painted: Vec<String> = verdict.iter().map(|(tone, text)| screen.paint(*tone, text)).collect();
+    let painted = painted.join(" · ");
+    let used = layout::columns(title) + 2 + layout::columns(&plain);
+    let free = screen.columns().checked_sub(used + 2 + layout::columns(&source));
+    let place = screen.paint(Tone::Quiet, &source);
+    match free {
+        Some(_) if source.is_empty() => vec![format!("{}  {painted}", screen.paint(tone, title))],
+        Some(free) => vec![format!("{}  {painted}{}{place}", screen.paint(tone, title), " ".repeat(free + 2))],
+        None => {
+            let mut lines: Vec<String> =
+                layout::cut(title, screen.columns()).into_iter().map(|piece| screen.paint(tone, piece)).collect();
+            let together = layout::columns(&plain) + layout::columns(&source) + 6 <= screen.columns();
+            match (source.is_empty(), together) {
+                (true, _) => lines.push(format!("    {painted}")),
+                (false, true) => lines.push(format!("    {painted}  {place}")),
+                (false, false) => lines.extend([format!("    {painted}"), format!("    {place}")]),
+            }
+            lines
+        }
+    }
+}
+
+fn paragraph(text: &str, indent: usize, tone: Tone, screen: Screen) -> Vec<String> {
+    let width = screen.columns() - indent;
+    layout::wrap(text, width).iter().map(|line| format!("{}{}", " ".repeat(indent), screen.paint(tone, line))).collect()
+}
+
+fn refusal(lines: &mut Vec<String>, refusal: &Refusal, screen: Screen) {
+    let title = format!("! {}", scrub::line(refusal.address.as_str()));
+    let verdict = vec![(Tone::Plain, "refused".to_owned()), (Tone::Plain, words::rule(refusal.rule).to_owned())];
+    lines.extend(heading(&title, Tone::Alarm, &verdict, refusal.source.as_ref(), screen));
+    lines.extend(paragraph(&scrub::line(&refusal.message), 4, Tone::Plain, screen));
+    lines.extend(paragraph(&format!("help: {}", scrub::line(&refusal.help)), 4, Tone::Quiet, screen));
+}
+
+/// The counts, the worst impact, and what comes next.
+fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
+    let screen = view.screen;
+    let sum = plan.summary();
+    let changes = [
+        (sum.create, "to create", Tone::Added),
+        (sum.update, "to update", Tone::Changed),
+        (sum.replace, "to replace", Tone::Removed),
+        (sum.destroy, "to destroy", Tone::Removed),
+        (sum.unreadable, "unreadable", Tone::Alarm),
+        (plan.refusals.len(), "refused", Tone::Alarm),
+    ];
+    let mut counts: Pieces = changes
+        .into_iter()
+        .filter(|(count, _, _)| *count > 0)
+        .map(|(count, word, tone)| (tone, format!("{count} {word}")))
+        .collect();
+    if counts.is_empty() {
+        return vec![screen.paint(Tone::Strong, &format!("No changes: {} resources are as declared.", sum.none))];
+    }
+    counts.push((Tone::Quiet, format!("{} unchanged", sum.none)));
+    let mut lines = vec![flow("Plan: ", &counts, screen)];
+    if plan.impact() > Impact::Live {
+        let worst = words::impact(plan.impact());
+        lines.push(format!("Worst impact: {}.", screen.paint(words::impact_tone(plan.impact()), worst)));
+    }
+    if !plan.refusals.is_empty() {
+        lines.extend(paragraph("Nothing can be applied until what is refused is resolved.", 0, Tone::Alarm, screen));
+    } else if sum.changes() > 0 {
+        lines.push(format!("Next: {}", screen.paint(Tone::Strong, view.next)));
+    }
+    lines
+}
+
+/// `Plan: 2 to create, 1 unchanged.`, folded between the counts.
+fn flow(start: &str, pieces: &Pieces, screen: Screen) -> String {
+    let mut text = screen.paint(Tone::Strong, start);
+    let mut used = layout::columns(start);
+    for (index, (tone, piece)) in pieces.iter().enumerate() {
+        let end = if index + 1 == pieces.len() { "." } else { ", " };
+        if used + layout::columns(piece) + 1 > screen.columns() {
+            let indent = " ".repeat(layout::columns(start));
+            text.truncate(text.trim_end_matches(' ').len());
+            text.push_str(&format!("\n{indent}"));
+            used = indent.len();
+        }
+        text.push_str(&screen.paint(*tone, piece));
+        text.push_str(end);
+        used += layout::columns(piece) + end.len();
+    }
+    text
+}
