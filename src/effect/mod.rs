@@ -7,10 +7,12 @@ pub mod keys;
 mod lock;
 pub mod process;
 mod ssh;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
 pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, ProcFs, ProcessId, Processes};
-pub use ssh::{Connect, ConnectError, Shell, SshTarget};
+pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams};
