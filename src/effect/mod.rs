@@ -15,4 +15,4 @@ pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
 pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, ProcFs, ProcessId, Processes};
-pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams};
+pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};

@@ -17,10 +17,12 @@ mod exec;
 #[cfg(test)]
 pub(crate) mod loopback;
 mod quote;
+mod system;
 #[cfg(test)]
 mod tests;
 
 pub use client::SshClient;
+pub use system::{known_hosts_line, ssh_arguments};
 
 /// A guest's SSH server and how to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
