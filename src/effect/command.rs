@@ -2,15 +2,17 @@
 
 use std::ffi::OsString;
 use std::fmt;
+use std::pin::Pin;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 /// Bytes kept of each output stream; the rest is read and dropped.
 const OUTPUT_LIMIT: usize = 1 << 20;
@@ -341,14 +343,37 @@ fn status_of(status: std::process::ExitStatus) -> Status {
 
 /// Reads a stream to its end and keeps the first [`OUTPUT_LIMIT`] bytes.
 async fn capped(stream: Option<impl AsyncRead + Unpin>) -> std::io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    let Some(mut stream) = stream else { return Ok(kept) };
-    let mut buffer = vec![0; 16 << 10];
-    loop {
-        match stream.read(&mut buffer).await? {
-            0 => return Ok(kept),
-            n => kept.extend_from_slice(&buffer[..n.min(OUTPUT_LIMIT - kept.len())]),
-        }
+    let mut kept = CappedOutput::default();
+    if let Some(mut stream) = stream {
+        tokio::io::copy(&mut stream, &mut kept).await?;
+    }
+    Ok(kept.into_bytes())
+}
+
+/// Takes any output and keeps its first [`OUTPUT_LIMIT`] bytes.
+#[derive(Debug, Default)]
+pub(super) struct CappedOutput(Vec<u8>);
+
+impl CappedOutput {
+    /// What was kept.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+impl AsyncWrite for CappedOutput {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        let room = OUTPUT_LIMIT - self.0.len();
+        self.0.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 

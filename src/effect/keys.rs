@@ -84,6 +84,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::effect::testing;
 
     fn ssh_keygen(args: &[&str]) -> String {
         let output = Command::new("ssh-keygen").args(args).output().unwrap();
@@ -93,6 +94,9 @@ mod tests {
 
     #[test]
     fn openssh_reads_the_pair_and_agrees_on_its_fingerprint() {
+        if testing::lacks("ssh-keygen") {
+            return;
+        }
         let pair = KeyPair::generate("regatta web-1").unwrap();
         let dir = tempfile::tempdir().unwrap();
         let (private, public) = (dir.path().join("key"), dir.path().join("key.pub"));

@@ -184,6 +184,9 @@ mod tests {
     /// Released by death: nothing is left to break after SIGKILL, although the note is still there.
     #[test]
     fn a_killed_holder_leaves_no_lock() {
+        if crate::effect::testing::lacks("flock") {
+            return;
+        }
         let (_guard, path) = scratch();
         let mut child = Command::new("flock")
             .args(["--no-fork", path.as_str(), "sh", "-c", "echo held; exec sleep 60"])

@@ -9,6 +9,8 @@ pub mod paths;
 pub mod process;
 mod socket;
 mod ssh;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
@@ -16,4 +18,4 @@ pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, ProcFs, ProcessId, Processes};
 pub use socket::{connect_unix, port_is_free};
-pub use ssh::{Connect, ConnectError, Shell, SshTarget};
+pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};

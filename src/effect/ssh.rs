@@ -1,11 +1,28 @@
 //! SSH to guests: a connection that runs commands, host keys pinned, every wait with a deadline.
+//!
+//! **Invariant:** there is no way to connect without a pinned host key, and no "first use": the pin is known before the
+//! guest boots for the first time.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
+use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Output;
+use super::command::CappedOutput;
+use super::{Output, Status};
+
+mod client;
+mod exec;
+#[cfg(test)]
+pub(crate) mod loopback;
+mod quote;
+mod system;
+#[cfg(test)]
+mod tests;
+
+pub use client::SshClient;
+pub use system::{known_hosts_line, ssh_arguments};
 
 /// A guest's SSH server and how to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +75,12 @@ pub enum ConnectError {
         /// What was being done.
         doing: String,
     },
+    /// The command cannot be passed on as it is.
+    #[error("cannot run this command: {0}")]
+    Command(String),
+    /// The connection ended while a command ran: what the command did is not known.
+    #[error("the connection was lost while {0}")]
+    Lost(String),
     /// Something else, in the library's words.
     #[error("SSH failed: {0}")]
     Protocol(String),
@@ -73,13 +96,35 @@ pub trait Connect: Send + Sync {
     async fn connect(&self, target: &SshTarget, deadline: Duration) -> Result<Box<dyn Shell>, ConnectError>;
 }
 
-/// A logged-in connection.
+/// Where a remote command's input comes from and its output goes, as it is produced.
+pub struct Streams<'a> {
+    /// Read to its end and passed on; an error while reading it ends the command's connection, not its input.
+    pub stdin: &'a mut (dyn AsyncRead + Send + Unpin),
+    /// Takes its output. While it takes none, nothing else moves on this connection either.
+    pub stdout: &'a mut (dyn AsyncWrite + Send + Unpin),
+    /// Takes its error output.
+    pub stderr: &'a mut (dyn AsyncWrite + Send + Unpin),
+}
+
+/// A logged-in connection, closed when dropped. Several commands may run on it at the same time.
 #[async_trait]
 pub trait Shell: Send + Sync {
-    /// Runs one command with these arguments (quoted for the remote shell by us), feeds it `stdin`, and waits.
-    /// Output is capped like a local command's; a missing exit status is an error.
+    /// Runs one command with these arguments (quoted for the remote POSIX shell by us) between these streams, and waits
+    /// for it. A missing exit status is an error. After an error the command may still be running.
     ///
     /// # Errors
-    /// [`ConnectError`] when the connection breaks or the deadline passes; a command that fails is an [`Output`].
-    async fn exec(&self, argv: &[&str], stdin: &[u8], deadline: Duration) -> Result<Output, ConnectError>;
+    /// [`ConnectError`] when the connection breaks or the deadline passes; any exit is a [`Status`].
+    async fn stream(&self, argv: &[&str], streams: Streams<'_>, deadline: Duration) -> Result<Status, ConnectError>;
+
+    /// As [`Shell::stream`], fed from memory, with its output captured and capped like a local command's.
+    ///
+    /// # Errors
+    /// As [`Shell::stream`]; a command that fails is an [`Output`].
+    async fn exec(&self, argv: &[&str], stdin: &[u8], deadline: Duration) -> Result<Output, ConnectError> {
+        let mut stdin = stdin;
+        let (mut stdout, mut stderr) = (CappedOutput::default(), CappedOutput::default());
+        let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
+        let status = self.stream(argv, streams, deadline).await?;
+        Ok(Output { status, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() })
+    }
 }

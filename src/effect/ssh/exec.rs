@@ -1,0 +1,159 @@
+//! Running commands on a connection: input and output move at the same time, and only an exit status is an end.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::sys::signal::Signal;
+use russh::client::{Handle, Msg};
+use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Semaphore;
+
+use super::client::HostKeyChecker;
+use super::quote::remote_command;
+use super::{ConnectError, Shell, Streams};
+use crate::effect::Status;
+
+/// Commands at the same time on one connection: OpenSSH allows ten sessions (`MaxSessions`).
+const PARALLEL: usize = 8;
+
+/// Bytes of input passed on at a time: the packet size that servers take.
+const CHUNK: usize = 32 << 10;
+
+/// A logged-in connection. Dropping it closes the connection.
+pub(super) struct Session {
+    handle: Handle<HostKeyChecker>,
+    slots: Semaphore,
+}
+
+impl Session {
+    pub(super) fn new(handle: Handle<HostKeyChecker>) -> Self {
+        Self { handle, slots: Semaphore::new(PARALLEL) }
+    }
+
+    async fn open(&self) -> Result<Channel<Msg>, ConnectError> {
+        self.handle.channel_open_session().await.map_err(|cause| match cause {
+            russh::Error::ChannelOpenFailure(_) => {
+                ConnectError::Protocol(format!("the server refused to start a session: {cause}"))
+            }
+            _ => ConnectError::Lost(format!("starting a session: {cause}")),
+        })
+    }
+}
+
+#[async_trait]
+impl Shell for Session {
+    async fn stream(&self, argv: &[&str], streams: Streams<'_>, deadline: Duration) -> Result<Status, ConnectError> {
+        let command = remote_command(argv)?;
+        let run = async {
+            // The semaphore is never closed, so that waiting for it only ends with a slot.
+            let _slot = self.slots.acquire().await;
+            let channel = self.open().await?;
+            run(channel, command, streams).await
+        };
+        let program = argv.first().copied().unwrap_or_default();
+        match tokio::time::timeout(deadline, run).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConnectError::Deadline { after: deadline, doing: format!("running `{}`", plain(program)) }),
+        }
+    }
+}
+
+/// Closes its channel when dropped, however the command's run ended: by its deadline or by being dropped, too.
+struct Closing(Option<ChannelWriteHalf<Msg>>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        let (Some(channel), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
+        runtime.spawn(async move {
+            // Best effort: a server that is gone has closed it already.
+            let _ = channel.close().await;
+        });
+    }
+}
+
+async fn run(channel: Channel<Msg>, command: String, streams: Streams<'_>) -> Result<Status, ConnectError> {
+    let lost = |cause: russh::Error| ConnectError::Lost(format!("starting a command: {cause}"));
+    let (mut output, input) = channel.split();
+    input.exec(true, command).await.map_err(lost)?;
+    let closing = Closing(Some(input));
+    let Some(input) = &closing.0 else { return Err(lost(russh::Error::WrongChannel)) };
+    let feed = async {
+        feed(input, streams.stdin).await?;
+        // The output says how the command ends.
+        std::future::pending::<Result<Status, ConnectError>>().await
+    };
+    tokio::select! {
+        status = drain(&mut output, streams.stdout, streams.stderr) => status,
+        failure = feed => failure,
+    }
+}
+
+/// Passes the input on. A command that ends without reading it is no error; an input that cannot be read is one, and the
+/// command must not take what it got for the whole.
+async fn feed(channel: &ChannelWriteHalf<Msg>, stdin: &mut (dyn AsyncRead + Send + Unpin)) -> Result<(), ConnectError> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let unreadable = |cause| ConnectError::Command(format!("its input cannot be read: {cause}"));
+        let read = stdin.read(&mut buffer).await.map_err(unreadable)?;
+        // A failure to send means that nobody reads any more: the output tells why.
+        let sent = match read {
+            0 => channel.eof().await,
+            _ => channel.data_bytes(buffer[..read].to_vec()).await,
+        };
+        if read == 0 || sent.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Passes the output on until the channel is closed. LESSON 19: without an exit status, nothing is known.
+async fn drain(
+    channel: &mut ChannelReadHalf,
+    stdout: &mut (dyn AsyncWrite + Send + Unpin),
+    stderr: &mut (dyn AsyncWrite + Send + Unpin),
+) -> Result<Status, ConnectError> {
+    /// Extended data of this type is error output (RFC 4254, 5.2).
+    const STDERR: u32 = 1;
+    let mut status = None;
+    while let Some(message) = channel.wait().await {
+        let written = match message {
+            ChannelMsg::Data { data } => stdout.write_all(&data).await,
+            ChannelMsg::ExtendedData { data, ext: STDERR } => stderr.write_all(&data).await,
+            ChannelMsg::ExitStatus { exit_status } => {
+                status = Some(Status::Code(i32::try_from(exit_status).unwrap_or(i32::MAX)));
+                Ok(())
+            }
+            ChannelMsg::ExitSignal { signal_name, .. } => {
+                status = Some(Status::Signal(signal_number(&signal_name)?));
+                Ok(())
+            }
+            ChannelMsg::Failure => {
+                return Err(ConnectError::Protocol("the server refused to run a command".to_owned()));
+            }
+            ChannelMsg::Close => break,
+            _ => Ok(()),
+        };
+        written.map_err(|cause| ConnectError::Command(format!("its output cannot be passed on: {cause}")))?;
+    }
+    let flushed = tokio::try_join!(stdout.flush(), stderr.flush());
+    flushed.map_err(|cause| ConnectError::Command(format!("its output cannot be passed on: {cause}")))?;
+    status.ok_or_else(|| ConnectError::Lost("a command ran: it left no exit status".to_owned()))
+}
+
+/// Signals travel by name without `SIG` (RFC 4254, 6.10).
+fn signal_number(signal: &Sig) -> Result<i32, ConnectError> {
+    let name = match signal {
+        Sig::Custom(name) => name.clone(),
+        known => format!("{known:?}"),
+    };
+    let number = format!("SIG{name}").parse::<Signal>();
+    number
+        .map(|signal| signal as i32)
+        .map_err(|_| ConnectError::Protocol(format!("a signal we do not know ended the command: `{}`", plain(&name))))
+}
+
+/// Untrusted or long text for a message.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
+}

@@ -1,0 +1,239 @@
+//! The client against a real server, and against things that are none.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::loopback::{Sshd, write_secret};
+use super::*;
+use crate::effect::keys::{self, KeyPair};
+
+const DEADLINE: Duration = Duration::from_secs(20);
+
+async fn connect(target: &SshTarget) -> Result<Box<dyn Shell>, ConnectError> {
+    SshClient::default().connect(target, DEADLINE).await
+}
+
+/// The error of an attempt that must fail.
+async fn refusal(target: &SshTarget) -> ConnectError {
+    connect(target).await.err().unwrap()
+}
+
+#[tokio::test]
+async fn exit_code_arguments_and_both_outputs_come_through() {
+    let Some(server) = Sshd::start() else { return };
+    let shell = connect(&server.target()).await.unwrap();
+    let argv = ["sh", "-c", r#"printf %s "$1"; cat; echo err >&2; exit 42"#, "sh", "a  b'$HOME\\\n*"];
+    let output = shell.exec(&argv, b"input", DEADLINE).await.unwrap();
+    let stdout = b"a  b'$HOME\\\n*input".to_vec();
+    assert_eq!(output, Output { status: Status::Code(42), stdout, stderr: b"err\n".to_vec() });
+    assert_eq!(shell.exec(&["true"], b"", DEADLINE).await.unwrap().status, Status::Code(0));
+    assert!(matches!(shell.exec(&[], b"", DEADLINE).await, Err(ConnectError::Command(_))));
+}
+
+/// LESSON 19: how a command ended is never guessed.
+#[tokio::test]
+async fn a_signal_is_reported_as_one() {
+    let Some(server) = Sshd::start() else { return };
+    let shell = connect(&server.target()).await.unwrap();
+    let ended = async |script| shell.exec(&["exec", "sh", "-c", script], b"", DEADLINE).await.map(|out| out.status);
+    assert_eq!(ended("kill -KILL $$").await, Ok(Status::Signal(9)));
+    assert_eq!(ended("kill -TERM $$").await, Ok(Status::Signal(15)));
+    // OpenSSH has no name for this one.
+    let unknown = "a signal we do not know ended the command: `SIG@openssh.com`".to_owned();
+    assert_eq!(ended("kill -XCPU $$").await, Err(ConnectError::Protocol(unknown)));
+}
+
+#[tokio::test]
+async fn large_input_and_output_move_at_the_same_time_and_the_capture_is_capped() {
+    let Some(server) = Sshd::start() else { return };
+    let shell = connect(&server.target()).await.unwrap();
+    let input: Vec<u8> = (0..5_000_000_u32).map(|n| n.to_le_bytes()[1]).collect();
+    let counted = shell.exec(&["wc", "-c"], &input, DEADLINE).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&counted.stdout).trim(), "5000000");
+    // Not capped when streamed, and intact.
+    let (mut stdin, mut stdout, mut stderr) = (&input[..], Vec::new(), Vec::new());
+    let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
+    assert_eq!(shell.stream(&["cat"], streams, DEADLINE).await, Ok(Status::Code(0)));
+    assert!(stdout == input);
+    // LESSON 36: capped when captured, on both streams, and read to its end.
+    let both = shell.exec(&["sh", "-c", "tee /dev/stderr"], &input, DEADLINE).await.unwrap();
+    assert!(both.stdout == input[..1 << 20] && both.stderr == input[..1 << 20] && both.success());
+    // A command that does not read its input is no error.
+    assert!(shell.exec(&["true"], &input, DEADLINE).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn more_commands_than_the_server_has_sessions_run_on_one_connection() {
+    let Some(server) = Sshd::start() else { return };
+    let shell: Arc<dyn Shell> = connect(&server.target()).await.unwrap().into();
+    let mut running = tokio::task::JoinSet::new();
+    for n in 0..24 {
+        let shell = shell.clone();
+        running.spawn(async move { shell.exec(&["echo", &format!("{n}")], b"", DEADLINE).await.unwrap().stdout });
+    }
+    let mut lines = running.join_all().await;
+    lines.sort_unstable();
+    let mut expected: Vec<_> = (0..24).map(|n| format!("{n}\n").into_bytes()).collect();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+}
+
+/// LESSON 17: a pinned key means that every other one is refused, whatever its type.
+#[tokio::test]
+async fn another_host_key_or_type_is_refused_with_both_fingerprints() {
+    let Some(server) = Sshd::start() else { return };
+    let right = keys::fingerprint(&server.target().host_key).unwrap();
+    let other = KeyPair::generate("other").unwrap();
+    let target = SshTarget { host_key: other.public_line().unwrap(), ..server.target() };
+    let (found, pinned) = (format!("ssh-ed25519 {right}"), format!("ssh-ed25519 {}", other.fingerprint()));
+    assert_eq!(refusal(&target).await, ConnectError::HostKey { found, pinned: pinned.clone() });
+
+    let Some(server) = Sshd::start_with(|path| {
+        let keygen = ["-q", "-t", "ecdsa", "-N", "", "-f", path.as_str()];
+        assert!(std::process::Command::new("ssh-keygen").args(keygen).status().unwrap().success());
+        std::fs::read_to_string(format!("{path}.pub")).unwrap()
+    }) else {
+        return;
+    };
+    let right = keys::fingerprint(&server.target().host_key).unwrap();
+    connect(&server.target()).await.unwrap();
+    let target = SshTarget { host_key: other.public_line().unwrap(), ..server.target() };
+    let found = format!("ecdsa-sha2-nistp256 {right}");
+    assert_eq!(refusal(&target).await, ConnectError::HostKey { found, pinned });
+    let target = SshTarget { host_key: String::new(), ..server.target() };
+    assert!(matches!(refusal(&target).await, ConnectError::Protocol(_)));
+}
+
+/// LESSON 27: "key refused" is not "not up yet".
+#[tokio::test]
+async fn a_refused_key_and_an_unusable_one_have_their_own_causes() {
+    let Some(server) = Sshd::start() else { return };
+    let (other, garbage) = (server.file("other"), server.file("garbage"));
+    write_secret(&other, &KeyPair::generate("other").unwrap().private_pem().unwrap());
+    write_secret(&garbage, "no key");
+    let target = |identity: &Utf8PathBuf| SshTarget { identity: identity.clone(), ..server.target() };
+    let user = server.target().user;
+    assert_eq!(refusal(&target(&other)).await, ConnectError::KeyRefused { user });
+    assert!(matches!(refusal(&target(&garbage)).await, ConnectError::Identity { .. }));
+    let missing = ConnectError::Identity { path: server.file("missing"), cause: "there is no such file".to_owned() };
+    assert_eq!(refusal(&target(&server.file("missing"))).await, missing);
+}
+
+/// TESTBED: QEMU's user network accepts a connection before anything answers.
+#[tokio::test]
+async fn a_port_that_is_closed_silent_or_hangs_up_is_not_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Utf8PathBuf::from_path_buf(dir.path().join("identity")).unwrap();
+    let key = KeyPair::generate("client").unwrap();
+    write_secret(&identity, &key.private_pem().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host_key = key.public_line().unwrap();
+    let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: "root".to_owned(), host_key, identity };
+
+    let quick = Duration::from_millis(200);
+    let silent = SshClient::default().connect(&target, quick).await.err().unwrap();
+    let words = format!("no SSH server answers: 127.0.0.1:{port} accepted the connection and said nothing within 0s");
+    assert_eq!(silent.to_string(), words);
+
+    let (refused, _) = tokio::join!(refusal(&target), async {
+        // The first connection is the silent one's, closed on its side.
+        for _ in 0..2 {
+            drop(listener.accept().await.unwrap());
+        }
+    });
+    let words = format!("127.0.0.1:{port} closed the connection without a greeting");
+    assert_eq!(refused, ConnectError::NotUp(words));
+
+    let (refused, ()) = tokio::join!(refusal(&target), async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(b"SSH-2.0-half\r\n").await.unwrap();
+    });
+    assert!(matches!(refused, ConnectError::NotUp(_)), "{refused}");
+
+    drop(listener);
+    assert!(matches!(refusal(&target).await, ConnectError::NotUp(_)));
+}
+
+/// Runs a command that says its line and then waits, and does `then(line)` as soon as it was said.
+async fn interrupted(shell: &dyn Shell, argv: &[&str], then: impl AsyncFnOnce(String)) -> Result<Status, ConnectError> {
+    let (mut stdout, reading) = tokio::io::duplex(1024);
+    let (mut stdin, _open) = tokio::io::duplex(1);
+    let mut stderr = tokio::io::sink();
+    let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
+    let act = async {
+        let line = BufReader::new(reading).lines().next_line().await.unwrap().unwrap();
+        then(line).await;
+    };
+    tokio::join!(shell.stream(argv, streams, DEADLINE), act).0
+}
+
+/// LESSON 19: a missing exit status is a failure.
+#[tokio::test]
+async fn a_server_killed_in_the_middle_of_a_command_is_a_lost_connection() {
+    let Some(server) = Sshd::start() else { return };
+    let shell = connect(&server.target()).await.unwrap();
+    // The parent of the command is the server's process for this connection.
+    let outcome = interrupted(&*shell, &["exec", "sh", "-c", "echo $PPID; read -r line"], async |line| {
+        let pid = nix::unistd::Pid::from_raw(line.parse().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    })
+    .await;
+    assert_eq!(outcome, Err(ConnectError::Lost("a command ran: it left no exit status".to_owned())));
+    assert!(matches!(shell.exec(&["true"], b"", DEADLINE).await, Err(ConnectError::Lost(_))));
+}
+
+/// A link that passes everything until it is cut, and then nothing, without closing.
+async fn pass_until_cut(listener: TcpListener, to: u16, cut: tokio::sync::oneshot::Receiver<()>) {
+    let (mut near, _) = listener.accept().await.unwrap();
+    let mut far = TcpStream::connect(("127.0.0.1", to)).await.unwrap();
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+        _ = cut => std::future::pending().await,
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_dies_silently_is_noticed_by_keepalive() {
+    let Some(server) = Sshd::start() else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let target = SshTarget { port: listener.local_addr().unwrap().port(), ..server.target() };
+    let (cut, when) = tokio::sync::oneshot::channel();
+    let link = tokio::spawn(pass_until_cut(listener, server.target().port, when));
+    let shell = SshClient::with_keepalive(Duration::from_millis(100)).connect(&target, DEADLINE).await.unwrap();
+    let outcome = interrupted(&*shell, &["sh", "-c", "echo up; read -r line"], async |_| cut.send(()).unwrap()).await;
+    assert_eq!(outcome, Err(ConnectError::Lost("a command ran: it left no exit status".to_owned())));
+    link.abort();
+}
+
+#[tokio::test]
+async fn a_deadline_ends_the_wait_and_not_the_connection() {
+    let Some(server) = Sshd::start() else { return };
+    let shell = connect(&server.target()).await.unwrap();
+    let after = Duration::from_millis(100);
+    for _ in 0..12 {
+        let (mut stdin, _open) = tokio::io::duplex(1);
+        let (mut stdout, mut stderr) = (tokio::io::sink(), tokio::io::sink());
+        let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
+        let outcome = shell.stream(&["cat"], streams, after).await;
+        assert_eq!(outcome, Err(ConnectError::Deadline { after, doing: "running `cat`".to_owned() }));
+    }
+    assert!(shell.exec(&["true"], b"", DEADLINE).await.unwrap().success());
+}
+
+/// An input that breaks off must not look like its end to the command.
+#[tokio::test]
+async fn an_input_that_cannot_be_read_is_an_error() {
+    let Some(server) = Sshd::start() else { return };
+    let shell = connect(&server.target()).await.unwrap();
+    let (kept, dir) = (server.file("kept"), tempfile::tempdir().unwrap());
+    // Reading a directory fails.
+    let mut stdin = tokio::fs::File::open(dir.path()).await.unwrap();
+    let (mut stdout, mut stderr) = (tokio::io::sink(), tokio::io::sink());
+    let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
+    let argv = ["sh", "-c", "read -r line; touch \"$1\"", "sh", kept.as_str()];
+    assert!(matches!(shell.stream(&argv, streams, DEADLINE).await, Err(ConnectError::Command(_))));
+}
