@@ -1,5 +1,29 @@
 //! Order, journal and events: runs a [`Graph`](crate::plan::Graph) through [`Perform`], knowing no driver.
+//!
+//! One coordinator ([`Runner::run`]) owns the schedule, the journal and the events; workers only perform. A step's
+//! beginning is on disk before it begins, and its end before anything that needs it begins. See `docs/design/run.md`.
 
+mod cancel;
+mod claim;
+mod event;
+pub mod journal;
 mod perform;
+mod report;
+mod retry;
+mod run;
+mod run_id;
+mod schedule;
+#[cfg(test)]
+mod testkit;
+mod worker;
 
+pub use cancel::{Cancel, CancelLevel};
+pub use claim::{Claim, Limits};
+pub use event::{Event, EventKind};
+pub use journal::{Identity, Journal, Journals};
 pub use perform::{Failure, FailureKind, Perform, Progress};
+pub use report::{Counts, Outcome, REPORT_FORMAT_VERSION, Report, StepOutcome, StepReport, StopCause};
+pub use retry::Retry;
+pub use run::Runner;
+pub use run_id::RunId;
+pub use schedule::{MalformedGraph, Schedule};

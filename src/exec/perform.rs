@@ -1,6 +1,7 @@
 //! The one thing the run asks of a driver.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Step;
 
@@ -21,7 +22,8 @@ pub trait Progress: Send + Sync {
 }
 
 /// Whether a failed step may have had an effect, and whether trying again could help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
     /// Nothing happened; trying again may help.
     Transient,
@@ -32,7 +34,7 @@ pub enum FailureKind {
 }
 
 /// Why a step failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// What it means for the run.
     pub kind: FailureKind,

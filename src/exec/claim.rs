@@ -1,0 +1,83 @@
+//! What a running step occupies, how much of it there is, and what a step costs.
+
+use crate::plan::{Op, Step};
+
+/// Something that only so many steps may use at once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// Work on a host.
+    Host(String),
+    /// Heavy reading and writing of a host's storage.
+    Storage(String),
+    /// One thing that only one step may touch: a guest, an image under construction.
+    Lock(String),
+}
+
+/// The host that steps run on as long as they name no other.
+const LOCAL: &str = "local";
+
+impl Claim {
+    /// What a step occupies while it runs. Waiting for a guest to answer costs its host nothing.
+    pub fn of(step: &Step) -> Vec<Self> {
+        let host = || Self::Host(LOCAL.to_owned());
+        let storage = || Self::Storage(LOCAL.to_owned());
+        let guest = |name: &str| Self::Lock(format!("guest {name}"));
+        match &step.op {
+            Op::BuildImage { image } => vec![host(), storage(), Self::Lock(format!("image {}", image.key))],
+            Op::BuildKernel { kernel } => vec![host(), storage(), Self::Lock(format!("kernel {}", kernel.key))],
+            Op::CreateGuest { vm } | Op::ReplaceRoot { vm } => vec![host(), storage(), guest(&vm.name)],
+            Op::GrowWorkDisk { guest: name, .. } | Op::DestroyGuest { guest: name } => {
+                vec![host(), storage(), guest(name)]
+            }
+            Op::StartGuest { vm } => vec![host(), guest(&vm.name)],
+            Op::WriteFiles { guest: name, .. } | Op::StopGuest { guest: name } => vec![host(), guest(name)],
+            Op::AwaitReady { guest: name } => vec![guest(name)],
+        }
+    }
+}
+
+/// How many steps may run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// In the whole run (`--parallel`).
+    pub parallel: usize,
+    /// On one host.
+    pub per_host: usize,
+    /// On one host's storage.
+    pub per_storage: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { parallel: 10, per_host: 8, per_storage: 2 }
+    }
+}
+
+impl Limits {
+    /// The default, with another number of steps at once; the limits inside it are not raised.
+    #[must_use]
+    pub fn with_parallel(parallel: usize) -> Self {
+        Self { parallel, ..Self::default() }
+    }
+
+    /// How many steps may hold a claim at once.
+    pub const fn of(&self, claim: &Claim) -> usize {
+        match claim {
+            Claim::Host(_) => self.per_host,
+            Claim::Storage(_) => self.per_storage,
+            Claim::Lock(_) => 1,
+        }
+    }
+}
+
+/// About how many seconds a step takes: decides which of several ready steps starts first, and nothing else.
+pub(super) const fn cost_s(op: &Op) -> u64 {
+    match op {
+        Op::BuildImage { .. } => 60,
+        Op::BuildKernel { .. } => 20,
+        Op::AwaitReady { .. } => 10,
+        Op::StopGuest { .. } => 5,
+        Op::CreateGuest { .. } | Op::ReplaceRoot { .. } => 2,
+        Op::GrowWorkDisk { .. } | Op::WriteFiles { .. } | Op::StartGuest { .. } | Op::DestroyGuest { .. } => 1,
+    }
+}

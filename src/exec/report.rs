@@ -1,0 +1,182 @@
+//! How a run ended: the outcome of every step, what failed first, and what was skipped because of whom.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::RunId;
+use super::perform::Failure;
+use crate::plan::{Graph, StepId};
+use crate::resource::Address;
+
+/// Version of the report's JSON form.
+pub const REPORT_FORMAT_VERSION: u32 = 1;
+
+/// How a run ended as a whole; decides the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every step is done.
+    Done,
+    /// Nothing was done, or the run could not be recorded.
+    Failed,
+    /// Some steps are done, others failed.
+    Partial,
+    /// Somebody stopped it, or it died.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The exit code of a command that ended so.
+    pub const fn exit_code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Partial => 4,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Why no step was started any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "cause")]
+pub enum StopCause {
+    /// Somebody asked once: running steps finish.
+    Cancelled,
+    /// Somebody asked twice: running steps were dropped.
+    Aborted,
+    /// The journal could not be written, and nothing may happen that is not in it.
+    Journal {
+        /// The system's words.
+        message: String,
+    },
+    /// The graph is no graph.
+    Malformed {
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum StepOutcome {
+    /// The run stopped before it could start.
+    NotStarted,
+    /// Done.
+    Done,
+    /// Failed. Its kind says whether it may have happened nevertheless.
+    Failed {
+        /// Why.
+        failure: Failure,
+    },
+    /// Not started, because a step that it needs failed.
+    Skipped {
+        /// That step.
+        because: StepId,
+    },
+}
+
+/// One step of a report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Which.
+    pub step: StepId,
+    /// The resources it serves.
+    pub addresses: Vec<Address>,
+    /// What it does: the name of its op.
+    pub op: String,
+    /// What became of it.
+    #[serde(flatten)]
+    pub outcome: StepOutcome,
+    /// How often it was started.
+    pub attempts: u32,
+    /// When it first started.
+    pub started: Option<Timestamp>,
+    /// From its first start to its end, in milliseconds.
+    pub elapsed_ms: u64,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`REPORT_FORMAT_VERSION`].
+    pub format_version: u32,
+    /// The run.
+    pub run: RunId,
+    /// The fleet.
+    pub fleet: String,
+    /// When it began.
+    pub started: Timestamp,
+    /// In milliseconds.
+    pub elapsed_ms: u64,
+    /// Why it did not go on, if something stopped it.
+    pub stopped: Option<StopCause>,
+    /// The failed steps in the order in which they failed.
+    pub failures: Vec<StepId>,
+    /// Every step of the graph, by id.
+    pub steps: Vec<StepReport>,
+}
+
+/// How many steps ended in which way.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Done.
+    pub done: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Skipped because of a failed one.
+    pub skipped: usize,
+    /// Never started, because the run stopped.
+    pub not_started: usize,
+}
+
+impl Report {
+    /// The report of a run in which nothing has happened yet.
+    pub(super) fn new(run: RunId, fleet: &str, graph: &Graph, started: Timestamp) -> Self {
+        let steps = graph.steps.iter().map(|step| StepReport {
+            step: step.id,
+            addresses: step.addresses.clone(),
+            op: step.op.name().to_owned(),
+            outcome: StepOutcome::NotStarted,
+            attempts: 0,
+            started: None,
+            elapsed_ms: 0,
+        });
+        Self {
+            format_version: REPORT_FORMAT_VERSION,
+            run,
+            fleet: fleet.to_owned(),
+            started,
+            elapsed_ms: 0,
+            stopped: None,
+            failures: Vec::new(),
+            steps: steps.collect(),
+        }
+    }
+
+    /// How many steps ended in which way.
+    pub fn counts(&self) -> Counts {
+        self.steps.iter().fold(Counts::default(), |mut counts, step| {
+            match step.outcome {
+                StepOutcome::Done => counts.done += 1,
+                StepOutcome::Failed { .. } => counts.failed += 1,
+                StepOutcome::Skipped { .. } => counts.skipped += 1,
+                StepOutcome::NotStarted => counts.not_started += 1,
+            }
+            counts
+        })
+    }
+
+    /// How it ended as a whole.
+    pub fn outcome(&self) -> Outcome {
+        let counts = self.counts();
+        match &self.stopped {
+            Some(StopCause::Journal { .. } | StopCause::Malformed { .. }) => Outcome::Failed,
+            Some(StopCause::Cancelled | StopCause::Aborted) => Outcome::Interrupted,
+            None if counts.failed == 0 => Outcome::Done,
+            None if counts.done == 0 => Outcome::Failed,
+            None => Outcome::Partial,
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! The coordinator: one loop that owns the schedule, the journal and the events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::cancel::{Cancel, CancelLevel};
+use super::claim::Limits;
+use super::event::{Event, EventKind};
+use super::journal::{Fact, Journal};
+use super::perform::{Failure, FailureKind, Perform};
+use super::report::{Report, StepOutcome, StepReport, StopCause};
+use super::retry::Retry;
+use super::schedule::Schedule;
+use super::worker::{Message, Workers};
+use crate::effect::Clock;
+use crate::plan::{Graph, StepId};
+use crate::resource::Address;
+
+/// After an abort, steps that do not even let themselves be dropped are given up after this long.
+const ABORT_GRACE: Duration = Duration::from_secs(5);
+
+/// Runs graphs.
+pub struct Runner {
+    /// What performs the steps.
+    pub perform: Arc<dyn Perform>,
+    /// The time of records and events.
+    pub clock: Arc<dyn Clock>,
+    /// How many steps run at once.
+    pub limits: Limits,
+    /// How failed steps are tried again.
+    pub retry: Retry,
+    /// How it is stopped.
+    pub cancel: Cancel,
+}
+
+impl Runner {
+    /// Runs a graph to its end and reports on every step. Nothing that fails on the way ends it early: a failed step
+    /// takes its descendants with it, a failed journal or a cancellation lets running steps finish.
+    ///
+    /// The journal is written, and synced, on the calling task; steps are performed on others.
+    pub async fn run(&self, graph: &Graph, journal: Journal, emit: &mut dyn FnMut(&Event)) -> Report {
+        let report = Report::new(journal.run(), journal.fleet(), graph, self.clock.now());
+        let (schedule, stopped) = match Schedule::new(graph, &self.limits) {
+            Ok(schedule) => (Some(schedule), None),
+            Err(error) => (None, Some(StopCause::Malformed { message: error.to_string() })),
+        };
+        let mut coordinator = Coordinator {
+            runner: self,
+            graph,
+            journal,
+            emit,
+            report,
+            workers: Workers::new(),
+            retrying: vec![None; graph.steps.len()],
+            batch: Batch::default(),
+        };
+        coordinator.begin();
+        match schedule {
+            Some(mut schedule) => coordinator.drive(&mut schedule).await,
+            None => coordinator.report.stopped = stopped,
+        }
+        coordinator.finish()
+    }
+}
+
+/// What is recorded in one append, and what may happen once it is durable.
+#[derive(Debug, Default)]
+struct Batch {
+    facts: Vec<Fact>,
+    events: Vec<EventKind>,
+    /// Steps to perform: only if the append succeeds.
+    starts: Vec<StepId>,
+    /// Steps to try again after a wait.
+    waits: Vec<(StepId, Duration)>,
+}
+
+struct Coordinator<'a> {
+    runner: &'a Runner,
+    graph: &'a Graph,
+    journal: Journal,
+    emit: &'a mut dyn FnMut(&Event),
+    report: Report,
+    workers: Workers,
+    /// By step: why its last attempt failed, while it waits for the next.
+    retrying: Vec<Option<Failure>>,
+    batch: Batch,
+}
+
+impl Coordinator<'_> {
+    fn begin(&mut self) {
+        let steps = u32::try_from(self.graph.steps.len()).unwrap_or(u32::MAX);
+        let (run, fleet) = (self.report.run, self.report.fleet.clone());
+        self.tell(EventKind::RunStarted { run, fleet, steps });
+    }
+
+    async fn drive(&mut self, schedule: &mut Schedule) {
+        let cancel = self.runner.cancel.clone();
+        let mut seen = CancelLevel::None;
+        loop {
+            seen = self.heed(seen, schedule);
+            self.start_ready(schedule);
+            self.commit(schedule);
+            tokio::select! {
+                message = self.workers.next() => match message {
+                    Some(message) => self.receive(message, schedule),
+                    None => return,
+                },
+                () = cancel.reached(CancelLevel::Finish), if seen == CancelLevel::None => {}
+                () = cancel.reached(CancelLevel::Abort), if seen == CancelLevel::Finish => {}
+                () = tokio::time::sleep(ABORT_GRACE), if seen == CancelLevel::Abort => {
+                    return self.give_up(schedule);
+                }
+            }
+        }
+    }
+
+    /// Does what has been asked for since the last look.
+    fn heed(&mut self, seen: CancelLevel, schedule: &Schedule) -> CancelLevel {
+        let level = self.runner.cancel.level();
+        if level > seen {
+            let aborts = level == CancelLevel::Abort;
+            self.stop(if aborts { StopCause::Aborted } else { StopCause::Cancelled }, schedule);
+            if aborts {
+                self.workers.abort();
+            }
+        }
+        level
+    }
+
+    /// Lets no further step start. A failed journal stays the cause, whatever is asked for later.
+    fn stop(&mut self, cause: StopCause, schedule: &Schedule) {
+        if !matches!(self.report.stopped, Some(StopCause::Journal { .. })) {
+            let running = u32::try_from(schedule.running()).unwrap_or(u32::MAX);
+            self.report.stopped = Some(cause.clone());
+            self.tell(EventKind::Stopping { cause, running });
+        }
+    }
+
+    fn start_ready(&mut self, schedule: &mut Schedule) {
+        while self.report.stopped.is_none()
+            && let Some(step) = schedule.start_next()
+        {
+            self.start(step);
+        }
+    }
+
+    fn start(&mut self, step: StepId) {
+        let attempt = self.report.steps[step.0 as usize].attempts + 1;
+        self.batch.facts.push(Fact::Started { step, attempt });
+        let (address, op) = self.name_of(step);
+        self.batch.events.push(EventKind::StepStarted { step, address, op, attempt });
+        self.batch.starts.push(step);
+    }
+
+    fn name_of(&self, step: StepId) -> (Option<Address>, String) {
+        let report = &self.report.steps[step.0 as usize];
+        (report.addresses.first().cloned(), report.op.clone())
+    }
+
+    /// Makes the batch durable, and only then does what it announces.
+    fn commit(&mut self, schedule: &mut Schedule) {
+        let Batch { facts, events, starts, waits } = std::mem::take(&mut self.batch);
+        if facts.is_empty() {
+            return;
+        }
+        let now = self.runner.clock.now();
+        match self.journal.record(now, facts) {
+            Ok(()) => {
+                for step in starts {
+                    self.begin_attempt(step, now);
+                }
+                for (step, wait) in waits {
+                    self.workers.wait(step, wait, self.runner.cancel.clone());
+                }
+                events.into_iter().for_each(|event| self.tell_at(now, event));
+            }
+            Err(error) => {
+                self.stop(StopCause::Journal { message: error.to_string() }, schedule);
+                let happened = |event: &EventKind| {
+                    !matches!(event, EventKind::StepStarted { .. } | EventKind::StepRetrying { .. })
+                };
+                events.into_iter().filter(happened).for_each(|event| self.tell_at(now, event));
+                self.settle_unstarted(&starts, schedule);
+                for (step, _) in waits {
+                    self.give_up_retry(step, schedule);
+                }
+                self.commit(schedule);
+            }
+        }
+    }
+
+    /// Steps that could not be recorded do not begin. Their slots are of no use any more: nothing starts after this.
+    /// One that was to be tried again has failed.
+    fn settle_unstarted(&mut self, starts: &[StepId], schedule: &mut Schedule) {
+        for step in starts {
+            if self.retrying[step.0 as usize].is_some() {
+                self.give_up_retry(*step, schedule);
+            }
+        }
+    }
+
+    fn begin_attempt(&mut self, step: StepId, now: Timestamp) {
+        let index = step.0 as usize;
+        let report = &mut self.report.steps[index];
+        report.attempts += 1;
+        report.started.get_or_insert(now);
+        self.retrying[index] = None;
+        self.workers.perform(Arc::clone(&self.runner.perform), self.graph.steps[index].clone());
+    }
+
+    /// Takes a message, and every other end that is there already: they share one append.
+    fn receive(&mut self, message: Message, schedule: &mut Schedule) {
+        self.take(message, schedule);
+        while let Some(more) = self.workers.try_next() {
+            self.take(more, schedule);
+        }
+    }
+
+    fn take(&mut self, message: Message, schedule: &mut Schedule) {
+        match message {
+            Message::Progress(step, text) => self.progress(step, text),
+            Message::Waited(step) if self.report.stopped.is_some() => self.give_up_retry(step, schedule),
+            Message::Waited(step) => self.start(step),
+            // An abort ended the wait before it could say so.
+            Message::Ended(step, _) if self.retrying[step.0 as usize].is_some() => self.give_up_retry(step, schedule),
+            Message::Ended(step, Ok(())) => self.done(step, schedule),
+            Message::Ended(step, Err(failure)) => self.failed(step, failure, schedule),
+        }
+    }
+
+    /// Words that come after their step's end are late, and nobody wants them.
+    fn progress(&mut self, step: StepId, text: String) {
+        if self.report.steps[step.0 as usize].outcome == StepOutcome::NotStarted {
+            self.tell(EventKind::StepProgress { step, text });
+        }
+    }
+
+    fn done(&mut self, step: StepId, schedule: &mut Schedule) {
+        let elapsed_ms = self.settle(step, StepOutcome::Done);
+        schedule.done(step);
+        self.batch.facts.push(Fact::Done { step });
+        self.batch.events.push(EventKind::StepDone { step, elapsed_ms });
+    }
+
+    fn failed(&mut self, step: StepId, failure: Failure, schedule: &mut Schedule) {
+        let attempt = self.report.steps[step.0 as usize].attempts;
+        match self.runner.retry.wait_after(attempt, &failure) {
+            Some(wait) if self.report.stopped.is_none() => self.retry(step, attempt, failure, wait),
+            _ => self.fail(step, failure, schedule),
+        }
+    }
+
+    fn retry(&mut self, step: StepId, attempt: u32, failure: Failure, wait: Duration) {
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        self.batch.facts.push(Fact::Retrying { step, failure: failure.clone() });
+        self.batch.events.push(EventKind::StepRetrying { step, attempt, failure: failure.clone(), wait_ms });
+        self.batch.waits.push((step, wait));
+        self.retrying[step.0 as usize] = Some(failure);
+    }
+
+    /// A step that waits for its next attempt gets none.
+    fn give_up_retry(&mut self, step: StepId, schedule: &mut Schedule) {
+        let last = self.retrying[step.0 as usize].take();
+        let failure = last.unwrap_or_else(|| Failure::unknown("it was aborted while it waited to be tried again"));
+        self.fail(step, failure, schedule);
+    }
+
+    /// A step failed for good, and takes its descendants with it.
+    fn fail(&mut self, step: StepId, failure: Failure, schedule: &mut Schedule) {
+        let elapsed_ms = self.settle(step, StepOutcome::Failed { failure: failure.clone() });
+        self.report.failures.push(step);
+        self.batch.facts.push(match failure.kind {
+            FailureKind::Unknown => Fact::Unknown { step, failure: failure.clone() },
+            FailureKind::Transient | FailureKind::Permanent => Fact::Failed { step, failure: failure.clone() },
+        });
+        self.batch.events.push(EventKind::StepFailed { step, elapsed_ms, failure });
+        for skipped in schedule.failed(step) {
+            self.settle(skipped, StepOutcome::Skipped { because: step });
+            self.batch.facts.push(Fact::Skipped { step: skipped, because: step });
+            let (address, op) = self.name_of(skipped);
+            self.batch.events.push(EventKind::StepSkipped { step: skipped, address, op, because: step });
+        }
+    }
+
+    /// Enters how a step ended in the report; returns how long it took, in milliseconds.
+    fn settle(&mut self, step: StepId, outcome: StepOutcome) -> u64 {
+        let now = self.runner.clock.now();
+        let report: &mut StepReport = &mut self.report.steps[step.0 as usize];
+        report.outcome = outcome;
+        report.elapsed_ms = report.started.map_or(0, |started| elapsed_ms(started, now));
+        report.elapsed_ms
+    }
+
+    /// Steps that ignored an abort are left behind.
+    fn give_up(&mut self, schedule: &mut Schedule) {
+        let running = |step: &&StepReport| step.started.is_some() && step.outcome == StepOutcome::NotStarted;
+        let left: Vec<StepId> = self.report.steps.iter().filter(running).map(|step| step.step).collect();
+        for step in left {
+            if self.retrying[step.0 as usize].is_some() {
+                self.give_up_retry(step, schedule);
+            } else {
+                self.fail(step, Failure::unknown("it did not stop when it was aborted"), schedule);
+            }
+        }
+        self.commit(schedule);
+    }
+
+    fn finish(mut self) -> Report {
+        let now = self.runner.clock.now();
+        let outcome = self.report.outcome();
+        if let Err(error) = self.journal.record(now, [Fact::Finished { outcome }])
+            && self.report.stopped.is_none()
+        {
+            self.report.stopped = Some(StopCause::Journal { message: error.to_string() });
+        }
+        self.report.elapsed_ms = elapsed_ms(self.report.started, now);
+        let (outcome, elapsed_ms) = (self.report.outcome(), self.report.elapsed_ms);
+        self.tell_at(now, EventKind::RunFinished { outcome, elapsed_ms });
+        self.report
+    }
+
+    fn tell(&mut self, kind: EventKind) {
+        let now = self.runner.clock.now();
+        self.tell_at(now, kind);
+    }
+
+    fn tell_at(&mut self, at: Timestamp, kind: EventKind) {
+        (self.emit)(&Event { at, kind });
+    }
+}
+
+/// Milliseconds between two readings of a clock that may have been set back in between.
+fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,131 @@
+//! The tasks of a run: they perform one step each, within its deadline, and hand back what came of it. They decide nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::timeout;
+
+use super::cancel::{Cancel, CancelLevel};
+use super::perform::{Failure, Perform, Progress};
+use crate::plan::{Step, StepId};
+
+/// Words of running steps that are kept until the coordinator takes them; more are dropped, because they only tell how it
+/// goes.
+const PROGRESS_KEPT: usize = 256;
+
+/// Characters of a step's words that are kept.
+const PROGRESS_LENGTH: usize = 200;
+
+/// What a task has to say.
+#[derive(Debug)]
+pub(super) enum Message {
+    /// A step's words.
+    Progress(StepId, String),
+    /// The wait before another attempt is over, or the run is being stopped.
+    Waited(StepId),
+    /// An attempt ended.
+    Ended(StepId, Result<(), Failure>),
+}
+
+#[derive(Debug)]
+enum Task {
+    Waited,
+    Ended(Result<(), Failure>),
+}
+
+/// Every task of one run. Dropping it aborts them.
+#[derive(Debug)]
+pub(super) struct Workers {
+    tasks: JoinSet<Task>,
+    steps: HashMap<Id, StepId>,
+    words: mpsc::Receiver<(StepId, String)>,
+    speaker: mpsc::Sender<(StepId, String)>,
+}
+
+impl Workers {
+    pub(super) fn new() -> Self {
+        let (speaker, words) = mpsc::channel(PROGRESS_KEPT);
+        Self { tasks: JoinSet::new(), steps: HashMap::new(), words, speaker }
+    }
+
+    /// Performs a step. After its deadline it cannot be told what it did: it is dropped, and its failure is `unknown`
+    /// (LESSON 39).
+    pub(super) fn perform(&mut self, perform: Arc<dyn Perform>, step: Step) {
+        let id = step.id;
+        let mouth = Mouth { step: id, speaker: self.speaker.clone() };
+        let task = self.tasks.spawn(async move {
+            let limit = Duration::from_secs(step.deadline_s);
+            Task::Ended(timeout(limit, perform.perform(&step, &mouth)).await.unwrap_or_else(|_| Err(overdue(limit))))
+        });
+        self.steps.insert(task.id(), id);
+    }
+
+    /// Waits before a step's next attempt, but not when the run is being stopped.
+    pub(super) fn wait(&mut self, step: StepId, wait: Duration, cancel: Cancel) {
+        let task = self.tasks.spawn(async move {
+            // Either way the coordinator decides what comes next.
+            let _ = timeout(wait, cancel.reached(CancelLevel::Finish)).await;
+            Task::Waited
+        });
+        self.steps.insert(task.id(), step);
+    }
+
+    /// The next message; `None` when there are no tasks.
+    pub(super) async fn next(&mut self) -> Option<Message> {
+        tokio::select! {
+            Some((step, text)) = self.words.recv() => Some(Message::Progress(step, text)),
+            ended = self.tasks.join_next_with_id() => self.message(ended?),
+        }
+    }
+
+    /// What has ended already, without waiting.
+    pub(super) fn try_next(&mut self) -> Option<Message> {
+        let ended = self.tasks.try_join_next_with_id()?;
+        self.message(ended)
+    }
+
+    fn message(&mut self, ended: Result<(Id, Task), JoinError>) -> Option<Message> {
+        let id = ended.as_ref().map_or_else(JoinError::id, |(id, _)| *id);
+        let step = self.steps.remove(&id)?;
+        Some(match ended {
+            Ok((_, Task::Waited)) => Message::Waited(step),
+            Ok((_, Task::Ended(result))) => Message::Ended(step, result),
+            Err(error) => Message::Ended(step, Err(lost(error))),
+        })
+    }
+
+    /// Drops every task where it stands; each still gives its message.
+    pub(super) fn abort(&mut self) {
+        self.tasks.abort_all();
+    }
+}
+
+fn overdue(limit: Duration) -> Failure {
+    Failure::unknown(format!("it did not end within {} s", limit.as_secs()))
+}
+
+fn lost(error: JoinError) -> Failure {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let words = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref().copied());
+            Failure::unknown(format!("a bug in regatta: it panicked: {}", words.unwrap_or("without a word")))
+        }
+        Err(_) => Failure::unknown("it was aborted while it ran"),
+    }
+}
+
+struct Mouth {
+    step: StepId,
+    speaker: mpsc::Sender<(StepId, String)>,
+}
+
+impl Progress for Mouth {
+    fn say(&self, text: &str) {
+        let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
+        // A full channel means that people are told more than they can read.
+        let _ = self.speaker.try_send((self.step, plain.take(PROGRESS_LENGTH).collect()));
+    }
+}

@@ -1,0 +1,149 @@
+//! A run's report for people: how it ended, what failed first and why, what was skipped because of whom, how to go on.
+
+use std::fmt::Write as _;
+
+use super::progress::{count, ending, name, seconds};
+use super::screen::{Screen, Tone};
+use super::scrub;
+use crate::exec::{Failure, FailureKind, Outcome, Report, StepOutcome, StepReport, StopCause};
+use crate::plan::StepId;
+
+/// The report as text, ending with a newline.
+pub fn report_text(report: &Report, screen: Screen) -> String {
+    let mut text = summary(report, screen);
+    if let Some(StopCause::Journal { message } | StopCause::Malformed { message }) = &report.stopped {
+        push(&mut text, &format!("{}: {}", screen.paint(Tone::Alarm, "stopped"), scrub::line(message)));
+    }
+    for id in &report.failures {
+        failure(&mut text, report, *id, screen);
+    }
+    if let Some(hint) = how_to_go_on(report) {
+        push(&mut text, &format!("\n{hint}"));
+    }
+    text
+}
+
+fn summary(report: &Report, screen: Screen) -> String {
+    let counts = report.counts();
+    let (tone, word) = ending(report.outcome());
+    let mut parts = vec![format!("{} done", counts.done)];
+    let others = [(counts.failed, "failed"), (counts.skipped, "skipped"), (counts.not_started, "not started")];
+    parts.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
+    format!(
+        "{} after {}: {}, {} {}\n",
+        screen.paint(tone, &format!("run {word}")),
+        seconds(report.elapsed_ms),
+        count(report.steps.len() as u64, "step"),
+        parts.join(", "),
+        screen.paint(Tone::Quiet, &format!("({})", report.run))
+    )
+}
+
+/// One failed step with its causes, and those that were skipped because of it.
+fn failure(text: &mut String, report: &Report, id: StepId, screen: Screen) {
+    let Some(step) = step(report, id) else { return };
+    let StepOutcome::Failed { failure } = &step.outcome else { return };
+    let attempts = if step.attempts > 1 { format!(" and {} attempts", step.attempts) } else { String::new() };
+    let title = screen.paint(Tone::Alarm, &title_of(step));
+    push(text, &format!("\n{title} {} after {}{attempts}", verb(failure), seconds(step.elapsed_ms)));
+    for (index, cause) in failure.causes.iter().enumerate() {
+        let lead = if index == 0 { "" } else { "because: " };
+        push(text, &format!("  {}{lead}{}", "  ".repeat(index.min(4)), scrub::line(cause)));
+    }
+    if let Some(hint) = &failure.hint {
+        push(text, &format!("  hint: {}", scrub::line(hint)));
+    }
+    let because = |step: &&StepReport| step.outcome == StepOutcome::Skipped { because: id };
+    for skipped in report.steps.iter().filter(because) {
+        push(text, &format!("  {} {}", screen.paint(Tone::Changed, "skipped"), title_of(skipped)));
+    }
+}
+
+const fn verb(failure: &Failure) -> &'static str {
+    match failure.kind {
+        FailureKind::Transient | FailureKind::Permanent => "failed",
+        FailureKind::Unknown => "ended without an answer",
+    }
+}
+
+fn how_to_go_on(report: &Report) -> Option<&'static str> {
+    match report.outcome() {
+        Outcome::Done => None,
+        Outcome::Failed | Outcome::Partial => {
+            Some("To go on: mend the cause and apply again; what is done already is found and not done twice.")
+        }
+        Outcome::Interrupted => Some("To go on: apply again; what is done already is found and not done twice."),
+    }
+}
+
+fn step(report: &Report, id: StepId) -> Option<&StepReport> {
+    report.steps.get(id.0 as usize)
+}
+
+fn title_of(step: &StepReport) -> String {
+    name(&step.op, step.addresses.first())
+}
+
+fn push(text: &mut String, line: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::exec::{REPORT_FORMAT_VERSION, RunId};
+    use crate::resource::Address;
+
+    fn step(id: u32, op: &str, outcome: StepOutcome) -> StepReport {
+        StepReport {
+            step: StepId(id),
+            addresses: vec![Address::vm("web-1")],
+            op: op.into(),
+            outcome,
+            attempts: 2,
+            started: Some(Timestamp::UNIX_EPOCH),
+            elapsed_ms: 3_100,
+        }
+    }
+
+    #[test]
+    fn a_report_says_what_failed_why_and_whom_it_took_along() {
+        let failure =
+            Failure::transient("no space left on \x1b[2Jdevice").context("cannot copy the disk").hint("make room");
+        let report = Report {
+            format_version: REPORT_FORMAT_VERSION,
+            run: RunId::from_u128(7),
+            fleet: "demo".into(),
+            started: Timestamp::UNIX_EPOCH,
+            elapsed_ms: 63_000,
+            stopped: None,
+            failures: vec![StepId(1), StepId(3)],
+            steps: vec![
+                step(0, "build-image", StepOutcome::Done),
+                step(1, "create-guest", StepOutcome::Failed { failure }),
+                step(2, "start-guest", StepOutcome::Skipped { because: StepId(1) }),
+                step(3, "stop-guest", StepOutcome::Failed { failure: Failure::unknown("reply lost") }),
+            ],
+        };
+        assert_eq!(
+            report_text(&report, Screen::plain(80)),
+            "\
+run finished in part after 1m 03s: 4 steps, 1 done, 2 failed, 1 skipped (00000000-0000-0000-0000-000000000007)
+
+create-guest vm.web-1 failed after 3.1 s and 2 attempts
+  cannot copy the disk
+    because: no space left on \\u{1b}[2Jdevice
+  hint: make room
+  skipped start-guest vm.web-1
+
+stop-guest vm.web-1 ended without an answer after 3.1 s and 2 attempts
+  reply lost
+
+To go on: mend the cause and apply again; what is done already is found and not done twice.
+"
+        );
+    }
+}
