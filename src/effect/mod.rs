@@ -6,6 +6,7 @@ pub mod files;
 mod lock;
 pub mod process;
 mod ssh;
+pub mod walk;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
