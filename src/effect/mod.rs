@@ -11,6 +11,7 @@ mod socket;
 mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod walk;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};

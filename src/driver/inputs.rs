@@ -1,0 +1,283 @@
+//! Reads what a fleet names on the host: key files, synced trees and the user's git identity.
+
+use std::collections::BTreeSet;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use crate::config::{AuthorizedKey, Fleet, GitIdentity};
+use crate::effect::walk::{self, EntryKind, Limits, Tree, WalkError};
+use crate::effect::{Command, CommandError, Run, Status};
+use crate::exec::Failure;
+use crate::resource::{Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs};
+use crate::syntax::SourceMap;
+
+/// The user whose files a fleet may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// Home directory, absolute: `~`.
+    pub home: Utf8PathBuf,
+    /// The caller's `XDG_CONFIG_HOME` and `GIT_CONFIG_GLOBAL`, as far as they are set: they say where git's global
+    /// configuration is.
+    pub git_environment: Vec<(String, String)>,
+}
+
+/// Reads everything the fleet names. What is missing or must not be read is reported as such in [`Inputs`]: the layer
+/// above knows the place in the fleet file that asked for it.
+///
+/// # Errors
+/// When git cannot be asked for the identity that is wanted from it.
+pub async fn read(
+    fleet: &Fleet,
+    sources: &SourceMap,
+    user: &User,
+    run: &dyn Run,
+    own_keys: Vec<String>,
+) -> Result<Inputs, Failure> {
+    let mut inputs = Inputs { own_keys, ..Inputs::default() };
+    for path in wanted_paths(fleet) {
+        let input = read_path(&path, sources, &user.home).await;
+        inputs.paths.insert(path, input);
+    }
+    let from_host = |vm: &crate::config::Vm| vm.git_identity.as_ref().is_some_and(|id| id.value == GitIdentity::Host);
+    if fleet.vms.values().any(from_host) {
+        inputs.git_identity = git_identity(user, run).await.map_err(|error| {
+            Failure::permanent(error.to_string()).context("cannot read the git identity of this user")
+        })?;
+    }
+    Ok(inputs)
+}
+
+fn wanted_paths(fleet: &Fleet) -> BTreeSet<HostPath> {
+    let mut wanted = BTreeSet::new();
+    for vm in fleet.vms.values() {
+        for sync in &vm.file_syncs {
+            wanted.insert(HostPath { written: sync.value.from.clone(), declared_in: sync.value.declared_in });
+        }
+        for key in &vm.authorized_keys {
+            if let AuthorizedKey::File(written) = &key.value {
+                wanted.insert(HostPath { written: written.clone(), declared_in: key.span.source });
+            }
+        }
+    }
+    wanted
+}
+
+async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> HostInput {
+    let declared_in = &sources.file(path.declared_in).path;
+    let beside = match declared_in.parent() {
+        Some(dir) if !dir.as_str().is_empty() => dir.to_owned(),
+        _ => Utf8PathBuf::from("."),
+    };
+    let Some(named) = resolve(&path.written, &beside, home) else {
+        return HostInput::Refused(format!(
+            "found `{}`, expected `~/…`: other users' homes are not read",
+            path.written
+        ));
+    };
+    let allowed = [home.to_owned(), beside];
+    let walked = tokio::task::spawn_blocking(move || walk::walk(&named, &allowed, &Limits::default())).await;
+    match walked {
+        Ok(Ok(tree)) => host_tree(tree).map_or_else(HostInput::Refused, HostInput::Tree),
+        Ok(Err(WalkError::Missing(_))) => HostInput::Missing,
+        Ok(Err(refused)) => HostInput::Refused(refused.to_string()),
+        Err(stopped) => HostInput::Refused(format!("reading it was stopped: {stopped}")),
+    }
+}
+
+/// `~` and `~/…` are the home, relative paths start beside the declaring file; `None` for `~somebody`.
+fn resolve(written: &str, beside: &Utf8Path, home: &Utf8Path) -> Option<Utf8PathBuf> {
+    match written.strip_prefix('~') {
+        Some("") => Some(home.to_owned()),
+        Some(rest) => rest.strip_prefix('/').map(|below| home.join(below.trim_start_matches('/'))),
+        None => Some(beside.join(written)),
+    }
+}
+
+fn host_tree(tree: Tree) -> Result<HostTree, String> {
+    let entries = tree.entries.into_iter().map(|entry| {
+        let (kind, size, digest, text) = match entry.kind {
+            EntryKind::Directory => (FileKind::Directory, 0, None, None),
+            EntryKind::File { size, sha256, text } => (FileKind::File, size, Some(Digest::from_hash(&sha256)), text),
+        };
+        Ok((GuestPath::new(entry.path)?, HostEntry { kind, mode: entry.mode, size, digest, text }))
+    });
+    let skipped = tree.skipped.into_iter().map(|(path, why)| Ok((GuestPath::new(path)?, why)));
+    Ok(HostTree {
+        root: tree.root,
+        entries: entries.collect::<Result<_, String>>()?,
+        skipped: skipped.collect::<Result<_, String>>()?,
+    })
+}
+
+/// `user.name` and `user.email` of the global configuration and what it includes, and of nothing else.
+async fn git_identity(user: &User, run: &dyn Run) -> Result<Option<(String, String)>, CommandError> {
+    let name = git_value("user.name", user, run).await?;
+    let email = git_value("user.email", user, run).await?;
+    Ok(name.zip(email))
+}
+
+async fn git_value(key: &str, user: &User, run: &dyn Run) -> Result<Option<String>, CommandError> {
+    // In `/`: no repository of the working directory may have a say.
+    let mut git = Command::new("git")
+        .args(["config", "--global", "--includes", "--null", "--get", key])
+        .cwd("/")
+        .env("HOME", user.home.as_str());
+    for (name, value) in &user.git_environment {
+        git = git.env(name, value);
+    }
+    let output = match run.run(&git).await {
+        // Without git there is no configuration of git.
+        Err(CommandError::Missing { .. }) => return Ok(None),
+        outcome => outcome?,
+    };
+    match output.status {
+        Status::Code(0) => {
+            let text = String::from_utf8_lossy(&output.stdout);
+            Ok(Some(text.trim_end_matches('\0').to_owned()).filter(|value| !value.trim().is_empty()))
+        }
+        // git-config(1): 1 is «the section or key is invalid», which is how a missing key is told.
+        Status::Code(1) => Ok(None),
+        _ => Err(CommandError::Failed { command: git.to_string(), output }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{Accelerator, ByteSize, FileSync, Setting, Vm};
+    use crate::effect::CommandRunner;
+    use crate::syntax::{SourceId, Span, Spanned};
+
+    struct World {
+        _guard: tempfile::TempDir,
+        root: Utf8PathBuf,
+        sources: SourceMap,
+        fleet_file: SourceId,
+    }
+
+    fn world() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let root = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        std::fs::create_dir_all(root.join("home")).unwrap();
+        std::fs::create_dir_all(root.join("fleet")).unwrap();
+        let mut sources = SourceMap::default();
+        let fleet_file = sources.add(root.join("fleet/fleet.kdl"), String::new(), None);
+        World { _guard: dir, root, sources, fleet_file }
+    }
+
+    impl World {
+        fn spanned<T>(&self, value: T) -> Spanned<T> {
+            Spanned::new(value, Span { source: self.fleet_file, start: 0, end: 0 })
+        }
+
+        fn fleet(&self, from: &[&str], keys: &[&str], git: Option<GitIdentity>) -> Fleet {
+            let sync = |from: &&str| {
+                self.spanned(FileSync {
+                    from: (*from).to_owned(),
+                    declared_in: self.fleet_file,
+                    to: self.spanned("~/x".to_owned()),
+                    mode: None,
+                    prune: Setting::default_value(false),
+                })
+            };
+            let vm = Vm {
+                name: "web".into(),
+                span: self.spanned(()).span,
+                cpus: Setting::default_value(1),
+                memory: Setting::default_value(ByteSize::mib(256)),
+                image: self.spanned("bookworm".into()),
+                kernel: None,
+                network: None,
+                forwards: vec![],
+                work_disk: Setting::default_value(ByteSize::gib(1)),
+                accel: Setting::default_value(Accelerator::Auto),
+                authorized_keys: keys.iter().map(|key| self.spanned(AuthorizedKey::File((*key).into()))).collect(),
+                git_identity: git.map(|git| self.spanned(git)),
+                file_syncs: from.iter().map(sync).collect(),
+            };
+            Fleet {
+                name: Setting::default_value("test".into()),
+                images: BTreeMap::new(),
+                kernels: BTreeMap::new(),
+                networks: BTreeMap::new(),
+                vms: BTreeMap::from([("web".to_owned(), vm)]),
+            }
+        }
+
+        async fn read(&self, fleet: &Fleet) -> Inputs {
+            let user = User { home: self.root.join("home"), git_environment: vec![] };
+            read(fleet, &self.sources, &user, &CommandRunner, vec!["ours".into()]).await.unwrap()
+        }
+
+        fn at(&self, written: &str) -> HostPath {
+            HostPath { written: written.into(), declared_in: self.fleet_file }
+        }
+    }
+
+    fn file(text: &str) -> HostEntry {
+        let digest = Some(Digest::of(text.as_bytes()));
+        HostEntry { kind: FileKind::File, mode: 0o644, size: text.len() as u64, digest, text: Some(text.into()) }
+    }
+
+    #[tokio::test]
+    async fn paths_start_at_home_or_beside_the_fleet_file() {
+        let world = world();
+        std::fs::write(world.root.join("home/key.pub"), "K").unwrap();
+        std::fs::write(world.root.join("fleet/vimrc"), "v").unwrap();
+        let fleet = world.fleet(&["vimrc", "~/gone", "~bob/x"], &["~/key.pub"], None);
+        let single = |root: &str, text| {
+            HostInput::Tree(HostTree {
+                root: world.root.join(root),
+                entries: BTreeMap::from([(GuestPath::root(), file(text))]),
+                skipped: vec![],
+            })
+        };
+        let expected = Inputs {
+            paths: BTreeMap::from([
+                (world.at("vimrc"), single("fleet/vimrc", "v")),
+                (world.at("~/key.pub"), single("home/key.pub", "K")),
+                (world.at("~/gone"), HostInput::Missing),
+                (
+                    world.at("~bob/x"),
+                    HostInput::Refused("found `~bob/x`, expected `~/…`: other users' homes are not read".into()),
+                ),
+            ]),
+            git_identity: None,
+            own_keys: vec!["ours".into()],
+        };
+        assert_eq!(world.read(&fleet).await, expected);
+    }
+
+    /// LESSON 12.
+    #[tokio::test]
+    async fn a_named_link_out_of_home_is_refused() {
+        let world = world();
+        std::fs::write(world.root.join("secret"), "s").unwrap();
+        std::os::unix::fs::symlink("../secret", world.root.join("home/link")).unwrap();
+        let fleet = world.fleet(&["~/link"], &[], None);
+        let found = world.read(&fleet).await;
+        let HostInput::Refused(why) = &found.paths[&world.at("~/link")] else { panic!("{found:?}") };
+        assert!(why.contains("leads through a symbolic link"), "{why}");
+    }
+
+    /// LESSON 15: global means global, and a half identity is none.
+    #[tokio::test]
+    async fn the_git_identity_is_the_global_one_or_none() {
+        let world = world();
+        let fleet = world.fleet(&[], &[], Some(GitIdentity::Host));
+        assert_eq!(world.read(&fleet).await.git_identity, None);
+        let config = world.root.join("home/.gitconfig");
+        std::fs::write(&config, "[user]\nname = Ann\n").unwrap();
+        assert_eq!(world.read(&fleet).await.git_identity, None);
+        std::fs::write(&config, "[user]\nname = Ann\n[include]\npath = more\n").unwrap();
+        std::fs::write(world.root.join("home/more"), "[user]\nemail = ann@example.org\n").unwrap();
+        assert_eq!(world.read(&fleet).await.git_identity, Some(("Ann".into(), "ann@example.org".into())));
+        assert_eq!(world.read(&world.fleet(&[], &[], None)).await.git_identity, None);
+        std::fs::write(&config, "[user\n").unwrap();
+        let user = User { home: world.root.join("home"), git_environment: vec![] };
+        let failure = read(&fleet, &world.sources, &user, &CommandRunner, vec![]).await.unwrap_err();
+        assert_eq!(failure.causes[0], "cannot read the git identity of this user");
+    }
+}

@@ -1,0 +1,433 @@
+//! Reading a file or a tree of the host without ever leaving it.
+//!
+//! Every name is opened once, relative to the directory descriptor it was listed from, with openat2 and
+//! `RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS`; type, mode and content come from that descriptor. There is no moment
+//! between looking and reading in which a name could become a link to somewhere else.
+//!
+//! Only the path the user named may pass through links, and then it must end in a directory that was allowed.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use nix::dir::{Dir, Type};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use sha2::{Digest as _, Sha256};
+
+/// How much is read before it is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Files and directories.
+    pub entries: usize,
+    /// Directories below one another.
+    pub depth: usize,
+    /// Bytes of all files together.
+    pub bytes: u64,
+    /// Bytes of a file up to which its text is kept.
+    pub text: u64,
+}
+
+impl Default for Limits {
+    /// 100,000 entries, 64 levels, 4 GiB, text of 64 KiB.
+    fn default() -> Self {
+        Self { entries: 100_000, depth: 64, bytes: 4 << 30, text: 64 << 10 }
+    }
+}
+
+/// What a path leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tree {
+    /// Where it really is: absolute and free of links.
+    pub root: Utf8PathBuf,
+    /// In order of path; the first is the root, at the empty path.
+    pub entries: Vec<Entry>,
+    /// What was left out, and why.
+    pub skipped: Vec<(Vec<u8>, String)>,
+}
+
+/// One file or directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Path below the root, `/` between names.
+    pub path: Vec<u8>,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Permission bits, setuid, setgid and sticky included.
+    pub mode: u32,
+}
+
+/// A file with what was read of it, or a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File {
+        /// Bytes read.
+        size: u64,
+        /// SHA-256 of them.
+        sha256: [u8; 32],
+        /// They themselves, when they are few and text: UTF-8 without NUL.
+        text: Option<String>,
+    },
+}
+
+/// Why a path was not read. Nothing of it is returned then: half a tree would look like a tree with files deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum WalkError {
+    /// There is nothing at the path.
+    #[error("`{0}` does not exist")]
+    Missing(Utf8PathBuf),
+    /// The path leads through a link to a place that was not allowed.
+    #[error("`{path}` leads through a symbolic link to `{target}`, outside {}", allowed_names(allowed))]
+    Outside {
+        /// As named.
+        path: Utf8PathBuf,
+        /// Where it leads.
+        target: Utf8PathBuf,
+        /// Where it may lead.
+        allowed: Vec<Utf8PathBuf>,
+    },
+    /// It is neither a file nor a directory.
+    #[error("`{0}` is neither a file nor a directory")]
+    Special(Utf8PathBuf),
+    /// There is too much of it.
+    #[error("`{path}` {excess}")]
+    Excess {
+        /// As named.
+        path: Utf8PathBuf,
+        /// What there is too much of.
+        excess: String,
+    },
+    /// The system refused.
+    #[error("cannot read `{path}`: {cause}")]
+    Io {
+        /// What was being read.
+        path: String,
+        /// The system's words.
+        cause: io::Error,
+    },
+}
+
+fn allowed_names(allowed: &[Utf8PathBuf]) -> String {
+    allowed.iter().map(|dir| format!("`{dir}`")).collect::<Vec<_>>().join(" and ")
+}
+
+/// Reads the file or the whole tree at an absolute path, in one pass. The path may lead through links only into one of
+/// the `allowed` directories; below it, links and special files are skipped.
+///
+/// # Errors
+/// See [`WalkError`]; one unreadable file refuses the tree.
+pub fn walk(path: &Utf8Path, allowed: &[Utf8PathBuf], limits: &Limits) -> Result<Tree, WalkError> {
+    let root = resolve(path, allowed)?;
+    let mut walk = Walk { named: path, limits, tree: Tree { root, entries: vec![], skipped: vec![] }, bytes: 0 };
+    let opened = open(AT_FDCWD, walk.tree.root.as_str().as_bytes(), ResolveFlag::RESOLVE_NO_SYMLINKS);
+    let file = File::from(opened.map_err(|errno| walk.error(&[], errno.into()))?);
+    let found = file.metadata().map_err(|cause| walk.error(&[], cause))?;
+    if !found.is_dir() && !found.is_file() {
+        return Err(WalkError::Special(path.to_owned()));
+    }
+    walk.visit(file, Vec::new(), 0)?;
+    walk.tree.entries.sort_by(|one, other| one.path.cmp(&other.path));
+    walk.tree.skipped.sort();
+    Ok(walk.tree)
+}
+
+/// Opens one regular file of a tree that was walked: `root` as [`Tree::root`] gave it, `below` as [`Entry::path`].
+///
+/// # Errors
+/// When it is gone, is no regular file, or any part of its path is a link by now.
+pub fn open_file(root: &Utf8Path, below: &[u8]) -> io::Result<File> {
+    let root = open(AT_FDCWD, root.as_str().as_bytes(), ResolveFlag::RESOLVE_NO_SYMLINKS)?;
+    let file = File::from(if below.is_empty() { root } else { open(&root, below, BENEATH)? });
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(io::Error::other("it is no longer a regular file")),
+    }
+}
+
+/// What every name below the root is opened with.
+const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
+
+/// Without blocking on pipes, and without following a link in the last part either.
+fn open(dir: impl AsFd, path: &[u8], resolve: ResolveFlag) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
+    let path = std::ffi::OsStr::from_bytes(path);
+    // The kernel gives up with EAGAIN when something is renamed meanwhile; it asks to be called again.
+    for _ in 0..RENAME_RETRIES {
+        match openat2(&dir, path, OpenHow::new().flags(flags).resolve(resolve)) {
+            Err(Errno::EAGAIN) => {}
+            outcome => return outcome,
+        }
+    }
+    Err(Errno::EAGAIN)
+}
+
+/// Times an open is tried again when the kernel asks for it.
+const RENAME_RETRIES: usize = 1000;
+
+/// Where a named path really is. It is opened again without following links, so a later swap is an error, not a leak.
+fn resolve(path: &Utf8Path, allowed: &[Utf8PathBuf]) -> Result<Utf8PathBuf, WalkError> {
+    let io_error = |cause: io::Error| match cause.kind() {
+        io::ErrorKind::NotFound => WalkError::Missing(path.to_owned()),
+        _ => WalkError::Io { path: path.to_string(), cause },
+    };
+    let target = path.canonicalize_utf8().map_err(io_error)?;
+    let direct = open_path_only(path).is_ok();
+    let inside = |dir: &Utf8PathBuf| dir.canonicalize_utf8().is_ok_and(|dir| target.starts_with(dir));
+    if direct || allowed.iter().any(inside) {
+        return Ok(target);
+    }
+    Err(WalkError::Outside { path: path.to_owned(), target, allowed: allowed.to_vec() })
+}
+
+/// Succeeds when a path leads through no link; opens nothing for reading.
+fn open_path_only(path: &Utf8Path) -> nix::Result<OwnedFd> {
+    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+    openat2(AT_FDCWD, path.as_str(), OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS))
+}
+
+struct Walk<'a> {
+    named: &'a Utf8Path,
+    limits: &'a Limits,
+    tree: Tree,
+    bytes: u64,
+}
+
+impl Walk<'_> {
+    fn visit(&mut self, file: File, path: Vec<u8>, depth: usize) -> Result<(), WalkError> {
+        let found = file.metadata().map_err(|cause| self.error(&path, cause))?;
+        if self.tree.entries.len() >= self.limits.entries {
+            return Err(self.excess(format!("holds more than {} files and directories", self.limits.entries)));
+        }
+        let mode = found.mode() & 0o7777;
+        if found.is_dir() {
+            self.tree.entries.push(Entry { path: path.clone(), kind: EntryKind::Directory, mode });
+            return self.descend(file.into(), &path, depth);
+        }
+        if !found.is_file() {
+            self.tree.skipped.push((path, "it is no regular file".into()));
+            return Ok(());
+        }
+        let kind = self.read(file, &path)?;
+        self.tree.entries.push(Entry { path, kind, mode });
+        Ok(())
+    }
+
+    fn descend(&mut self, dir: OwnedFd, path: &[u8], depth: usize) -> Result<(), WalkError> {
+        if depth >= self.limits.depth {
+            return Err(self.excess(format!("is nested more than {} levels deep", self.limits.depth)));
+        }
+        let mut dir = Dir::from_fd(dir).map_err(|errno| self.error(path, errno.into()))?;
+        let names = self.list(&mut dir, path)?;
+        for (name, kind) in names {
+            let below = if path.is_empty() { name.clone() } else { [path, b"/", &name].concat() };
+            match kind {
+                Some(Type::Symlink) => self.tree.skipped.push((below, LINK.into())),
+                Some(Type::File | Type::Directory) | None => match open(&dir, &name, BENEATH) {
+                    Ok(fd) => self.visit(fd.into(), below, depth + 1)?,
+                    Err(Errno::ELOOP) => self.tree.skipped.push((below, LINK.into())),
+                    Err(Errno::ENXIO) => self.tree.skipped.push((below, "it is no regular file".into())),
+                    // Deleted since it was listed: the tree without it is just as true.
+                    Err(Errno::ENOENT) => {}
+                    Err(errno) => return Err(self.error(&below, errno.into())),
+                },
+                Some(_) => self.tree.skipped.push((below, "it is no regular file".into())),
+            }
+        }
+        Ok(())
+    }
+
+    /// All names of a directory, so that order does not depend on the file system.
+    fn list(&self, dir: &mut Dir, path: &[u8]) -> Result<Vec<(Vec<u8>, Option<Type>)>, WalkError> {
+        let mut names = Vec::new();
+        for entry in dir.iter() {
+            let entry = entry.map_err(|errno| self.error(path, errno.into()))?;
+            let name = entry.file_name().to_bytes();
+            if name == b"." || name == b".." {
+                continue;
+            }
+            if names.len() >= self.limits.entries {
+                return Err(self.excess(format!("holds more than {} files and directories", self.limits.entries)));
+            }
+            names.push((name.to_vec(), entry.file_type()));
+        }
+        names.sort_by(|(one, _), (other, _)| one.cmp(other));
+        Ok(names)
+    }
+
+    /// Streams a file through the hash; its text is kept as long as it is short.
+    fn read(&mut self, mut file: File, path: &[u8]) -> Result<EntryKind, WalkError> {
+        let mut hash = Sha256::new();
+        let mut text = Some(Vec::new());
+        let mut buffer = vec![0; 64 << 10];
+        let mut size = 0;
+        loop {
+            let read = file.read(&mut buffer).map_err(|cause| self.error(path, cause))?;
+            if read == 0 {
+                break;
+            }
+            size += read as u64;
+            if self.bytes + size > self.limits.bytes {
+                return Err(self.excess(format!("holds more than {} bytes", self.limits.bytes)));
+            }
+            hash.update(&buffer[..read]);
+            text = text.filter(|_| size <= self.limits.text);
+            if let Some(text) = &mut text {
+                text.extend_from_slice(&buffer[..read]);
+            }
+        }
+        self.bytes += size;
+        Ok(EntryKind::File { size, sha256: hash.finalize().into(), text: text.and_then(as_text) })
+    }
+
+    fn error(&self, below: &[u8], cause: io::Error) -> WalkError {
+        let below = String::from_utf8_lossy(below).escape_debug().to_string();
+        let path = if below.is_empty() { self.named.to_string() } else { format!("{}/{below}", self.named) };
+        WalkError::Io { path, cause }
+    }
+
+    fn excess(&self, excess: String) -> WalkError {
+        WalkError::Excess { path: self.named.to_owned(), excess }
+    }
+}
+
+const LINK: &str = "symbolic links are not followed";
+
+/// The bytes as text, unless they are binary.
+pub fn as_text(bytes: Vec<u8>) -> Option<String> {
+    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
+        (dir, path)
+    }
+
+    fn text_entry(path: &str, mode: u32, text: &str) -> Entry {
+        let kind = EntryKind::File {
+            size: text.len() as u64,
+            sha256: Sha256::digest(text).into(),
+            text: Some(text.to_owned()),
+        };
+        Entry { path: path.into(), kind, mode }
+    }
+
+    fn write(path: &Utf8Path, text: &str, mode: u32) {
+        std::fs::write(path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// LESSON 11: links and special files are left out and said so; nothing they point to is read.
+    #[test]
+    fn a_tree_is_read_whole_and_links_are_skipped() {
+        let (_guard, root) = scratch();
+        let tree = root.join("tree");
+        std::fs::create_dir_all(tree.join("d")).unwrap();
+        std::fs::set_permissions(tree.join("d"), std::fs::Permissions::from_mode(0o750)).unwrap();
+        std::fs::set_permissions(&tree, std::fs::Permissions::from_mode(0o700)).unwrap();
+        write(&root.join("secret"), "leak", 0o600);
+        write(&tree.join("d/run"), "#!/bin/sh\n", 0o755);
+        write(&tree.join("a b"), "x", 0o600);
+        symlink("../secret", tree.join("out")).unwrap();
+        symlink("a b", tree.join("in")).unwrap();
+        nix::unistd::mkfifo(tree.join("pipe").as_std_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let directory = |path: &str, mode| Entry { path: path.into(), kind: EntryKind::Directory, mode };
+        assert_eq!(
+            walk(&tree, &[], &Limits::default()).unwrap(),
+            Tree {
+                root: tree,
+                entries: vec![
+                    directory("", 0o700),
+                    text_entry("a b", 0o600, "x"),
+                    directory("d", 0o750),
+                    text_entry("d/run", 0o755, "#!/bin/sh\n")
+                ],
+                skipped: vec![
+                    (b"in".to_vec(), LINK.to_owned()),
+                    (b"out".to_vec(), LINK.to_owned()),
+                    (b"pipe".to_vec(), "it is no regular file".to_owned())
+                ],
+            }
+        );
+    }
+
+    /// LESSON 12: the named path may be a link, but only into an allowed directory.
+    #[test]
+    fn a_named_link_must_stay_inside() {
+        let (_guard, root) = scratch();
+        let (home, outside) = (root.join("home"), root.join("outside"));
+        std::fs::create_dir_all(home.join("dotfiles")).unwrap();
+        write(&home.join("dotfiles/vimrc"), "v", 0o644);
+        write(&outside, "o", 0o644);
+        symlink("dotfiles/vimrc", home.join("in")).unwrap();
+        symlink(&outside, home.join("out")).unwrap();
+        let allowed = [home.clone()];
+        let read = walk(&home.join("in"), &allowed, &Limits::default()).unwrap();
+        assert_eq!((read.root, read.entries), (home.join("dotfiles/vimrc"), vec![text_entry("", 0o644, "v")]));
+        assert_eq!(
+            walk(&home.join("out"), &allowed, &Limits::default()).unwrap_err().to_string(),
+            format!("`{home}/out` leads through a symbolic link to `{outside}`, outside `{home}`")
+        );
+        // Named without a link, a path outside is what the user asked for.
+        assert_eq!(walk(&outside, &allowed, &Limits::default()).unwrap().entries, [text_entry("", 0o644, "o")]);
+    }
+
+    #[test]
+    fn missing_special_and_too_much_are_told_apart() {
+        let (_guard, root) = scratch();
+        let refusal = |limits: Limits| walk(&root, &[], &limits).unwrap_err().to_string();
+        std::fs::create_dir_all(root.join("a/b")).unwrap();
+        write(&root.join("a/b/c"), "12345", 0o644);
+        let all = Limits::default();
+        assert_eq!(refusal(Limits { entries: 3, ..all }), format!("`{root}` holds more than 3 files and directories"));
+        assert_eq!(refusal(Limits { depth: 2, ..all }), format!("`{root}` is nested more than 2 levels deep"));
+        assert_eq!(refusal(Limits { bytes: 4, ..all }), format!("`{root}` holds more than 4 bytes"));
+        let gone = root.join("gone");
+        assert!(matches!(walk(&gone, &[], &all), Err(WalkError::Missing(path)) if path == gone));
+        assert!(matches!(walk(Utf8Path::new("/dev/null"), &[], &all), Err(WalkError::Special(_))));
+    }
+
+    #[test]
+    fn text_is_kept_when_it_is_short_and_text() {
+        let (_guard, root) = scratch();
+        std::fs::write(root.join("binary"), b"a\0b").unwrap();
+        std::fs::write(root.join("latin1"), b"\xe9").unwrap();
+        std::fs::write(root.join("long"), "x".repeat(101)).unwrap();
+        std::fs::write(root.join("short"), "x".repeat(100)).unwrap();
+        let tree = walk(&root, &[], &Limits { text: 100, ..Limits::default() }).unwrap();
+        let texts: Vec<_> = tree
+            .entries
+            .iter()
+            .filter_map(|entry| match &entry.kind {
+                EntryKind::File { text, .. } => Some((entry.path.as_slice(), text.is_some())),
+                EntryKind::Directory => None,
+            })
+            .collect();
+        assert_eq!(texts, [(&b"binary"[..], false), (b"latin1", false), (b"long", false), (b"short", true)]);
+    }
+
+    #[test]
+    fn a_walked_file_opens_again_only_without_links() {
+        let (_guard, root) = scratch();
+        std::fs::create_dir(root.join("d")).unwrap();
+        write(&root.join("d/f"), "x", 0o644);
+        assert!(open_file(&root, b"d/f").is_ok());
+        std::fs::rename(root.join("d"), root.join("real")).unwrap();
+        symlink("real", root.join("d")).unwrap();
+        assert!(open_file(&root, b"d/f").is_err());
+        assert!(open_file(&root, b"real").is_err());
+        assert!(open_file(&root.join("d"), b"f").is_err());
+    }
+}
