@@ -54,6 +54,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("tokio", IMPURE),
     ("tracing", IMPURE),
     ("tracing_subscriber", &["cli"]),
+    ("unicode_width", OUTPUT),
     ("uuid", &["cli", "driver", "exec", "plan", "resource", "effect"]),
 ];
 
