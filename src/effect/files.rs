@@ -1,7 +1,7 @@
 //! Small files that are ours alone: private directories, whole-or-nothing writes, reads with a limit.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -100,6 +100,32 @@ pub fn write_atomic(path: &Utf8Path, contents: &[u8]) -> Result<(), FileError> {
 /// When it is a symbolic link or no regular file, larger than the limit, or unreadable: never taken for absent.
 pub fn read_bounded(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
     let fail = |cause| FileError::io("read", path)(cause);
+    let Some(file) = open_regular(path)? else { return Ok(None) };
+    let mut contents = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut contents).map_err(fail)?;
+    if contents.len() as u64 > limit {
+        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    }
+    Ok(Some(contents))
+}
+
+/// Reads the last `limit` bytes of a file that may grow: a log. Empty when there is none.
+///
+/// # Errors
+/// As [`read_bounded`], but for the limit.
+pub fn read_tail(path: &Utf8Path, limit: u64) -> Result<Vec<u8>, FileError> {
+    let fail = |cause| FileError::io("read", path)(cause);
+    let Some(mut file) = open_regular(path)? else { return Ok(Vec::new()) };
+    let length = file.metadata().map_err(fail)?.len();
+    file.seek(io::SeekFrom::Start(length.saturating_sub(limit))).map_err(fail)?;
+    let mut contents = Vec::new();
+    file.take(limit).read_to_end(&mut contents).map_err(fail)?;
+    Ok(contents)
+}
+
+/// Opens a regular file to read it; `None` when there is none.
+fn open_regular(path: &Utf8Path) -> Result<Option<File>, FileError> {
+    let fail = |cause| FileError::io("read", path)(cause);
     match path.symlink_metadata() {
         Ok(found) if !found.is_file() => {
             return Err(FileError::unexpected(path, type_name(&found), "a regular file"));
@@ -109,16 +135,10 @@ pub fn read_bounded(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>, File
         Err(cause) => return Err(fail(cause)),
     }
     // Without blocking: what was a file a moment ago may be a pipe that nobody writes.
-    let file = match open(path, OpenOptions::new().read(true), OFlag::O_NONBLOCK) {
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(fail)?,
-    };
-    let mut contents = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut contents).map_err(fail)?;
-    if contents.len() as u64 > limit {
-        return Err(FileError::TooLarge { path: path.to_owned(), limit });
+    match open(path, OpenOptions::new().read(true), OFlag::O_NONBLOCK) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => file.map(Some).map_err(fail),
     }
-    Ok(Some(contents))
 }
 
 /// Opens a file, but no symbolic link, for our process alone.
@@ -239,5 +259,16 @@ mod tests {
         let pipe = root.join("pipe");
         nix::unistd::mkfifo(pipe.as_std_path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(read_bounded(&pipe, 9), Err(FileError::Unexpected { .. })));
+    }
+
+    #[test]
+    fn the_tail_of_a_log_is_read_and_a_missing_one_is_empty() {
+        let (_guard, root) = scratch();
+        let file = root.join("log");
+        assert_eq!(read_tail(&file, 3).unwrap(), b"");
+        std::fs::write(&file, "abcdef").unwrap();
+        assert_eq!(read_tail(&file, 3).unwrap(), b"def");
+        assert_eq!(read_tail(&file, 100).unwrap(), b"abcdef");
+        assert!(read_tail(&root, 3).is_err());
     }
 }

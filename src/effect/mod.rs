@@ -17,6 +17,6 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
 pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
-pub use process::{Liveness, ProcFs, ProcessId, Processes};
+pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};
 pub use socket::{connect_unix, port_is_free};
 pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::kill;
 use nix::unistd::Pid;
+
+pub use nix::sys::signal::Signal;
 
 /// Bytes read of one file below `/proc`: the kernel's own limit of a command line is 2 MiB and more, ours is lower.
 const LIMIT: u64 = 1 << 20;
