@@ -20,6 +20,11 @@ const LIMIT: u64 = 1 << 20;
 /// Time between two looks while waiting for an exit.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Number of the user this process acts as; 0 is root.
+pub fn user_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}
+
 /// Names one process for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessId {

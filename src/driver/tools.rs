@@ -1,0 +1,109 @@
+//! The external programs drivers run: which Debian package has them, and what their failures mean.
+
+use std::time::Duration;
+
+use crate::effect::{Command, CommandError, Output, Run};
+use crate::exec::Failure;
+
+/// What to do when a disk is full.
+pub(super) const DISK_FULL_HINT: &str = "free some disk space, or move the state directory with --state-dir";
+
+/// A program and the Debian package that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tool {
+    /// The program.
+    pub(super) program: &'static str,
+    /// Its package on Debian and Ubuntu.
+    pub(super) package: &'static str,
+}
+
+/// Makes Debian root file systems.
+pub(super) const MMDEBSTRAP: Tool = Tool { program: "mmdebstrap", package: "mmdebstrap" };
+/// Lets an ordinary user be root among subordinate users.
+pub(super) const NEWUIDMAP: Tool = Tool { program: "newuidmap", package: "uidmap" };
+/// Remembers owners and device nodes that an ordinary user cannot make.
+pub(super) const FAKEROOT: Tool = Tool { program: "fakeroot", package: "fakeroot" };
+/// Makes ext4 file systems.
+pub(super) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
+/// Checks ext4 file systems.
+pub(super) const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" };
+/// Unpacks archives.
+pub(super) const TAR: Tool = Tool { program: "tar", package: "tar" };
+/// Unpacks Debian packages.
+pub(super) const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
+
+/// Prints those of its arguments that are no program on `PATH`.
+const MISSING_SCRIPT: &str = r#"for tool; do command -v "$tool" >/dev/null || printf '%s\n' "$tool"; done"#;
+
+/// Makes sure that all these programs are installed, before any work is done.
+///
+/// # Errors
+/// Names every missing program, and the packages to install.
+pub(super) async fn require(run: &dyn Run, tools: &[Tool]) -> Result<(), Failure> {
+    let command = Command::new("sh")
+        .args(["-c", MISSING_SCRIPT, "sh"])
+        .args(tools.iter().map(|tool| tool.program))
+        .deadline(Duration::from_secs(10));
+    let output = run.run_ok(&command).await.map_err(failure)?;
+    let listed = String::from_utf8_lossy(&output.stdout);
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| listed.lines().any(|line| line == tool.program)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let programs: Vec<String> = missing.iter().map(|tool| format!("`{}`", tool.program)).collect();
+    let mut packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    packages.dedup();
+    Err(Failure::permanent(format!("not installed: {}", programs.join(", ")))
+        .hint(format!("on Debian and Ubuntu: apt install {}", packages.join(" "))))
+}
+
+/// What a command's error means for the step that ran it.
+pub(super) fn failure(error: CommandError) -> Failure {
+    let message = error.to_string();
+    match error {
+        CommandError::Deadline { .. } => Failure::transient(message),
+        CommandError::Failed { output, .. } => match hint(&output) {
+            Some(hint) => Failure::permanent(message).hint(hint),
+            None => Failure::permanent(message),
+        },
+        CommandError::Missing { .. } | CommandError::Io { .. } => Failure::permanent(message),
+    }
+}
+
+fn hint(output: &Output) -> Option<&'static str> {
+    String::from_utf8_lossy(&output.stderr).contains("No space left on device").then_some(DISK_FULL_HINT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::{CommandRunner, Status};
+    use crate::exec::FailureKind;
+
+    #[tokio::test]
+    async fn missing_programs_are_all_named_with_their_packages() {
+        const SHELL: Tool = Tool { program: "sh", package: "dash" };
+        const ONE: Tool = Tool { program: "regatta-no-such-a", package: "a" };
+        const TWO: Tool = Tool { program: "regatta-no-such-b", package: "b" };
+        assert_eq!(require(&CommandRunner, &[SHELL]).await, Ok(()));
+        assert_eq!(
+            require(&CommandRunner, &[ONE, SHELL, TWO]).await,
+            Err(Failure {
+                kind: FailureKind::Permanent,
+                causes: vec!["not installed: `regatta-no-such-a`, `regatta-no-such-b`".into()],
+                hint: Some("on Debian and Ubuntu: apt install a b".into()),
+            })
+        );
+    }
+
+    #[test]
+    fn a_full_disk_has_a_hint() {
+        let output = Output {
+            status: Status::Code(2),
+            stdout: Vec::new(),
+            stderr: b"tar: root.tar: Wrote only 512 of 10240 bytes\ntar: Error: No space left on device\n".to_vec(),
+        };
+        let failed = failure(CommandError::Failed { command: "tar".into(), output });
+        assert_eq!(failed.hint.as_deref(), Some(DISK_FULL_HINT));
+    }
+}
