@@ -56,7 +56,7 @@ fn image_recipe(image: &ImageSpec) -> Vec<Attribute> {
     [part("suite", &image.suite)]
         .into_iter()
         .chain(mirror)
-        .chain([part("packages", image.packages.join(", ")), part("size", image.size), part("key", &image.key)])
+        .chain([part("packages", &image.packages.join(", ")), part("size", &image.size), part("key", &image.key)])
         .collect()
 }
 
@@ -69,7 +69,7 @@ fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {
         .collect()
 }
 
-fn part(path: &str, value: impl ToString) -> Attribute {
+fn part(path: &str, value: &(impl ToString + ?Sized)) -> Attribute {
     Attribute {
         path: path.into(),
         aspect: Aspect::Value,

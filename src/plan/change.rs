@@ -179,7 +179,7 @@ pub enum Shown {
 
 impl Shown {
     /// A short value.
-    pub fn plain(value: impl ToString) -> Self {
+    pub fn plain(value: &(impl ToString + ?Sized)) -> Self {
         Self::Plain(value.to_string())
     }
 }

@@ -87,19 +87,8 @@ fn value(shown: &Shown) -> String {
 
 /// One file: a line with its path and everything short, then the difference of its text.
 fn file_lines(lines: &mut Vec<String>, change: &Change, file: &[Attribute], length: Length, screen: Screen) {
-    let Some(first) = file.first() else { return };
     let action = file_action(file);
-    let words: Vec<String> = file.iter().filter_map(|attribute| brief(attribute, action)).collect();
-    let (_, remarks) = remarks(change, file, screen);
-    let glyph = words::glyph(action);
-    let mut title = screen.paint(words::tone(action), &format!("{glyph} {}", first.path));
-    for extra in [words.join(", "), if remarks.is_empty() { remarks } else { format!("({remarks})") }] {
-        if !extra.is_empty() {
-            title.push_str("  ");
-            title.push_str(&extra);
-        }
-    }
-    lines.push(format!("{INDENT}{title}"));
+    lines.extend(file_heading(change, file, action, screen));
     for attribute in file {
         let (before, after) = match (&attribute.before, &attribute.after) {
             (Shown::Text(before), Shown::Text(after)) => (before.as_str(), after.as_str()),
@@ -109,6 +98,33 @@ fn file_lines(lines: &mut Vec<String>, change: &Change, file: &[Attribute], leng
         };
         lines.extend(diff::unified(before, after, length, DIFF_INDENT, screen));
     }
+}
+
+/// The path with everything short, on one line if it fits.
+fn file_heading(change: &Change, file: &[Attribute], action: Action, screen: Screen) -> Vec<String> {
+    let path = file.first().map_or("", |attribute| &attribute.path);
+    let title = format!("{} {path}", words::glyph(action));
+    let paint = |text: &str| screen.paint(words::tone(action), text);
+    let mut extras: Vec<(String, String)> =
+        file.iter().filter_map(|attribute| brief(attribute, action)).map(|text| (text.clone(), text)).collect();
+    let (plain, painted) = remarks(change, file, screen);
+    if !plain.is_empty() {
+        extras.push((format!("({plain})"), format!("({painted})")));
+    }
+    let used: usize = extras.iter().map(|(plain, _)| 2 + layout::columns(plain)).sum();
+    if INDENT.len() + layout::columns(&title) + used <= screen.columns() {
+        let extras: String = extras.iter().map(|(_, painted)| format!("  {painted}")).collect();
+        return vec![format!("{INDENT}{}{extras}", paint(&title))];
+    }
+    let width = screen.columns() - DIFF_INDENT.len();
+    let title = layout::cut(&title, screen.columns() - INDENT.len())
+        .into_iter()
+        .map(|piece| format!("{INDENT}{}", paint(piece)));
+    let extras = extras.iter().flat_map(|(plain, painted)| {
+        let whole = layout::columns(plain) <= width;
+        if whole { vec![painted.clone()] } else { layout::wrap(plain, width) }
+    });
+    title.chain(extras.map(|line| format!("{DIFF_INDENT}{line}"))).collect()
 }
 
 fn file_action(file: &[Attribute]) -> Action {

@@ -59,7 +59,10 @@ fn difference(before: &str, after: &str) -> Vec<(Tone, char, String)> {
     let diff = TextDiff::from_lines(before, after);
     let mut lines = Vec::new();
     for group in diff.grouped_ops(CONTEXT) {
-        if let (Some(first), Some(last)) = (group.first(), group.last()) {
+        // A file that comes or goes as a whole needs no places in it.
+        if let (Some(first), Some(last), false, false) =
+            (group.first(), group.last(), before.is_empty(), after.is_empty())
+        {
             let place = format!(
                 "@ -{} +{} @@",
                 range(first.old_range().start, last.old_range().end),
@@ -115,8 +118,8 @@ mod tests {
         let after: String = (0..40).map(|n| format!("{n}\n")).collect();
         let short = text("", &after, Length::Short);
         assert_eq!(short.lines().count(), 25);
-        assert_eq!(short.lines().last(), Some("  … 17 more lines; --full shows them"));
-        assert_eq!(text("", &after, Length::Full).lines().count(), 41);
+        assert_eq!(short.lines().last(), Some("  … 16 more lines; --full shows them"));
+        assert_eq!(text("", &after, Length::Full).lines().count(), 40);
     }
 
     #[test]
@@ -124,7 +127,7 @@ mod tests {
         let after = format!("\x1b[2J{}\n", "x".repeat(60));
         assert_eq!(
             text("", &after, Length::Short),
-            format!("  @@ -0,0 +1 @@\n  +\\u{{1b}}[2J{}\n  ┆{}", "x".repeat(48), "x".repeat(12))
+            format!("  +\\u{{1b}}[2J{}\n  ┆{}", "x".repeat(48), "x".repeat(12))
         );
     }
 }

@@ -2,6 +2,7 @@
 //! a function from values to text; printing is the composition root's work.
 
 mod attributes;
+mod diagnostic;
 mod diff;
 mod graph;
 mod json;
@@ -13,6 +14,7 @@ mod screen;
 mod scrub;
 mod words;
 
+pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
 pub use diff::Length;
 pub use graph::graph_text;
 pub use json::{PLAN_FORMAT_VERSION, plan_json};

@@ -119,7 +119,9 @@ fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
     if counts.is_empty() {
         return vec![screen.paint(Tone::Strong, &format!("No changes: {} resources are as declared.", sum.none))];
     }
-    counts.push((Tone::Quiet, format!("{} unchanged", sum.none)));
+    if sum.none > 0 {
+        counts.push((Tone::Quiet, format!("{} unchanged", sum.none)));
+    }
     let mut lines = vec![flow("Plan: ", &counts, screen)];
     if plan.impact() > Impact::Live {
         let worst = words::impact(plan.impact());

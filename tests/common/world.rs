@@ -1,0 +1,194 @@
+//! The model world: what performing the steps of a plan leaves behind, without any machine.
+//!
+//! It is the counterpart of the drivers: strict where they are (a running guest's disks are not written offline, a
+//! started guest is not started again), so that a graph in a wrong order fails here.
+
+#![allow(clippy::panic, clippy::expect_used, reason = "a step that the world cannot take is a failed test")]
+
+use std::collections::BTreeMap;
+
+use regatta::plan::{Op, Plan};
+use regatta::resource::{
+    Address, AppliedGuest, Built, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, Observed,
+    ObservedFile, ObservedGuest, ProcessIdentity, Reading, Record, RunState, VmSpec, merge,
+};
+
+/// Fleets are made by this file.
+pub const ORIGIN: &str = "/fleets/fleet.kdl";
+
+/// A world that only we change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct World {
+    /// The truth, as a perfect driver would report it.
+    pub observed: Observed,
+    fleet: String,
+}
+
+impl World {
+    /// Nothing at all, ready for a fleet.
+    pub fn empty(fleet: &str) -> Self {
+        Self { observed: Observed::default(), fleet: fleet.into() }
+    }
+
+    /// Performs all steps of a plan in their order.
+    pub fn apply(&mut self, plan: &Plan) {
+        for step in &plan.graph.steps {
+            assert!(step.after.iter().all(|edge| edge.step < step.id), "{step:?} comes before what it waits for");
+            self.perform(&step.op);
+        }
+    }
+
+    /// Does one thing.
+    pub fn perform(&mut self, op: &Op) {
+        match op {
+            Op::BuildImage { image } => {
+                self.observed.built.insert(image.key.clone(), Built { allocated: image.size.as_bytes() });
+            }
+            Op::BuildKernel { kernel } => {
+                self.observed.built.insert(kernel.key.clone(), Built { allocated: 1 });
+            }
+            Op::CreateGuest { vm } => self.create(vm),
+            Op::ReplaceRoot { vm } => {
+                assert!(self.observed.built.contains_key(&vm.image), "the image of `{}` is not built", vm.name);
+                let guest = self.stopped(&vm.name);
+                let work_disk = guest.record.applied.disks.as_ref().expect("it has disks").work_disk;
+                guest.record.applied.disks = Some(VmSpec { work_disk, ..vm.clone() });
+            }
+            Op::GrowWorkDisk { guest, to } => {
+                let guest = self.stopped(guest);
+                assert!(guest.work_disk.present().is_some_and(|size| size < to), "a work disk only grows");
+                guest.work_disk = Reading::Present(*to);
+                guest.record.applied.disks.as_mut().expect("it has disks").work_disk = *to;
+            }
+            Op::WriteFiles { guest, sets, remove } => write(self.files(guest), sets, remove),
+            Op::StartGuest { vm } => self.start(vm),
+            Op::AwaitReady { guest } => {
+                assert!(matches!(self.guest(guest).state, RunState::Running(_)), "`{guest}` does not run");
+            }
+            Op::StopGuest { guest } => self.guest(guest).state = RunState::Stopped,
+            Op::DestroyGuest { guest } => {
+                self.stopped(guest);
+                self.observed.guests.remove(guest);
+            }
+        }
+    }
+
+    /// A guest that is there.
+    pub fn guest(&mut self, name: &str) -> &mut ObservedGuest {
+        match self.observed.guests.get_mut(name) {
+            Some(Reading::Present(guest)) => guest,
+            other => panic!("`{name}` is {other:?}"),
+        }
+    }
+
+    /// The files of a guest.
+    pub fn files(&mut self, name: &str) -> &mut GuestFiles {
+        match &mut self.guest(name).files {
+            Reading::Present(files) => files,
+            other => panic!("the files of `{name}` are {other:?}"),
+        }
+    }
+
+    fn stopped(&mut self, name: &str) -> &mut ObservedGuest {
+        let guest = self.guest(name);
+        assert_eq!(guest.state, RunState::Stopped, "`{name}` is not stopped");
+        guest
+    }
+
+    fn create(&mut self, vm: &VmSpec) {
+        assert!(self.observed.built.contains_key(&vm.image), "the image of `{}` is not built", vm.name);
+        let number = self.observed.guests.len() as u16;
+        let record = Record {
+            format_version: 1,
+            fleet: self.fleet.clone(),
+            origin: ORIGIN.into(),
+            name: vm.name.clone(),
+            uuid: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, vm.name.as_bytes()),
+            ssh_port: 40_000 + number,
+            host_key: "ssh-ed25519 AAAA".into(),
+            applied: AppliedGuest { disks: Some(vm.clone()), started: None },
+            process: None,
+        };
+        let guest = ObservedGuest {
+            record,
+            state: RunState::Stopped,
+            work_disk: Reading::Present(vm.work_disk),
+            files: Reading::Present(GuestFiles::default()),
+        };
+        self.observed.guests.insert(vm.name.clone(), Reading::Present(guest));
+    }
+
+    fn start(&mut self, vm: &VmSpec) {
+        assert!(self.observed.built.contains_key(&vm.kernel), "the kernel of `{}` is not built", vm.name);
+        for (name, other) in &self.observed.guests {
+            let Reading::Present(ObservedGuest { state: RunState::Running(_), record, .. }) = other else { continue };
+            let held = record.applied.started.iter().flat_map(|vm| &vm.network.forwards);
+            let taken = held.filter(|held| vm.network.forwards.iter().any(|port| port.host == held.host)).count();
+            assert_eq!(taken, 0, "`{}` takes a port that `{name}` holds", vm.name);
+        }
+        let guest = self.stopped(&vm.name);
+        let process = process();
+        guest.record.applied.started = Some(vm.clone());
+        guest.record.process = Some(process.clone());
+        guest.state = RunState::Running(process);
+    }
+}
+
+/// A process that lives.
+pub fn process() -> ProcessIdentity {
+    ProcessIdentity { pid: 4711, start_time: 1_000, boot_id: "b00t".into() }
+}
+
+fn write(files: &mut GuestFiles, sets: &[(Address, FileSet)], remove: &[GuestPath]) {
+    for path in remove {
+        files.files.remove(path);
+    }
+    for (address, set) in sets {
+        let mut written = BTreeMap::new();
+        for (path, desired) in &set.files {
+            for parent in path.ancestors() {
+                files.files.entry(parent).or_insert_with(|| directory(0o755));
+            }
+            let file = make(desired, files.files.get(path));
+            written.extend(file.digest.clone().map(|digest| (path.clone(), digest)));
+            files.files.insert(path.clone(), file);
+        }
+        files.manifest.insert(address.clone(), written);
+    }
+}
+
+fn make(desired: &DesiredFile, current: Option<&ObservedFile>) -> ObservedFile {
+    let bytes = current.and_then(|file| file.text.clone()).unwrap_or_default().into_bytes();
+    let text = merge::merged(&desired.content, &bytes)
+        .map(|merged| String::from_utf8(merged.expect("it can be merged")).expect("it is text"));
+    match (&desired.content, text) {
+        (Content::Directory, _) => directory(desired.mode),
+        (_, Some(text)) => file(&text, desired.mode),
+        (Content::Host(host), None) => ObservedFile {
+            kind: FileKind::File,
+            mode: desired.mode,
+            owner: (0, 0),
+            size: host.size,
+            digest: Some(host.digest.clone()),
+            text: host.text.clone(),
+        },
+        (content, None) => panic!("{content:?} was not merged"),
+    }
+}
+
+/// A directory of root's.
+pub fn directory(mode: u32) -> ObservedFile {
+    ObservedFile { kind: FileKind::Directory, mode, owner: (0, 0), size: 4096, digest: None, text: None }
+}
+
+/// A text file of root's.
+pub fn file(text: &str, mode: u32) -> ObservedFile {
+    ObservedFile {
+        kind: FileKind::File,
+        mode,
+        owner: (0, 0),
+        size: text.len() as u64,
+        digest: Some(Digest::of(text.as_bytes())),
+        text: Some(text.into()),
+    }
+}

@@ -1,0 +1,121 @@
+//! What holds for every fleet and every world.
+
+use proptest::prelude::*;
+use regatta::plan::{Action, Goal, Op, Options, Plan, plan};
+use regatta::render::{Length, PlanView, Screen, graph_text, plan as plan_text, plan_json};
+use regatta::resource::{Desired, Observed, Reading, RunState};
+
+use crate::fleets::{SECRET, sketch};
+use crate::world::World;
+use crate::worlds::{mishaps, strike};
+
+/// The plan that makes the world match.
+fn matching(desired: &Desired, observed: &Observed) -> Plan {
+    plan(desired, observed, &Options::default())
+}
+
+/// A world to which a fleet was applied.
+fn applied(desired: &Desired) -> World {
+    let mut world = World::empty(&desired.fleet);
+    world.apply(&matching(desired, &world.observed));
+    world
+}
+
+fn human(plan: &Plan, width: usize) -> String {
+    let view = PlanView { screen: Screen::plain(width), length: Length::Full, next: "regatta apply" };
+    plan_text(plan, view)
+}
+
+/// Everything that may be printed or stored.
+fn outputs(plan: &Plan) -> Vec<String> {
+    let saved = serde_json::to_string(plan).unwrap();
+    vec![human(plan, 60), human(plan, 200), plan_json(plan).unwrap(), graph_text(&plan.graph), saved]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// LESSON 41: apply, then plan, is empty. From any fleet to any other, through any mishaps that can be read.
+    #[test]
+    fn apply_then_plan_is_empty(before in sketch(), after in sketch(), mishaps in mishaps()) {
+        let mut world = applied(&before.desired());
+        mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
+        let desired = after.desired();
+        let first = matching(&desired, &world.observed);
+        prop_assume!(first.refusals.is_empty());
+        world.apply(&first);
+        let second = matching(&desired, &world.observed);
+        for change in &second.changes {
+            prop_assert!(
+                matches!(change.action, Action::None | Action::Unreadable),
+                "{}\nthen\n{}", human(&first, 120), human(&second, 120)
+            );
+        }
+        let stuck = |plan: &Plan| plan.summary().unreadable;
+        prop_assert_eq!(stuck(&second), stuck(&first));
+        prop_assert!(second.graph.steps.is_empty(), "{}", graph_text(&second.graph));
+    }
+
+    /// LESSONS 21 and 42: what cannot be read has no steps, whatever is asked.
+    #[test]
+    fn nothing_is_done_to_what_cannot_be_read(before in sketch(), after in sketch(), mishaps in mishaps(), goes in any::<bool>()) {
+        let mut world = applied(&before.desired());
+        mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
+        let goal = if goes { Goal::Destroy } else { Goal::Match };
+        let made = plan(&after.desired(), &world.observed, &Options { goal });
+        for (name, reading) in &world.observed.guests {
+            let known = matches!(reading, Reading::Present(guest) if !matches!(guest.state, RunState::Unknown(_)));
+            let touched = made.graph.steps.iter().any(|step| op_guest(&step.op) == Some(name));
+            prop_assert!(known || !touched, "{name}\n{}", graph_text(&made.graph));
+        }
+    }
+
+    #[test]
+    fn destroy_leaves_no_guest(before in sketch()) {
+        let desired = before.desired();
+        let mut world = applied(&desired);
+        world.apply(&plan(&desired, &world.observed, &Options { goal: Goal::Destroy }));
+        prop_assert!(world.observed.guests.is_empty());
+    }
+
+    /// People and programs read the same, and nobody reads a secret or an escape sequence.
+    #[test]
+    fn outputs_agree_and_are_safe(before in sketch(), after in sketch(), mishaps in mishaps()) {
+        let mut world = applied(&before.desired());
+        mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
+        let made = matching(&after.desired(), &world.observed);
+        for output in outputs(&made) {
+            prop_assert!(!output.contains(SECRET), "{output}");
+            prop_assert!(!output.contains('\x1b'), "{output}");
+        }
+        let json: serde_json::Value = serde_json::from_str(&plan_json(&made).unwrap()).unwrap();
+        let text = human(&made, 200);
+        let shown: Vec<String> = text.lines().filter(|line| !line.starts_with(' ')).map(str::to_owned).collect();
+        let changes = json["changes"].as_array().unwrap();
+        for (change, line) in changes.iter().zip(shown.iter().filter(|line| !line.is_empty())) {
+            let word = |key: &str| change[key].as_str().unwrap();
+            let unreadable = word("action") == "unreadable";
+            let verdict = if unreadable { "unreadable".into() } else {
+                format!("{} · {} · {}", word("action"), word("reason"), word("impact"))
+            };
+            prop_assert!(line.contains(&format!(" {}  {verdict}", word("address"))), "{line} is not {change}");
+        }
+        for width in [60, 200] {
+            let text = human(&made, width);
+            let widest = text.lines().map(unicode_width::UnicodeWidthStr::width).max().unwrap_or(0);
+            prop_assert!(widest <= width, "{widest} columns of {width}\n{text}");
+        }
+    }
+}
+
+fn op_guest(op: &Op) -> Option<&String> {
+    match op {
+        Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
+        Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::StartGuest { vm } => Some(&vm.name),
+        Op::GrowWorkDisk { guest, .. }
+        | Op::WriteFiles { guest, .. }
+        | Op::AwaitReady { guest }
+        | Op::StopGuest { guest }
+        | Op::DestroyGuest { guest } => Some(guest),
+    }
+}

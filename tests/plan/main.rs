@@ -1,0 +1,10 @@
+//! Plans: golden cases, and laws over random fleets and worlds.
+
+#![allow(unreachable_pub, reason = "shared test modules are public to whoever includes them")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be built here is a failed test")]
+
+mod fleets;
+mod laws;
+#[path = "../common/world.rs"]
+mod world;
+mod worlds;
