@@ -3,11 +3,56 @@
 //! Nothing here reads a file, the environment or a clock. What the fleet file names on the host (keys, synced trees,
 //! the git identity) stays a name until the composition root has read it.
 
+mod block;
+mod build;
 mod fleet;
+pub(crate) mod guest_path;
+mod guests;
+pub(crate) mod key_line;
+pub mod language;
+mod load;
+mod modules;
+mod node;
+mod problems;
+mod profiles;
+mod settings;
 mod units;
 
 pub use fleet::{
     Accelerator, AuthorizedKey, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource, Kernel, KernelSource,
     Network, NetworkMode, Origin, Setting, Vm,
 };
+pub use load::{LoadError, Loader, load};
+pub use node::DOCUMENT;
 pub use units::ByteSize;
+
+/// The kernel package of a kernel that names none: Debian's kernel for virtual machines, without drivers they never
+/// have.
+pub const DEFAULT_KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// The name of a fleet that does not name itself: that of its directory, made a DNS label; `fleet` when nothing of it
+/// is left.
+pub fn default_name(directory: &str) -> String {
+    let lower = directory.chars().map(|c| c.to_ascii_lowercase());
+    let mut name: String = lower.map(|c| if c.is_ascii_lowercase() || c.is_ascii_digit() { c } else { '-' }).collect();
+    name.truncate(63);
+    match name.trim_matches('-') {
+        "" => "fleet".into(),
+        label => label.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_names_its_fleet() {
+        for (directory, name) in
+            [("shop", "shop"), ("My Shop_2", "my-shop-2"), ("--", "fleet"), ("", "fleet"), ("größe", "gr--e")]
+        {
+            assert_eq!(default_name(directory), name);
+            assert!(language::is_label(name));
+        }
+    }
+}

@@ -8,11 +8,13 @@ mod diagnostic;
 pub mod limits;
 mod parse;
 mod scan;
+mod shown;
 mod source;
 mod tree;
 mod word;
 
 pub use diagnostic::{Diagnostic, Label, Severity};
 pub use parse::parse;
+pub use shown::shown;
 pub use source::{Position, SourceFile, SourceId, SourceMap, SourceRef, Span, Spanned};
 pub use tree::{Argument, Node, Property, Tree, Value};

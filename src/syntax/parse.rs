@@ -22,11 +22,9 @@ const PARALLEL_BYTES: usize = 256 << 10;
 /// More threads than this do not help: the slowest part left is reading.
 const MAX_THREADS: usize = 8;
 
-/// Parses one file of the map as KDL 2.
-///
-/// # Errors
-/// Every syntax error of the file, in the order of their places.
-pub fn parse(sources: &SourceMap, source: SourceId) -> Result<Tree, Vec<Diagnostic>> {
+/// Parses one file of the map as KDL 2: the top-level nodes that are well-formed, and every syntax error of the
+/// others in the order of their places.
+pub fn parse(sources: &SourceMap, source: SourceId) -> (Tree, Vec<Diagnostic>) {
     let text = &sources.file(source).text;
     let scanned = scan(source, text);
     let mut problems = scanned.problems;
@@ -35,12 +33,9 @@ pub fn parse(sources: &SourceMap, source: SourceId) -> Result<Tree, Vec<Diagnost
         nodes.extend(parsed.nodes);
         problems.extend(parsed.problems);
     }
-    if problems.is_empty() {
-        return Ok(Tree { source, nodes });
-    }
     problems.sort_by_key(|problem| problem.labels.first().map(|label| label.span.start));
     problems.truncate(MAX_ERRORS);
-    Err(problems)
+    (Tree { source, nodes }, problems)
 }
 
 /// What came of some pieces.

@@ -63,6 +63,8 @@ struct Scanner<'a> {
     pending: bool,
     /// Something other than space and comments was seen on the node being scanned.
     filled: bool,
+    /// Words and strings of the node so far: its name, then keys and values.
+    words: usize,
     found: Scan,
 }
 
@@ -78,6 +80,7 @@ impl<'a> Scanner<'a> {
             slashdashes: 0,
             pending: false,
             filled: false,
+            words: 0,
             found: Scan::default(),
         }
     }
@@ -92,7 +95,8 @@ impl<'a> Scanner<'a> {
                 b'{' => self.open(),
                 b'}' => self.close(),
                 b';' => self.end_node(1),
-                b'=' | b'(' | b')' | b'[' | b']' => self.skip_filled(1),
+                b'=' => self.equals(),
+                b'(' | b')' | b'[' | b']' => self.skip_filled(1),
                 _ => self.character(),
             }
         }
@@ -118,6 +122,22 @@ impl<'a> Scanner<'a> {
     fn skip_filled(&mut self, bytes: usize) {
         self.at += bytes;
         self.filled = true;
+    }
+
+    /// `=`: between a key and its value. After the name of a node people mean the node's value.
+    fn equals(&mut self) {
+        if self.words == 1 {
+            let help =
+                "a node takes its value without `=`, as in `cpus 2`; `=` is for properties, as in `size=\"4GiB\"`";
+            self.report(
+                "syntax::assignment",
+                "found `=` after the name of a node",
+                self.at..self.at + 1,
+                "not here",
+                Some(help.into()),
+            );
+        }
+        self.skip_filled(1);
     }
 
     /// Records a mistake; the piece it is in will not be parsed.
@@ -151,6 +171,7 @@ impl<'a> Scanner<'a> {
         let mut closing = "\"".repeat(quotes);
         closing.push_str(&"#".repeat(hashes));
         self.filled = true;
+        self.words += 1;
         match find_closing(&body[quotes..], &closing, lines, hashes == 0) {
             Ok(length) => self.at += quotes + length + closing.len(),
             Err(length) => {
@@ -178,6 +199,7 @@ impl<'a> Scanner<'a> {
         if self.byte(0) == Some(b'"') {
             self.string(hashes);
         } else {
+            self.words += 1;
             self.at += word::length(self.rest());
         }
     }
@@ -281,6 +303,7 @@ impl<'a> Scanner<'a> {
         self.pending = false;
         self.at += 1;
         self.filled = false;
+        self.words = 0;
     }
 
     fn close(&mut self) {
@@ -312,6 +335,7 @@ impl<'a> Scanner<'a> {
     fn word(&mut self) {
         let length = word::length(self.rest()).max(self.rest().chars().next().map_or(1, char::len_utf8));
         let start = self.at;
+        self.words += 1;
         self.skip_filled(length);
         if let Some(fault) = word::fault(self.text, start..self.at) {
             self.at = fault.end;
@@ -327,6 +351,7 @@ impl<'a> Scanner<'a> {
         }
         self.filled = false;
         self.pending = false;
+        self.words = 0;
         if self.blocks.is_empty() {
             self.end_piece();
         }

@@ -12,13 +12,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Output files of one case: name (`expected.txt`) → whole content.
-pub type Outputs = BTreeMap<String, String>;
+pub(crate) type Outputs = BTreeMap<String, String>;
 
 /// The start of every output's file name.
 const OUTPUT: &str = "expected.";
 
 /// Runs `produce` on every case directory of a stage and compares what it returns with the files that are there.
-pub fn check(stage: &str, produce: impl Fn(&Path) -> Outputs) {
+pub(crate) fn check(stage: &str, produce: impl Fn(&Path) -> Outputs) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(stage);
     let bless = env::var_os("REGATTA_BLESS").is_some();
     let mut failures = Vec::new();

@@ -1,3 +1,3 @@
 //! What several test programs share.
 
-pub mod golden;
+pub(crate) mod golden;

@@ -5,8 +5,8 @@ use crate::syntax::{Argument, Property, Spanned, Value};
 fn parsed(text: &str) -> (SourceMap, Result<Tree, Vec<Diagnostic>>) {
     let mut sources = SourceMap::default();
     let source = sources.add("fleet.kdl", text.into(), None);
-    let tree = parse(&sources, source);
-    (sources, tree)
+    let (tree, problems) = parse(&sources, source);
+    (sources, if problems.is_empty() { Ok(tree) } else { Err(problems) })
 }
 
 /// `code "marked text"` of each mistake.
@@ -81,7 +81,7 @@ fn one_mistake_is_one_diagnostic() {
 fn a_mistake_in_one_node_leaves_the_others_alone() {
     assert_eq!(
         mistakes("a =\nb \"ok\"\nc 1 = 2\nd )\n"),
-        ["syntax::kdl \"=\"", "syntax::kdl \"=\"", "syntax::kdl \")\""]
+        ["syntax::assignment \"=\"", "syntax::kdl \"=\"", "syntax::kdl \")\""]
     );
 }
 

@@ -1,0 +1,236 @@
+//! One node read against its rule: what fits is kept as typed values, what does not is reported.
+
+use super::ByteSize;
+use super::language::{Decoded, Kind, NodeRule, Occurs, Presence, suggestion};
+use super::problems::Problems;
+use crate::syntax::{Diagnostic, Node, Span, Spanned, Value, shown};
+
+/// A node that was read against its rule.
+pub(super) struct Block<'a> {
+    /// The node.
+    pub(super) node: &'a Node,
+    values: Vec<(&'static str, Spanned<Decoded>)>,
+}
+
+impl<'a> Block<'a> {
+    /// Reads a node. The values and child nodes that fit can be asked for afterwards; all others are in `problems`.
+    pub(super) fn read(node: &'a Node, rule: &'static NodeRule, problems: &mut Problems) -> Self {
+        let mut block = Self { node, values: Vec::new() };
+        block.read_annotation(rule, problems);
+        block.read_arguments(rule, problems);
+        block.read_properties(rule, problems);
+        block.check_children(rule, problems);
+        block
+    }
+
+    /// Text under the name of its argument or property.
+    pub(super) fn text(&self, name: &str) -> Option<Spanned<String>> {
+        self.texts(name).next()
+    }
+
+    /// All texts of a repeated argument.
+    pub(super) fn texts(&self, name: &str) -> impl Iterator<Item = Spanned<String>> {
+        self.named(name).filter_map(|value| match &value.value {
+            Decoded::Text(text) => Some(Spanned::new(text.clone(), value.span)),
+            _ => None,
+        })
+    }
+
+    /// A number.
+    pub(super) fn integer(&self, name: &str) -> Option<Spanned<u32>> {
+        self.named(name).find_map(|value| match value.value {
+            Decoded::Integer(number) => Some(Spanned::new(number, value.span)),
+            _ => None,
+        })
+    }
+
+    /// A size.
+    pub(super) fn size(&self, name: &str) -> Option<Spanned<ByteSize>> {
+        self.named(name).find_map(|value| match value.value {
+            Decoded::Size(size) => Some(Spanned::new(size, value.span)),
+            _ => None,
+        })
+    }
+
+    /// A truth value.
+    pub(super) fn boolean(&self, name: &str) -> Option<Spanned<bool>> {
+        self.named(name).find_map(|value| match value.value {
+            Decoded::Boolean(truth) => Some(Spanned::new(truth, value.span)),
+            _ => None,
+        })
+    }
+
+    /// The node's name: where messages about the node as a whole point.
+    pub(super) const fn head(&self) -> Span {
+        self.node.name.span
+    }
+
+    /// Child nodes of one name, in order.
+    pub(super) fn children(&self, name: &'a str) -> impl Iterator<Item = &'a Node> {
+        self.all_children().filter(move |child| child.name.value == name)
+    }
+
+    /// All child nodes, in order.
+    pub(super) fn all_children(&self) -> impl Iterator<Item = &'a Node> {
+        self.node.children.iter().flatten()
+    }
+
+    fn named<'s>(&'s self, name: &str) -> impl Iterator<Item = &'s Spanned<Decoded>> {
+        self.values.iter().filter(move |(known, _)| *known == name).map(|(_, value)| value)
+    }
+
+    fn accept(&mut self, name: &'static str, kind: Kind, value: &Spanned<Value>, problems: &mut Problems) {
+        match kind.decode(&value.value) {
+            Ok(decoded) => self.values.push((name, Spanned::new(decoded, value.span))),
+            Err(rejection) => {
+                let message = match &self.node.name.value {
+                    node if node == name => format!("`{name}`: {}", rejection.message),
+                    node => format!("`{name}` of `{node}`: {}", rejection.message),
+                };
+                let mut problem = Diagnostic::error("config::wrong-value", message, value.span, "not accepted");
+                problem.help = rejection.help;
+                problems.push(problem);
+            }
+        }
+    }
+
+    fn read_annotation(&self, rule: &NodeRule, problems: &mut Problems) {
+        let values = self.node.arguments.iter().filter_map(|argument| argument.annotation.as_deref());
+        let values = values.chain(self.node.properties.iter().filter_map(|property| property.annotation.as_deref()));
+        for annotation in values {
+            let message = format!("found the annotation `({})` before a value", shown(&annotation.value));
+            problems.push(Diagnostic::error("config::annotation", message, annotation.span, "not known here"));
+        }
+        let Some(annotation) = self.node.annotation.as_deref() else { return };
+        let help = match (rule.prioritised, annotation.value.as_str()) {
+            (true, "default" | "force") => return,
+            (true, _) => "`(default)` and `(force)` are the annotations there are",
+            (false, _) => "only settings of guests and profiles have a priority",
+        };
+        let message = format!("found the annotation `({})` before `{}`", shown(&annotation.value), rule.name);
+        problems.push(Diagnostic::error("config::annotation", message, annotation.span, "not known here").help(help));
+    }
+
+    fn read_arguments(&mut self, rule: &'static NodeRule, problems: &mut Problems) {
+        let repeats = rule.arguments.last().filter(|last| last.presence == Presence::Repeated);
+        for (index, argument) in self.node.arguments.iter().enumerate() {
+            match rule.arguments.get(index).or(repeats) {
+                Some(expected) => self.accept(expected.name, expected.kind, &argument.value, problems),
+                None => {
+                    let message = format!("`{}` takes {}", rule.name, counted(rule.arguments.len()));
+                    let span = argument.value.span;
+                    problems.push(Diagnostic::error("config::surplus-argument", message, span, "one too many"));
+                }
+            }
+        }
+        let required = rule.arguments.iter().enumerate().skip(self.node.arguments.len());
+        for (_, missing) in required.filter(|(_, argument)| argument.presence != Presence::Optional) {
+            let message = format!("`{}` lacks its {}", rule.name, missing.name);
+            let label = format!("expected {}", missing.kind.expected());
+            problems.push(Diagnostic::error("config::missing-argument", message, self.head(), label));
+        }
+    }
+
+    fn read_properties(&mut self, rule: &'static NodeRule, problems: &mut Problems) {
+        for (index, property) in self.node.properties.iter().enumerate() {
+            let key = &property.key;
+            let earlier = self.node.properties[..index].iter().find(|earlier| earlier.key.value == key.value);
+            match rule.property(&key.value) {
+                None => problems.push(self.unknown_property(rule, key, &property.value)),
+                Some(known) => match earlier {
+                    None => self.accept(known.name, known.kind, &property.value, problems),
+                    Some(first) => problems.push(
+                        Diagnostic::error(
+                            "config::duplicate-property",
+                            format!("found `{}` twice on one node", shown(&key.value)),
+                            key.span,
+                            "again here",
+                        )
+                        .also(first.key.span, "first here"),
+                    ),
+                },
+            }
+        }
+        for missing in rule.properties.iter().filter(|property| property.presence == Presence::Required) {
+            if !self.node.properties.iter().any(|property| property.key.value == missing.name) {
+                let message = format!("`{}` lacks the property `{}`", rule.name, missing.name);
+                let label = format!("expected `{}=` with {}", missing.name, missing.kind.expected());
+                problems.push(Diagnostic::error("config::missing-property", message, self.head(), label));
+            }
+        }
+    }
+
+    fn unknown_property(&self, rule: &NodeRule, key: &Spanned<String>, value: &Spanned<Value>) -> Diagnostic {
+        let message = format!("found the unknown property `{}` on `{}`", shown(&key.value), rule.name);
+        let problem = Diagnostic::error("config::unknown-property", message, key.span, "not known here");
+        if rule.child(&key.value).is_some() {
+            let value = match &value.value {
+                Value::String(text) => format!("\"{}\"", shown(text)),
+                Value::Integer(number) => number.to_string(),
+                _ => "…".into(),
+            };
+            return problem.help(format!("it is a node of the block: `{} {{ {} {value} }}`", rule.name, key.value));
+        }
+        match suggestion(&key.value, rule.properties.iter().map(|property| property.name)) {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+
+    fn check_children(&self, rule: &'static NodeRule, problems: &mut Problems) {
+        if let (Some(_), true) = (&self.node.children, rule.children.is_empty()) {
+            let message = format!("`{}` has no block", rule.name);
+            problems.push(Diagnostic::error("config::surplus-block", message, self.head(), "takes no `{ … }`"));
+            return;
+        }
+        for child in self.all_children().filter(|child| rule.child(&child.name.value).is_none()) {
+            problems.push(unknown_node(child, rule));
+        }
+        for expected in rule.children.iter().filter(|child| child.occurs != Occurs::Any) {
+            let mut written = self.children(expected.rule.name);
+            let first = written.next();
+            for again in written {
+                problems.push(
+                    Diagnostic::error(
+                        "config::duplicate-node",
+                        format!("found `{}` twice in one block", expected.rule.name),
+                        again.name.span,
+                        "again here",
+                    )
+                    .also(first.map_or(self.head(), |first| first.name.span), "first here"),
+                );
+            }
+            if first.is_none() && expected.occurs == Occurs::Once {
+                let message = format!("`{}` lacks the node `{}`", rule.name, expected.rule.name);
+                let label = format!("expected `{}` in its block", expected.rule.name);
+                problems.push(Diagnostic::error("config::missing-node", message, self.head(), label));
+            }
+        }
+    }
+}
+
+/// A node that its parent does not know.
+pub(super) fn unknown_node(node: &Node, parent: &NodeRule) -> Diagnostic {
+    let name = &node.name;
+    let place = if parent.name.is_empty() { "at the top of the file".into() } else { format!("in `{}`", parent.name) };
+    let message = format!("found the unknown node `{}` {place}", shown(&name.value));
+    let problem = Diagnostic::error("config::unknown-node", message, name.span, "not known here");
+    if parent.property(&name.value).is_some() {
+        return problem.help(format!("it is a property: `{} {}=…`", parent.name, name.value));
+    }
+    match suggestion(&name.value, parent.children.iter().map(|child| child.rule.name)) {
+        Some(help) => problem.help(help),
+        None => {
+            let known: Vec<String> = parent.children.iter().map(|child| format!("`{}`", child.rule.name)).collect();
+            problem.help(format!("known here: {}", known.join(", ")))
+        }
+    }
+}
+
+fn counted(arguments: usize) -> String {
+    match arguments {
+        0 => "no arguments".into(),
+        1 => "one argument".into(),
+        count => format!("{count} arguments"),
+    }
+}

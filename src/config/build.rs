@@ -1,0 +1,122 @@
+//! Nodes → [`Fleet`]: declarations decoded, profiles merged, counts expanded, references and clashes checked.
+
+use std::collections::BTreeMap;
+
+use super::guests;
+use super::node::{self, DOCUMENT, guest};
+use super::problems::Problems;
+use super::profiles::Profiles;
+use super::settings::Settings;
+use super::{Fleet, Setting, block};
+use crate::syntax::{Diagnostic, Node, Span, Spanned, Value};
+
+/// Declarations of one kind by name, with the place of the name.
+type Declared<T> = BTreeMap<String, (Span, T)>;
+
+/// Everything that was declared, before guests are put together.
+#[derive(Default)]
+struct Declarations {
+    name: Option<Spanned<String>>,
+    hosts: Declared<()>,
+    images: Declared<super::Image>,
+    kernels: Declared<super::Kernel>,
+    networks: Declared<super::Network>,
+    profiles: Declared<node::profile::Profile>,
+    vms: Vec<node::vm::VmNode>,
+}
+
+/// The fleet; only to be used when no problem was found.
+pub(super) fn fleet(nodes: &[Node], default_name: &str, problems: &mut Problems) -> Fleet {
+    let mut declared = Declarations::default();
+    for node in nodes {
+        mention(node, problems);
+    }
+    for node in nodes {
+        declared.add(node, problems);
+    }
+    let base = base(nodes, problems);
+    let mut fleet = Fleet {
+        name: declared.name.map_or_else(
+            || Setting::default_value(default_name.into()),
+            |name| Setting::written(name.value, name.span),
+        ),
+        images: unplaced(declared.images),
+        kernels: unplaced(declared.kernels),
+        networks: unplaced(declared.networks),
+        vms: BTreeMap::new(),
+    };
+    let profiles = Profiles::new(unplaced(declared.profiles), problems);
+    guests::add(&mut fleet, declared.vms, &profiles, &base, problems);
+    fleet
+}
+
+/// Remembers what a node declares before looking whether it does so well.
+fn mention(node: &Node, problems: &mut Problems) {
+    let kind = ["image", "kernel", "network", "profile"].into_iter().find(|kind| *kind == node.name.value);
+    let name = node.arguments.first().map(|argument| &argument.value.value);
+    if let (Some(kind), Some(Value::String(name))) = (kind, name) {
+        problems.declare(kind, name);
+    }
+}
+
+fn unplaced<T>(declared: Declared<T>) -> BTreeMap<String, T> {
+    declared.into_iter().map(|(name, (_, value))| (name, value)).collect()
+}
+
+impl Declarations {
+    fn add(&mut self, node: &Node, problems: &mut Problems) {
+        match node.name.value.as_str() {
+            "fleet" => {
+                if let Some(name) = node::fleet::decode(node, problems) {
+                    match &self.name {
+                        None => self.name = Some(name),
+                        Some(first) => problems.declared_twice("fleet", &name, first.span),
+                    }
+                }
+            }
+            "host" => {
+                let host = node::host::decode(node, problems);
+                insert("host", &mut self.hosts, host.map(|name| (name, ())), problems);
+            }
+            "image" => insert("image", &mut self.images, node::image::decode(node, problems), problems),
+            "kernel" => insert("kernel", &mut self.kernels, node::kernel::decode(node, problems), problems),
+            "network" => insert("network", &mut self.networks, node::network::decode(node, problems), problems),
+            "profile" => insert("profile", &mut self.profiles, node::profile::decode(node, problems), problems),
+            "vm" => self.vms.extend(node::vm::decode(node, problems)),
+            // Decoded together in `base`.
+            "authorized-key" | "git-identity" => {}
+            _ => problems.push(block::unknown_node(node, &DOCUMENT)),
+        }
+    }
+}
+
+fn insert<T>(kind: &str, all: &mut Declared<T>, found: Option<(Spanned<String>, T)>, problems: &mut Problems) {
+    let Some((name, value)) = found else { return };
+    match all.get(&name.value) {
+        Some((first, _)) => problems.declared_twice(kind, &name, *first),
+        None => {
+            all.insert(name.value, (name.span, value));
+        }
+    }
+}
+
+/// What the top of the file says about every guest.
+fn base(nodes: &[Node], problems: &mut Problems) -> Settings {
+    let mut base = Settings::default();
+    let mut identity: Option<&Node> = None;
+    for node in nodes.iter().filter(|node| matches!(node.name.value.as_str(), "authorized-key" | "git-identity")) {
+        if node.name.value == "git-identity" {
+            if let Some(first) = identity {
+                let message = "found a second `git-identity` at the top of a file";
+                problems.push(
+                    Diagnostic::error("config::duplicate-node", message, node.name.span, "again here")
+                        .also(first.name.span, "first here"),
+                );
+                continue;
+            }
+            identity = Some(node);
+        }
+        guest::decode_setting(node, &mut base, problems);
+    }
+    base
+}

@@ -1,0 +1,183 @@
+//! `vm` nodes → guests: settings decided, counts expanded, references and clashes checked.
+
+use std::collections::BTreeMap;
+
+use super::language::is_label;
+use super::node::vm::VmNode;
+use super::problems::Problems;
+use super::profiles::Profiles;
+use super::settings::{Definition, Settings};
+use super::{Accelerator, ByteSize, FileSync, Fleet, Forward, Setting, Vm};
+use crate::syntax::{Diagnostic, Span, Spanned, shown};
+
+/// CPUs of a guest that states none.
+const DEFAULT_CPUS: u32 = 1;
+
+/// Memory of a guest that states none.
+const DEFAULT_MEMORY: ByteSize = ByteSize::mib(512);
+
+/// Work disk of a guest that states none.
+const DEFAULT_WORK_DISK: ByteSize = ByteSize::gib(4);
+
+/// Adds all guests to the fleet, whose other parts are complete.
+pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base: &Settings, problems: &mut Problems) {
+    let mut clashes = Clashes::default();
+    for node in vms {
+        let before = problems.count();
+        let own = profiles.apply(node.own, &node.uses, problems);
+        let settings = own.over(&[base], problems);
+        let Some(vm) = guest(&node.name, node.span, settings) else {
+            // What is missing may be what was not understood.
+            let understood = node.sound && problems.count() == before && problems.is_complete();
+            if understood && (node.uses.is_empty() || profiles.sound()) {
+                problems.push(no_image(&node.name));
+            }
+            continue;
+        };
+        check_references(fleet, &vm, problems);
+        check_targets(&vm, problems);
+        for name in names(&node.name, node.count, &vm, problems) {
+            // What is wrong with one guest of a count is wrong with all: it is said once.
+            if !clashes.check(&name, node.name.span, &vm.forwards, problems) {
+                break;
+            }
+            fleet.vms.insert(name.clone(), Vm { name, ..vm.clone() });
+        }
+    }
+}
+
+/// The names a node stands for: its own, or numbered ones.
+fn names(name: &Spanned<String>, count: Option<Spanned<u32>>, vm: &Vm, problems: &mut Problems) -> Vec<String> {
+    let Some(count) = count else { return vec![name.value.clone()] };
+    if count.value > 1 && !vm.forwards.is_empty() {
+        check_counted(name, count, &vm.forwards, problems);
+        return vec![format!("{}-1", name.value)];
+    }
+    (1..=count.value).map(|number| format!("{}-{number}", name.value)).collect()
+}
+
+/// Puts a guest together; its name is that of the node.
+fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
+    Some(Vm {
+        name: name.value.clone(),
+        span,
+        cpus: decided(settings.cpus, DEFAULT_CPUS),
+        memory: decided(settings.memory, DEFAULT_MEMORY),
+        image: settings.image?.value,
+        kernel: settings.kernel.map(|kernel| kernel.value),
+        network: settings.network.map(|network| network.value),
+        forwards: values(settings.forwards),
+        work_disk: decided(settings.work_disk, DEFAULT_WORK_DISK),
+        accel: decided(settings.accel, Accelerator::Auto),
+        authorized_keys: values(settings.authorized_keys),
+        git_identity: settings.git_identity.map(|identity| identity.value),
+        file_syncs: values(settings.file_syncs),
+    })
+}
+
+fn no_image(name: &Spanned<String>) -> Diagnostic {
+    let message = format!("guest `{}` has no image", name.value);
+    Diagnostic::error("config::no-image", message, name.span, "neither it nor a profile it uses names one")
+        .help("name one in its block: `image \"bookworm\"`")
+}
+
+fn decided<T>(definition: Option<Definition<T>>, default: T) -> Setting<T> {
+    match definition {
+        Some(definition) => Setting::written(definition.value.value, definition.value.span),
+        None => Setting::default_value(default),
+    }
+}
+
+fn values<T>(definitions: Vec<Definition<T>>) -> Vec<Spanned<T>> {
+    definitions.into_iter().map(|definition| definition.value).collect()
+}
+
+fn check_references(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
+    if !fleet.images.contains_key(&vm.image.value) {
+        problems.missing("image", &vm.image);
+    }
+    if let Some(name) = vm.kernel.as_ref().filter(|name| !fleet.kernels.contains_key(&name.value)) {
+        problems.missing("kernel", name);
+    }
+    if let Some(name) = vm.network.as_ref().filter(|name| !fleet.networks.contains_key(&name.value)) {
+        problems.missing("network", name);
+    }
+}
+
+/// Two declarations must not write the same path of one guest.
+fn check_targets(vm: &Vm, problems: &mut Problems) {
+    let mut targets: BTreeMap<&str, &Spanned<FileSync>> = BTreeMap::new();
+    for sync in &vm.file_syncs {
+        let to = &sync.value.to;
+        if let Some(first) = targets.get(to.value.as_str()) {
+            let message = format!("`~/{}` of one guest is written by two declarations", shown(&to.value));
+            problems.push(
+                Diagnostic::error("config::duplicate-target", message, to.span, "also written here")
+                    .also(first.value.to.span, "written here")
+                    .help("give each its own target"),
+            );
+        } else {
+            targets.insert(&to.value, sync);
+        }
+        if to.value == ".ssh/authorized_keys" {
+            let message = "found `~/.ssh/authorized_keys` as target, which regatta itself writes";
+            problems.push(
+                Diagnostic::error("config::reserved-target", message, to.span, "not possible")
+                    .help("name keys with `authorized-key`; foreign lines of the guest's file are kept"),
+            );
+        }
+    }
+}
+
+/// A host port belongs to one guest.
+fn check_counted(name: &Spanned<String>, count: Spanned<u32>, forwards: &[Spanned<Forward>], problems: &mut Problems) {
+    for forward in forwards {
+        let message =
+            format!("{} guests `{}` would forward the same host port {}", count.value, name.value, forward.value.host);
+        problems.push(
+            Diagnostic::error("config::duplicate-port", message, forward.span, "one port")
+                .also(count.span, "for so many guests")
+                .help("declare these guests one by one, each with a port of its own"),
+        );
+    }
+}
+
+/// What may be there only once in a fleet.
+#[derive(Default)]
+struct Clashes {
+    names: BTreeMap<String, Span>,
+    ports: BTreeMap<u16, Span>,
+}
+
+impl Clashes {
+    /// Whether a guest can have this name; clashes of names and ports are reported.
+    fn check(&mut self, name: &str, at: Span, forwards: &[Spanned<Forward>], problems: &mut Problems) -> bool {
+        if !is_label(name) {
+            let message = format!("found the name `{}` of {} characters, the limit is 63", shown(name), name.len());
+            problems.push(Diagnostic::error("config::long-name", message, at, "too long with its number"));
+            return false;
+        }
+        if let Some(first) = self.names.get(name) {
+            problems.declared_twice("vm", &Spanned::new(name.to_owned(), at), *first);
+            return false;
+        }
+        self.names.insert(name.to_owned(), at);
+        for forward in forwards {
+            let port = forward.value.host;
+            match self.ports.get(&port) {
+                None => {
+                    self.ports.insert(port, forward.span);
+                }
+                Some(first) => {
+                    let message = format!("host port {port} is forwarded twice");
+                    problems.push(
+                        Diagnostic::error("config::duplicate-port", message, forward.span, "again here")
+                            .also(*first, "first here")
+                            .help("give each forward its own host port"),
+                    );
+                }
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,262 @@
+//! Kinds of values: what is accepted, and how it is said when something else was found.
+
+use crate::config::ByteSize;
+use crate::config::guest_path::below_work_disk;
+use crate::config::key_line;
+use crate::syntax::{Value, shown};
+
+/// A kind of value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Any text but the empty one.
+    Text,
+    /// A DNS label: it becomes a host name, a folder and part of an address.
+    Name,
+    /// A Debian release or package name: it becomes an argument of a command.
+    Package,
+    /// `http://…`, `https://…` or `file:/…`.
+    Url,
+    /// A whole number in this range.
+    Integer {
+        /// Smallest.
+        min: u32,
+        /// Largest.
+        max: u32,
+    },
+    /// `#true` or `#false`.
+    Boolean,
+    /// A size with a binary unit, at least this.
+    Size {
+        /// Smallest.
+        min: ByteSize,
+    },
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Permission bits as text of octal digits, at most `0777`.
+    Mode,
+    /// A path on the host; `~` is the user's home, relative paths start at the declaring file.
+    HostPath,
+    /// A path in the guest, on the work disk: `~`, `~/x`, `/root` or `/root/x`.
+    GuestPath,
+    /// A public key as it stands in `authorized_keys`.
+    KeyLine,
+}
+
+/// A value that was accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decoded {
+    /// Text, checked.
+    Text(String),
+    /// A number in range, or permission bits.
+    Integer(u32),
+    /// A size.
+    Size(ByteSize),
+    /// A truth value.
+    Boolean(bool),
+}
+
+/// Why a value was not accepted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// «found X, expected Y».
+    pub message: String,
+    /// What to do, where that is known.
+    pub help: Option<String>,
+}
+
+impl Kind {
+    /// Accepts a value or says what is wrong with it.
+    ///
+    /// # Errors
+    /// The value is of another type, or out of range.
+    pub fn decode(&self, value: &Value) -> Result<Decoded, Rejection> {
+        match (self, value) {
+            (Self::Integer { min, max }, Value::Integer(number)) => match u32::try_from(*number) {
+                Ok(number) if (*min..=*max).contains(&number) => Ok(Decoded::Integer(number)),
+                _ => Err(self.rejected(&format!("`{number}`"))),
+            },
+            (Self::Boolean, Value::Bool(truth)) => Ok(Decoded::Boolean(*truth)),
+            (Self::Integer { .. } | Self::Boolean, Value::String(text)) => Err(self.misquoted(text)),
+            (Self::Integer { .. } | Self::Boolean, other) => Err(self.rejected(other.kind())),
+            (_, Value::String(text)) => self.decode_text(text),
+            (Self::Size { .. }, Value::Integer(number)) => {
+                let help = format!("write a unit and quote it: `\"{number}MiB\"`");
+                Err(Rejection {
+                    message: format!("found `{number}` without a unit, expected {}", self.expected()),
+                    help: Some(help),
+                })
+            }
+            (Self::Mode, Value::Integer(number)) => {
+                let help = format!("quote it: `\"{number:04}\"`");
+                Err(Rejection { message: format!("found an integer, expected {}", self.expected()), help: Some(help) })
+            }
+            (_, other) => Err(self.rejected(other.kind())),
+        }
+    }
+
+    /// What is expected, with its article.
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Text => "text".into(),
+            Self::Name => {
+                "a name of letters a to z, digits and `-`, at most 63, not starting or ending with `-`".into()
+            }
+            Self::Package => "a name of lower-case letters, digits and `+-.`".into(),
+            Self::Url => "an address that starts with `http://`, `https://` or `file:/`".into(),
+            Self::Integer { min, max } => format!("an integer from {min} to {max}"),
+            Self::Boolean => "`#true` or `#false`".into(),
+            Self::Size { min } => format!("a size of at least {min}, such as `512MiB` or `4GiB`"),
+            Self::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
+            Self::Mode => "permission bits such as `\"0600\"`, at most `\"0777\"`".into(),
+            Self::HostPath => "a path".into(),
+            Self::GuestPath => "a path below the work disk, such as `~/x` or `/root/x`".into(),
+            Self::KeyLine => "a public key line such as `ssh-ed25519 AAAA… name`".into(),
+        }
+    }
+
+    fn rejected(&self, found: &str) -> Rejection {
+        Rejection { message: format!("found {found}, expected {}", self.expected()), help: None }
+    }
+
+    /// A number or truth value that stands between quotes.
+    fn misquoted(&self, text: &str) -> Rejection {
+        let bare = match self {
+            Self::Integer { .. } => text.parse::<u32>().is_ok().then(|| text.to_owned()),
+            _ => matches!(text, "true" | "false").then(|| format!("#{text}")),
+        };
+        Rejection {
+            help: bare.map(|bare| format!("write it without quotes: `{bare}`")),
+            ..self.rejected(&format!("`{}`", shown(text)))
+        }
+    }
+
+    fn decode_text(&self, text: &str) -> Result<Decoded, Rejection> {
+        let accepted = match self {
+            Self::Size { min } => return decode_size(*min, text, self),
+            Self::Mode => return decode_mode(text).map(Decoded::Integer).ok_or_else(|| self.quoted(text)),
+            Self::GuestPath => below_work_disk(text).map(str::to_owned),
+            Self::KeyLine => key_line::check(text).map(str::to_owned),
+            Self::Name => is_label(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Package => is_package(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Url => is_url(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Choice(words) => return self.decode_choice(words, text),
+            _ if text.is_empty() || text.contains('\0') => Err(self.quoted(text).message),
+            _ => Ok(text.to_owned()),
+        };
+        accepted.map(Decoded::Text).map_err(|message| Rejection { message, help: None })
+    }
+
+    fn decode_choice(&self, words: &[&str], text: &str) -> Result<Decoded, Rejection> {
+        if words.contains(&text) {
+            return Ok(Decoded::Text(text.into()));
+        }
+        let help = super::suggestion(text, words.iter().copied());
+        Err(Rejection { help, ..self.quoted(text) })
+    }
+
+    fn quoted(&self, text: &str) -> Rejection {
+        match text {
+            "" => self.rejected("an empty string"),
+            _ => self.rejected(&format!("`{}`", shown(text))),
+        }
+    }
+}
+
+fn decode_size(min: ByteSize, text: &str, kind: &Kind) -> Result<Decoded, Rejection> {
+    match ByteSize::parse(text) {
+        Ok(size) if size >= min => Ok(Decoded::Size(size)),
+        Ok(_) => Err(kind.quoted(text)),
+        Err(message) => Err(Rejection { message: shown_long(&message), help: None }),
+    }
+}
+
+/// [`ByteSize::parse`] quotes what it found: only control characters have to go.
+fn shown_long(message: &str) -> String {
+    message.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+fn decode_mode(text: &str) -> Option<u32> {
+    let octal = (3..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777)?;
+    octal.then_some(mode)
+}
+
+/// Whether a text can be one label of a DNS name.
+pub(in crate::config) fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn is_package(text: &str) -> bool {
+    (1..=100).contains(&text.len())
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+fn is_url(text: &str) -> bool {
+    ["http://", "https://", "file:/"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme))
+        && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(kind: Kind, text: &str) -> Result<Decoded, String> {
+        kind.decode(&Value::String(text.into())).map_err(|r| r.message)
+    }
+
+    #[test]
+    fn names_are_dns_labels() {
+        assert_eq!(text(Kind::Name, "web-1"), Ok(Decoded::Text("web-1".into())));
+        for wrong in ["", "-a", "a-", "Web", "a_b", "a.b", "../x", &"a".repeat(64)] {
+            assert!(text(Kind::Name, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_an_argument_cannot_be_an_option_or_a_list() {
+        for wrong in ["-x", "--setup-hook=id", "a,b", "a b", "a/b", ""] {
+            assert!(text(Kind::Package, wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["ftp://x", "http://", "http://a b", "-", "http://a\nb"] {
+            assert!(text(Kind::Url, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// LESSON 30: zero is not "omitted", and a size carries its unit.
+    #[test]
+    fn numbers_and_sizes_say_what_is_missing() {
+        let cpus = Kind::Integer { min: 1, max: 256 };
+        let memory = Kind::Size { min: ByteSize::mib(64) };
+        let reject =
+            |kind: Kind, value: Value| kind.decode(&value).map_err(|r| (r.message, r.help.unwrap_or_default()));
+        assert_eq!(
+            reject(cpus, Value::Integer(0)),
+            Err(("found `0`, expected an integer from 1 to 256".into(), String::new()))
+        );
+        assert_eq!(
+            reject(cpus, Value::String("2".into())),
+            Err(("found `2`, expected an integer from 1 to 256".into(), "write it without quotes: `2`".into()))
+        );
+        assert_eq!(
+            reject(memory, Value::Integer(512)),
+            Err((
+                "found `512` without a unit, expected a size of at least 64MiB, such as `512MiB` or `4GiB`".into(),
+                "write a unit and quote it: `\"512MiB\"`".into()
+            ))
+        );
+        assert!(reject(memory, Value::String("0MiB".into())).is_err());
+        assert_eq!(memory.decode(&Value::String("1GiB".into())), Ok(Decoded::Size(ByteSize::gib(1))));
+    }
+
+    #[test]
+    fn modes_are_octal_text() {
+        assert_eq!(text(Kind::Mode, "0640"), Ok(Decoded::Integer(0o640)));
+        for wrong in ["", "7", "0o600", "1777", "0888", "+600"] {
+            assert!(text(Kind::Mode, wrong).is_err(), "{wrong}");
+        }
+    }
+}

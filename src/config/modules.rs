@@ -1,0 +1,22 @@
+//! Modules that come with regatta: the files of `modules/`, in the binary, imported as `std/NAME`.
+
+use camino::Utf8Path;
+
+/// Name and text of each.
+const EMBEDDED: [(&str, &str); 1] = [("std/debian", include_str!("../../modules/debian.kdl"))];
+
+/// Whether a path names a module of ours rather than a file.
+pub(super) fn is_embedded(path: &Utf8Path) -> bool {
+    path.as_str().starts_with("std/")
+}
+
+/// The text of a module.
+pub(super) fn embedded(path: &Utf8Path) -> Option<&'static str> {
+    EMBEDDED.iter().find(|(name, _)| *name == path.as_str()).map(|(_, text)| *text)
+}
+
+/// Which there are, as a hint.
+pub(super) fn available() -> String {
+    let names: Vec<String> = EMBEDDED.iter().map(|(name, _)| format!("`{name}`")).collect();
+    format!("modules that come with regatta: {}", names.join(", "))
+}

@@ -1,0 +1,160 @@
+//! What profiles and guests may set: the nodes of their blocks, decoded to [`Settings`].
+
+use super::authorized_key::{self, AUTHORIZED_KEY};
+use super::file_sync::{self, FILE_SYNC};
+use super::forward::{self, FORWARD};
+use super::git_identity::{self, GIT_IDENTITY};
+use crate::config::block::Block;
+use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
+use crate::config::problems::Problems;
+use crate::config::settings::{Definition, Settings};
+use crate::config::{Accelerator, ByteSize};
+use crate::syntax::{Node, Spanned};
+
+/// The nodes of a profile's or guest's block.
+pub(in crate::config) static SETTINGS: &[ChildRule] = &[
+    ChildRule::any(&USE),
+    ChildRule::at_most_once(&CPUS),
+    ChildRule::at_most_once(&MEMORY),
+    ChildRule::at_most_once(&IMAGE),
+    ChildRule::at_most_once(&KERNEL),
+    ChildRule::at_most_once(&NETWORK),
+    ChildRule::any(&FORWARD),
+    ChildRule::at_most_once(&WORK_DISK),
+    ChildRule::at_most_once(&ACCEL),
+    ChildRule::any(&AUTHORIZED_KEY),
+    ChildRule::at_most_once(&GIT_IDENTITY),
+    ChildRule::any(&FILE_SYNC),
+];
+
+static USE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("profile", Kind::Name, "Names of profiles.")],
+    ..NodeRule::new("use", "Takes the settings of profiles. What the block states itself goes first.")
+};
+
+static CPUS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("cpus", Kind::Integer { min: 1, max: 255 }, "How many.")],
+    default: Some("1"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("cpus", "Virtual CPUs of the guest.")
+};
+
+static MEMORY: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("memory", Kind::Size { min: ByteSize::mib(64) }, "How much.")],
+    default: Some("512MiB"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("memory", "Memory of the guest.")
+};
+
+static IMAGE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("image", Kind::Name, "Name of an `image` node.")],
+    prioritised: true,
+    impact: "recreate",
+    ..NodeRule::new("image", "What the guest's root disk is copied from.")
+};
+
+static KERNEL: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("kernel", Kind::Name, "Name of a `kernel` node.")],
+    default: Some("the cloud kernel of the image's suite"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("kernel", "What the guest boots.")
+};
+
+static NETWORK: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("network", Kind::Name, "Name of a `network` node.")],
+    default: Some("a user-mode network"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("network", "How the guest is connected.")
+};
+
+static WORK_DISK: NodeRule = NodeRule {
+    properties: &[PropertyRule::required("size", Kind::Size { min: ByteSize::mib(16) }, "How large it is.")],
+    default: Some("work-disk size=\"4GiB\""),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new(
+        "work-disk",
+        "The disk that persists, mounted at `/root`. It takes only the space that is used, and outlives the root disk.",
+    )
+};
+
+static ACCEL: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required(
+        "accel",
+        Kind::Choice(&["auto", "kvm", "tcg"]),
+        "`kvm` is hardware virtualisation, `tcg` emulation; `auto` tries which of them works.",
+    )],
+    default: Some("auto"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("accel", "What runs the guest's code.")
+};
+
+/// The profiles a block uses, in order.
+pub(in crate::config) fn decode_uses(block: &Block<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
+    block
+        .children("use")
+        .flat_map(|node| Block::read(node, &USE, problems).texts("profile").collect::<Vec<_>>())
+        .collect()
+}
+
+/// What a block states itself.
+pub(in crate::config) fn decode_settings(block: &Block<'_>, problems: &mut Problems) -> Settings {
+    let mut settings = Settings::default();
+    for node in block.all_children() {
+        decode_setting(node, &mut settings, problems);
+    }
+    settings
+}
+
+/// Decodes one node of a block into the setting it states.
+pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, problems: &mut Problems) {
+    match node.name.value.as_str() {
+        "cpus" => set(&mut settings.cpus, node, Block::read(node, &CPUS, problems).integer("cpus")),
+        "memory" => set(&mut settings.memory, node, Block::read(node, &MEMORY, problems).size("memory")),
+        "image" => set(&mut settings.image, node, Block::read(node, &IMAGE, problems).text("image")),
+        "kernel" => set(&mut settings.kernel, node, Block::read(node, &KERNEL, problems).text("kernel")),
+        "network" => set(&mut settings.network, node, Block::read(node, &NETWORK, problems).text("network")),
+        "work-disk" => set(&mut settings.work_disk, node, Block::read(node, &WORK_DISK, problems).size("size")),
+        "accel" => {
+            let accel = Block::read(node, &ACCEL, problems).text("accel");
+            set(&mut settings.accel, node, accel.map(|word| word.map(|word| accelerator(&word))));
+        }
+        "git-identity" => set(&mut settings.git_identity, node, whole(node, git_identity::decode(node, problems))),
+        "forward" => add(&mut settings.forwards, node, whole(node, forward::decode(node, problems))),
+        "authorized-key" => {
+            add(&mut settings.authorized_keys, node, whole(node, authorized_key::decode(node, problems)));
+        }
+        "file-sync" => add(&mut settings.file_syncs, node, whole(node, file_sync::decode(node, problems))),
+        // `use` is decoded by itself; unknown nodes are reported with the block.
+        _ => {}
+    }
+}
+
+fn accelerator(word: &str) -> Accelerator {
+    match word {
+        "kvm" => Accelerator::Kvm,
+        "tcg" => Accelerator::Tcg,
+        _ => Accelerator::Auto,
+    }
+}
+
+/// A value whose place is its whole node.
+fn whole<T>(node: &Node, value: Option<T>) -> Option<Spanned<T>> {
+    value.map(|value| Spanned::new(value, node.span))
+}
+
+/// Keeps the first of several: that there are several was reported with the block.
+fn set<T>(slot: &mut Option<Definition<T>>, node: &Node, value: Option<Spanned<T>>) {
+    if slot.is_none() {
+        *slot = value.map(|value| Definition::new(value, node));
+    }
+}
+
+fn add<T>(list: &mut Vec<Definition<T>>, node: &Node, value: Option<Spanned<T>>) {
+    list.extend(value.map(|value| Definition::new(value, node)));
+}

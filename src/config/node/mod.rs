@@ -1,0 +1,34 @@
+//! The nodes of the language: each file has the table of one node and what it decodes to.
+
+pub(super) mod authorized_key;
+pub(super) mod file_sync;
+pub(super) mod fleet;
+pub(super) mod forward;
+pub(super) mod git_identity;
+pub(super) mod guest;
+pub(super) mod host;
+pub(super) mod image;
+pub(super) mod import;
+pub(super) mod kernel;
+pub(super) mod network;
+pub(super) mod profile;
+pub(super) mod vm;
+
+use super::language::{ChildRule, NodeRule};
+
+/// The document itself: a node without a name whose block is the file.
+pub static DOCUMENT: NodeRule = NodeRule {
+    children: &[
+        ChildRule::any(&import::IMPORT),
+        ChildRule::at_most_once(&fleet::FLEET),
+        ChildRule::any(&host::HOST),
+        ChildRule::any(&image::IMAGE),
+        ChildRule::any(&kernel::KERNEL),
+        ChildRule::any(&network::NETWORK),
+        ChildRule::any(&profile::PROFILE),
+        ChildRule::any(&vm::VM),
+        ChildRule::any(&authorized_key::AUTHORIZED_KEY),
+        ChildRule::at_most_once(&git_identity::GIT_IDENTITY),
+    ],
+    ..NodeRule::new("", "A fleet file: declarations in any order.")
+};

@@ -1,0 +1,128 @@
+//! [`Fleet`] + [`Inputs`] → [`Desired`]: the user's words become resources with addresses, and what each needs first.
+
+mod build;
+mod files;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Address, Declared, Desired, HostPath, Inputs, NetworkSpec, Resource, VmSpec};
+use crate::config::{AuthorizedKey, Fleet, GitIdentity, NetworkMode, Vm};
+use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
+
+/// What of the host a fleet asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// Files and directories.
+    pub paths: BTreeSet<HostPath>,
+    /// Whether `git config --global` has to be asked for the user's name and address.
+    pub git_identity: bool,
+}
+
+/// What must be read of the host before [`lower`] can be called.
+pub fn requests(fleet: &Fleet) -> Requests {
+    let mut requests = Requests::default();
+    for vm in fleet.vms.values() {
+        requests.git_identity |= vm.git_identity.as_ref().is_some_and(|identity| identity.value == GitIdentity::Host);
+        let syncs = vm.file_syncs.iter().map(|sync| files::sync_path(&sync.value));
+        let keys = vm.authorized_keys.iter().filter_map(|key| match &key.value {
+            AuthorizedKey::File(path) => Some(HostPath { written: path.clone(), declared_in: key.span.source }),
+            AuthorizedKey::Inline(_) => None,
+        });
+        requests.paths.extend(syncs.chain(keys));
+    }
+    requests
+}
+
+/// A lowered fleet.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Lowered {
+    /// What should exist.
+    pub desired: Desired,
+    /// What was left out, and why (LESSONS 11 and 15): the fleet can be applied all the same.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Makes resources of a fleet and of what was read of the host for it.
+///
+/// # Errors
+/// Everything that cannot be made, each with its place: a host path that must not be read, a file that holds no public
+/// keys, one guest path that two declarations write.
+pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowered, Vec<Diagnostic>> {
+    let mut lowering = Lowering {
+        fleet,
+        sources,
+        inputs,
+        desired: Desired { fleet: fleet.name.value.clone(), resources: BTreeMap::new() },
+        found: Vec::new(),
+    };
+    for vm in fleet.vms.values() {
+        lowering.vm(vm);
+    }
+    lowering
+        .found
+        .sort_by_key(|found| (found.severity, found.labels.first().map(|label| (label.span.source, label.span.start))));
+    let (errors, warnings): (Vec<_>, Vec<_>) = lowering.found.into_iter().partition(|d| d.severity == Severity::Error);
+    match errors.is_empty() {
+        true => Ok(Lowered { desired: lowering.desired, warnings }),
+        false => Err(errors.into_iter().chain(warnings).collect()),
+    }
+}
+
+struct Lowering<'a> {
+    fleet: &'a Fleet,
+    sources: &'a SourceMap,
+    inputs: &'a Inputs,
+    desired: Desired,
+    found: Vec<Diagnostic>,
+}
+
+impl Lowering<'_> {
+    /// Adds a resource and returns its address.
+    fn declare(&mut self, address: Address, resource: Resource, span: Span, needs: BTreeSet<Address>) -> Address {
+        let source = Some(self.sources.source_ref(span));
+        self.desired.resources.insert(address.clone(), Declared { resource, source, needs });
+        address
+    }
+
+    /// Records a mistake or warning; guests of one `count` share theirs.
+    fn report(&mut self, diagnostic: Diagnostic) {
+        if !self.found.contains(&diagnostic) {
+            self.found.push(diagnostic);
+        }
+    }
+
+    fn vm(&mut self, vm: &Vm) {
+        // References were checked when the fleet was built.
+        let Some(image) = self.fleet.images.get(&vm.image.value) else { return };
+        let (image_address, image_key) = self.image(image);
+        let (kernel_address, kernel_key) = match vm.kernel.as_ref().and_then(|name| self.fleet.kernels.get(&name.value))
+        {
+            Some(kernel) => self.kernel(kernel),
+            None => self.default_kernel(image),
+        };
+        let spec = VmSpec {
+            name: vm.name.clone(),
+            cpus: vm.cpus.value,
+            memory: vm.memory.value,
+            image: image_key,
+            kernel: kernel_key,
+            network: self.network(vm),
+            work_disk: vm.work_disk.value,
+            accel: vm.accel.value,
+        };
+        let needs = BTreeSet::from([image_address, kernel_address]);
+        let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
+        self.files(vm, &guest);
+    }
+
+    fn network(&self, vm: &Vm) -> NetworkSpec {
+        let declared = vm.network.as_ref().and_then(|name| self.fleet.networks.get(&name.value));
+        let mode = declared.map_or(NetworkMode::User, |network| network.mode.value);
+        let mut forwards: Vec<_> = vm.forwards.iter().map(|forward| forward.value).collect();
+        forwards.sort_unstable();
+        NetworkSpec { mode, forwards }
+    }
+}
+
+#[cfg(test)]
+mod tests;

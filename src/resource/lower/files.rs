@@ -1,0 +1,247 @@
+//! Files of guests: synced trees, authorized keys, the git identity.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Lowering;
+use crate::config::{AuthorizedKey, FileSync, GitIdentity, Vm, key_line};
+use crate::resource::{
+    Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
+    HostTree, Resource,
+};
+use crate::syntax::{Diagnostic, Span, Spanned, shown};
+
+/// Permission bits of directories we make.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// Permission bits of a single file that states none: what people sync by name is often a credential (LESSON 13).
+const SINGLE_FILE_MODE: u32 = 0o600;
+
+/// Bits of a host file that a guest's file may have: no set-user-id, set-group-id or sticky bit crosses over (LESSON 10).
+const MODE_MASK: u32 = 0o777;
+
+/// Where `authorized-key` writes.
+const AUTHORIZED_KEYS: &str = ".ssh/authorized_keys";
+
+/// Where `git-identity` writes.
+const GITCONFIG: &str = ".gitconfig";
+
+/// The host path a `file-sync` reads.
+pub(super) fn sync_path(sync: &FileSync) -> HostPath {
+    HostPath { written: sync.from.clone(), declared_in: sync.declared_in }
+}
+
+/// One set of files with the place it was written at.
+struct Planned {
+    address: Address,
+    set: FileSet,
+    span: Span,
+}
+
+impl Lowering<'_> {
+    /// Declares all files of one guest; each set needs the guest.
+    pub(super) fn files(&mut self, vm: &Vm, guest: &Address) {
+        let mut planned = vec![self.keys(vm)];
+        planned.extend(self.identity(vm));
+        for sync in &vm.file_syncs {
+            planned.extend(self.sync(vm, sync));
+        }
+        self.refuse_overlaps(&planned);
+        for Planned { address, set, span } in planned {
+            self.declare(address, Resource::Files(set), span, BTreeSet::from([guest.clone()]));
+        }
+    }
+
+    /// All keys of a guest: our own first, then those declared, each once.
+    fn keys(&mut self, vm: &Vm) -> Planned {
+        let mut lines: Vec<String> = self.inputs.own_keys.clone();
+        for key in &vm.authorized_keys {
+            for line in self.key_lines(key) {
+                if !lines.contains(&line) {
+                    lines.push(line);
+                }
+            }
+        }
+        let span = vm.authorized_keys.first().map_or(vm.span, |key| key.span);
+        let file = DesiredFile { content: Content::AuthorizedKeys(lines), mode: SINGLE_FILE_MODE };
+        Planned {
+            address: Address::authorized_key(&vm.name),
+            set: single(vm, FileSetKind::AuthorizedKey, AUTHORIZED_KEYS, file),
+            span,
+        }
+    }
+
+    /// The key lines that one declaration stands for.
+    fn key_lines(&mut self, key: &Spanned<AuthorizedKey>) -> Vec<String> {
+        let path = match &key.value {
+            AuthorizedKey::Inline(line) => return vec![line.clone()],
+            AuthorizedKey::File(path) => HostPath { written: path.clone(), declared_in: key.span.source },
+        };
+        let Some(tree) = self.tree(&path, key.span, "the key is left out") else { return Vec::new() };
+        let entry = tree.entries.get(&GuestPath::root()).filter(|entry| entry.kind == FileKind::File);
+        let Some(text) = entry.and_then(|entry| entry.text.as_deref()) else {
+            let message = format!("`{}` is no file of public keys", shown(&path.written));
+            self.report(Diagnostic::error("host::no-key", message, key.span, "expected a file that ends with `.pub`"));
+            return Vec::new();
+        };
+        let mut lines = Vec::new();
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            match key_line::check(line) {
+                Ok(line) => lines.push(line.to_owned()),
+                Err(reason) => {
+                    let message = format!("in `{}`: {reason}", shown(&path.written));
+                    self.report(Diagnostic::error("host::no-key", message, key.span, "read for this"));
+                    return Vec::new();
+                }
+            }
+        }
+        lines
+    }
+
+    /// The git identity, if there is one; a missing one is a warning (LESSON 15).
+    fn identity(&mut self, vm: &Vm) -> Option<Planned> {
+        let identity = vm.git_identity.as_ref()?;
+        let (name, email) = match (&identity.value, &self.inputs.git_identity) {
+            (GitIdentity::Given { name, email }, _) => (name.clone(), email.clone()),
+            (GitIdentity::Host, Some((name, email))) => (name.clone(), email.clone()),
+            (GitIdentity::Host, None) => {
+                let message = "`git config --global` has no `user.name` or no `user.email`";
+                self.report(
+                    Diagnostic::warning(
+                        "host::no-git-identity",
+                        message,
+                        identity.span,
+                        "the git identity is left out",
+                    )
+                    .help("set both with `git config --global`, or write `name=` and `email=` here"),
+                );
+                return None;
+            }
+        };
+        let file = DesiredFile { content: Content::GitIdentity { name, email }, mode: 0o644 };
+        Some(Planned {
+            address: Address::git_identity(&vm.name),
+            set: single(vm, FileSetKind::GitIdentity, GITCONFIG, file),
+            span: identity.span,
+        })
+    }
+
+    fn sync(&mut self, vm: &Vm, sync: &Spanned<FileSync>) -> Option<Planned> {
+        let FileSync { to, mode, prune, .. } = &sync.value;
+        let tree = self.tree(&sync_path(&sync.value), sync.span, "nothing is written")?;
+        let target = match GuestPath::new(to.value.as_str()) {
+            Ok(target) => target,
+            Err(reason) => {
+                self.report(Diagnostic::error("host::bad-path", reason, to.span, "not possible"));
+                return None;
+            }
+        };
+        for (path, reason) in &tree.skipped {
+            let message = format!("`{path}` of `{}` is left out: {}", shown(&sync.value.from), shown(reason));
+            self.report(Diagnostic::warning("host::skipped", message, sync.span, "synced here"));
+        }
+        let files = match desired_files(tree, &target, *mode) {
+            Ok(files) => files,
+            Err(reason) => {
+                self.report(Diagnostic::error("host::bad-path", reason, to.span, "not possible"));
+                return None;
+            }
+        };
+        let set = FileSet { guest: vm.name.clone(), kind: FileSetKind::FileSync, files, prune: prune.value };
+        Some(Planned { address: Address::file_sync(&vm.name, &target.to_string()), set, span: sync.span })
+    }
+
+    /// Two sets of one guest must not write the same file, or one a file where another has a directory.
+    fn refuse_overlaps(&mut self, planned: &[Planned]) {
+        let mut written: BTreeMap<&GuestPath, (bool, &Planned)> = BTreeMap::new();
+        for this in planned {
+            for (path, file) in &this.set.files {
+                let directory = file.content == Content::Directory;
+                match written.get(path) {
+                    Some((earlier, other)) if !(directory && *earlier) => {
+                        let message = format!("`{path}` of one guest is written by two declarations");
+                        self.report(
+                            Diagnostic::error("host::duplicate-target", message, this.span, "written here")
+                                .also(other.span, "and here")
+                                .help("give each its own target, or take the file out of one of them"),
+                        );
+                    }
+                    Some(_) => {}
+                    None => {
+                        written.insert(path, (directory, this));
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Lowering<'a> {
+    /// What was read at a host path. A missing one is a warning and left out, a refused one an error (LESSON 11).
+    fn tree(&mut self, path: &HostPath, span: Span, consequence: &str) -> Option<&'a HostTree> {
+        let shown = shown(&path.written);
+        match self.inputs.paths.get(path) {
+            Some(HostInput::Tree(tree)) => return Some(tree),
+            Some(HostInput::Refused(reason)) => {
+                let message = format!("cannot read `{shown}`: {}", crate::syntax::shown(reason));
+                self.report(Diagnostic::error("host::unreadable", message, span, "named here"));
+            }
+            Some(HostInput::Missing) | None => {
+                let message = format!("found no `{shown}` on this host");
+                self.report(Diagnostic::warning("host::missing", message, span, consequence));
+            }
+        }
+        None
+    }
+}
+
+fn single(vm: &Vm, kind: FileSetKind, path: &str, file: DesiredFile) -> FileSet {
+    // The constant paths of this module are valid.
+    let files = GuestPath::new(path).map(|path| BTreeMap::from([(path, file)])).unwrap_or_default();
+    FileSet { guest: vm.name.clone(), kind, files, prune: false }
+}
+
+/// The entries of a host tree as files below the target.
+fn desired_files(
+    tree: &HostTree,
+    target: &GuestPath,
+    mode: Option<u32>,
+) -> Result<BTreeMap<GuestPath, DesiredFile>, String> {
+    let mut files = BTreeMap::new();
+    for (below, entry) in &tree.entries {
+        let path = join(target, below)?;
+        if path == GuestPath::root() {
+            if entry.kind == FileKind::File {
+                return Err("found a single file with `~` as target, expected a target with a file name".into());
+            }
+            // The work directory itself is not ours to set.
+            continue;
+        }
+        files.extend(desired_file(tree, below, entry, mode).map(|file| (path, file)));
+    }
+    Ok(files)
+}
+
+fn join(target: &GuestPath, below: &GuestPath) -> Result<GuestPath, String> {
+    let parts = below.as_bytes().split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    parts.into_iter().try_fold(target.clone(), |path, part| path.join(part))
+}
+
+/// One entry as it should be; nothing for what is neither file nor directory (the reader skips those and says so).
+fn desired_file(tree: &HostTree, below: &GuestPath, entry: &HostEntry, mode: Option<u32>) -> Option<DesiredFile> {
+    match (entry.kind, &entry.digest) {
+        (FileKind::Directory, _) => Some(DesiredFile { content: Content::Directory, mode: DIRECTORY_MODE }),
+        (FileKind::File, Some(digest)) => {
+            let alone = *below == GuestPath::root();
+            let own = if alone { SINGLE_FILE_MODE } else { entry.mode & MODE_MASK };
+            let content = Content::Host(HostFile {
+                root: tree.root.clone(),
+                below: below.clone(),
+                digest: digest.clone(),
+                size: entry.size,
+                text: entry.text.clone(),
+            });
+            Some(DesiredFile { content, mode: mode.unwrap_or(own) })
+        }
+        _ => None,
+    }
+}
