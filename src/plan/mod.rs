@@ -13,6 +13,7 @@ mod files;
 mod lane;
 mod order;
 mod sensitive;
+mod status;
 mod step;
 mod summary;
 mod verdict;
@@ -20,5 +21,6 @@ mod vm;
 
 pub use build::{Goal, Options, plan};
 pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown};
+pub use status::{GuestState, GuestStatus, status};
 pub use step::{Edge, Graph, Op, Plan, Refusal, Repeat, Rule, Step, StepId};
 pub use summary::Summary;

@@ -12,6 +12,7 @@ mod progress;
 mod run;
 mod screen;
 mod scrub;
+mod status;
 mod words;
 
 pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
@@ -22,3 +23,4 @@ pub use plan::{PlanView, plan};
 pub use progress::ProgressLines;
 pub use run::report_text;
 pub use screen::{Colour, Screen};
+pub use status::{STATUS_FORMAT_VERSION, status, status_json};

@@ -45,6 +45,15 @@ impl Address {
         self.0.split_once('.').map_or(self.0.as_str(), |(kind, _)| kind)
     }
 
+    /// The guest it belongs to; `None` for what guests share.
+    pub fn guest(&self) -> Option<&str> {
+        let (kind, rest) = self.0.split_once('.')?;
+        match kind {
+            "vm" | "file-sync" | "git-identity" | "authorized-key" => rest.split('/').next(),
+            _ => None,
+        }
+    }
+
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -54,5 +63,17 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_names_its_guest() {
+        assert_eq!(Address::file_sync("web-1", "~/.config/a.b").guest(), Some("web-1"));
+        assert_eq!(Address::vm("web-1").guest(), Some("web-1"));
+        assert_eq!(Address::image("bookworm").guest(), None);
     }
 }

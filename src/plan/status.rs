@@ -1,0 +1,80 @@
+//! The guests of a fleet at a glance: what runs, and how far each is from what was declared and what was applied.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::verdict::Found;
+use super::{Action, Cause, Change, Plan, vm};
+use crate::resource::{Address, Observed, Reading};
+
+/// One guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuestStatus {
+    /// Its name.
+    pub name: String,
+    /// What was found.
+    pub state: GuestState,
+    /// Loopback port of its SSH server.
+    pub ssh_port: Option<u16>,
+    /// How many attributes reality moved since they were last applied.
+    pub drift: usize,
+    /// How many attributes the declaration moved since it was last applied.
+    pub pending: usize,
+    /// What applying would do to the guest itself.
+    pub action: Action,
+    /// What could not be read.
+    pub note: Option<String>,
+}
+
+/// What was found of a guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuestState {
+    /// It is declared and not there.
+    Absent,
+    /// Its creation was interrupted.
+    Unfinished,
+    /// It is there and does not run.
+    Stopped,
+    /// It runs.
+    Running,
+    /// It cannot be told.
+    Unknown,
+}
+
+/// The guests of a plan, by name, with what was seen of each.
+pub fn status(plan: &Plan, observed: &Observed) -> Vec<GuestStatus> {
+    let mut changes: BTreeMap<&str, Vec<&Change>> = BTreeMap::new();
+    for change in &plan.changes {
+        if let Some(guest) = change.address.guest() {
+            changes.entry(guest).or_default().push(change);
+        }
+    }
+    changes.into_iter().map(|(name, changes)| guest(name, &changes, observed)).collect()
+}
+
+fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
+    let reading = observed.guests.get(name);
+    let (found, note) = vm::found(reading);
+    let moved = |who: Cause| {
+        let attributes = changes.iter().flat_map(|change| &change.attributes);
+        attributes.filter(|attribute| attribute.cause == who || attribute.cause == Cause::Both).count()
+    };
+    let address = Address::vm(name);
+    GuestStatus {
+        name: name.into(),
+        state: match found {
+            Found::Absent => GuestState::Absent,
+            Found::Unfinished => GuestState::Unfinished,
+            Found::Down => GuestState::Stopped,
+            Found::Up => GuestState::Running,
+            Found::Unknown => GuestState::Unknown,
+        },
+        ssh_port: reading.and_then(Reading::present).map(|guest| guest.record.ssh_port),
+        drift: moved(Cause::Drift),
+        pending: moved(Cause::Pending),
+        action: changes.iter().find(|change| change.address == address).map_or(Action::None, |change| change.action),
+        note: note.or_else(|| changes.iter().find_map(|change| change.note.clone())),
+    }
+}

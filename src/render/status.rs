@@ -1,0 +1,124 @@
+//! The guests of a fleet, one line each.
+
+use serde::Serialize;
+
+use super::layout;
+use super::screen::{Screen, Tone};
+use super::{scrub, words};
+use crate::plan::{Action, GuestState, GuestStatus};
+
+/// The version of the JSON form.
+pub const STATUS_FORMAT_VERSION: u32 = 1;
+
+/// Headings of the table, in the order of [`cells`].
+const HEADINGS: [&str; 6] = ["GUEST", "STATE", "SSH", "DRIFT", "PENDING", "APPLY"];
+
+/// The table as text, each line ending in a line break.
+pub fn status(guests: &[GuestStatus], screen: Screen) -> String {
+    if guests.is_empty() {
+        return "No guests.\n".into();
+    }
+    let rows: Vec<[(Tone, String); 6]> = guests.iter().map(cells).collect();
+    let widths: Vec<usize> = HEADINGS
+        .iter()
+        .enumerate()
+        .map(|(column, heading)| rows.iter().map(|row| layout::columns(&row[column].1)).fold(heading.len(), usize::max))
+        .collect();
+    let heading = HEADINGS.map(|heading| (Tone::Quiet, heading.to_owned()));
+    let mut text = line(&heading, &widths, screen);
+    for (row, guest) in rows.iter().zip(guests) {
+        text.push_str(&line(row, &widths, screen));
+        for note in guest.note.iter().flat_map(|note| layout::wrap(&scrub::line(note), screen.columns() - 2)) {
+            text.push_str(&format!("  {}\n", screen.paint(Tone::Alarm, &note)));
+        }
+    }
+    text
+}
+
+fn cells(guest: &GuestStatus) -> [(Tone, String); 6] {
+    let count = |count: usize, tone| match count {
+        0 => (Tone::Quiet, "-".to_owned()),
+        _ => (tone, count.to_string()),
+    };
+    let (tone, state) = state(guest.state);
+    [
+        (Tone::Strong, guest.name.clone()),
+        (tone, state.into()),
+        guest.ssh_port.map_or((Tone::Quiet, "-".into()), |port| (Tone::Plain, format!("127.0.0.1:{port}"))),
+        count(guest.drift, Tone::Changed),
+        count(guest.pending, Tone::Changed),
+        match guest.action {
+            Action::None => (Tone::Quiet, "-".into()),
+            action => (words::tone(action), words::action(action).into()),
+        },
+    ]
+}
+
+const fn state(state: GuestState) -> (Tone, &'static str) {
+    match state {
+        GuestState::Absent => (Tone::Quiet, "absent"),
+        GuestState::Unfinished => (Tone::Changed, "unfinished"),
+        GuestState::Stopped => (Tone::Changed, "stopped"),
+        GuestState::Running => (Tone::Added, "running"),
+        GuestState::Unknown => (Tone::Alarm, "unknown"),
+    }
+}
+
+fn line(cells: &[(Tone, String); 6], widths: &[usize], screen: Screen) -> String {
+    let padded = |((tone, text), width): (&(Tone, String), &usize)| {
+        format!("{}{}", screen.paint(*tone, text), " ".repeat(width.saturating_sub(layout::columns(text))))
+    };
+    let cells: Vec<String> = cells.iter().zip(widths).map(padded).collect();
+    format!("{}\n", cells.join("  ").trim_end())
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    format_version: u32,
+    fleet: &'a str,
+    guests: &'a [GuestStatus],
+}
+
+/// The guests as indented JSON with a line break at the end.
+///
+/// # Errors
+/// Never: every map key is text.
+pub fn status_json(fleet: &str, guests: &[GuestStatus]) -> serde_json::Result<String> {
+    let document = Document { format_version: STATUS_FORMAT_VERSION, fleet, guests };
+    serde_json::to_string_pretty(&document).map(|text| text + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_notes_follow_their_guest() {
+        let running = GuestStatus {
+            name: "web-1".into(),
+            state: GuestState::Running,
+            ssh_port: Some(40_000),
+            drift: 2,
+            pending: 0,
+            action: Action::None,
+            note: None,
+        };
+        let unknown = GuestStatus {
+            name: "db".into(),
+            state: GuestState::Unknown,
+            ssh_port: None,
+            drift: 0,
+            action: Action::Unreadable,
+            note: Some("no permission\x07".into()),
+            ..running.clone()
+        };
+        assert_eq!(
+            status(&[running, unknown], Screen::plain(80)),
+            "GUEST  STATE    SSH              DRIFT  PENDING  APPLY
+web-1  running  127.0.0.1:40000  2      -        -
+db     unknown  -                -      -        unreadable
+  no permission\\u{7}
+"
+        );
+    }
+}
