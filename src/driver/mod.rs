@@ -2,6 +2,7 @@
 
 mod cpio;
 mod debootstrap;
+pub mod files;
 pub mod image;
 pub mod inputs;
 pub mod kernel;

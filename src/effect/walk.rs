@@ -243,7 +243,7 @@ impl Walk<'_> {
     }
 
     /// All names of a directory, so that order does not depend on the file system.
-    fn list(&self, dir: &mut Dir, path: &[u8]) -> Result<Vec<(Vec<u8>, Option<Type>)>, WalkError> {
+    fn list(&self, dir: &mut Dir, path: &[u8]) -> Result<Vec<Listed>, WalkError> {
         let mut names = Vec::new();
         for entry in dir.iter() {
             let entry = entry.map_err(|errno| self.error(path, errno.into()))?;
@@ -295,6 +295,9 @@ impl Walk<'_> {
         WalkError::Excess { path: self.named.to_owned(), excess }
     }
 }
+
+/// A name in a directory, and its type as far as the directory knows.
+type Listed = (Vec<u8>, Option<Type>);
 
 const LINK: &str = "symbolic links are not followed";
 

@@ -1,0 +1,76 @@
+//! What is asked about a guest's files.
+
+use std::collections::BTreeMap;
+
+use super::{Request, manifest};
+use crate::resource::{Content, Digest, FileSet, GuestPath};
+
+/// Bytes up to which the text of a guest's file is read.
+pub(super) const TEXT_LIMIT: u64 = 64 << 10;
+
+/// Paths to look at. Their ancestors are always looked at as well: a link among them hides what is below.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted(BTreeMap<GuestPath, Interest>);
+
+/// How closely to look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Interest {
+    /// Kind, mode, owner and size.
+    Metadata,
+    /// And the digest; and the text when the digest is another one than this.
+    TextUnless(Digest),
+    /// And digest and text.
+    Text,
+}
+
+impl Wanted {
+    /// Everything a plan for these sets compares.
+    pub fn of<'a>(sets: impl IntoIterator<Item = &'a FileSet>) -> Self {
+        let mut wanted = Self::default();
+        for (path, file) in sets.into_iter().flat_map(|set| &set.files) {
+            let interest = match &file.content {
+                Content::Directory => Interest::Metadata,
+                Content::Host(host) => Interest::TextUnless(host.digest.clone()),
+                Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => Interest::Text,
+            };
+            wanted.add(path.clone(), interest);
+        }
+        wanted.add(GuestPath::root(), Interest::Metadata);
+        wanted
+    }
+
+    /// And this path, content included.
+    #[must_use]
+    pub fn and(mut self, path: GuestPath) -> Self {
+        self.add(path, Interest::Text);
+        self
+    }
+
+    /// What computing edits needs to know.
+    pub(super) fn for_request(request: &Request<'_>) -> Self {
+        let mut wanted = Self::of(request.sets.iter().map(|(_, set)| set));
+        for path in request.remove {
+            wanted.add(path.clone(), Interest::Metadata);
+        }
+        for seed in request.seeds {
+            wanted.add(seed.path.clone(), Interest::TextUnless(Digest::of(&seed.bytes)));
+        }
+        // Its digest is not needed: it is compared as what it says.
+        if let Ok(path) = GuestPath::new(manifest::PATH) {
+            wanted.add(path, Interest::Metadata);
+        }
+        wanted
+    }
+
+    fn add(&mut self, path: GuestPath, interest: Interest) {
+        for above in path.ancestors() {
+            self.0.entry(above).or_insert(Interest::Metadata);
+        }
+        self.0.insert(path, interest);
+    }
+
+    /// In order of path: what is above comes before what is below.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&GuestPath, &Interest)> {
+        self.0.iter()
+    }
+}

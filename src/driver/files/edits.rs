@@ -1,0 +1,281 @@
+//! The one meaning both roads share: from what should be and what is, the list of edits that gets there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::manifest::{self, Manifest};
+use super::source::Source;
+use crate::exec::Failure;
+use crate::resource::{
+    Address, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, ObservedFile, merge,
+};
+
+/// What should be done to a guest's files.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Request<'a> {
+    /// Sets to write, by resource.
+    pub sets: &'a [(Address, FileSet)],
+    /// Paths we wrote earlier, to remove.
+    pub remove: &'a [GuestPath],
+    /// Files of our own that no resource declares.
+    pub seeds: &'a [Seed],
+}
+
+/// A file of our own, such as a guest's host key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seed {
+    /// Where.
+    pub path: GuestPath,
+    /// What.
+    pub bytes: Vec<u8>,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// One thing to do below a guest's work directory. Everything belongs to root afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// Remove a file or link.
+    RemoveFile(GuestPath),
+    /// Remove a directory, unless something is left in it.
+    RemoveDirectory(GuestPath),
+    /// Make a directory; its parent exists.
+    MakeDirectory {
+        /// Where.
+        path: GuestPath,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Set owner and mode of something that is there.
+    Permit {
+        /// What.
+        path: GuestPath,
+        /// File or directory.
+        kind: FileKind,
+        /// Permission bits.
+        mode: u32,
+    },
+    /// Put a file in place of whatever file or link is there.
+    Write(NewFile),
+}
+
+impl Edit {
+    /// What it is done to.
+    pub fn path(&self) -> &GuestPath {
+        match self {
+            Self::RemoveFile(path) | Self::RemoveDirectory(path) => path,
+            Self::MakeDirectory { path, .. } | Self::Permit { path, .. } => path,
+            Self::Write(file) => &file.path,
+        }
+    }
+}
+
+/// A file to write.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewFile {
+    /// Where.
+    pub path: GuestPath,
+    /// Its bytes.
+    pub source: Source,
+    /// Permission bits.
+    pub mode: u32,
+    /// Whether something is there that goes.
+    pub replaces: bool,
+}
+
+/// The edits, in an order that works one by one: removals, directories, permissions, files, and the manifest last.
+/// Empty when everything is right already.
+///
+/// # Errors
+/// When a file cannot be merged with, or when something is in the way that is not ours to remove.
+pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, Failure> {
+    let mut wanted = Wanted {
+        current,
+        directories: BTreeMap::new(),
+        files: Vec::new(),
+        named: BTreeSet::new(),
+        manifest: current.manifest.clone(),
+    };
+    for (address, set) in request.sets {
+        wanted.set(address, set)?;
+    }
+    for seed in request.seeds {
+        wanted.file(&seed.path, Source::Bytes(seed.bytes.clone()), seed.mode)?;
+    }
+    let removals = wanted.removals(request.remove);
+    if wanted.manifest != current.manifest {
+        let path = GuestPath::new(manifest::PATH).map_err(Failure::permanent)?;
+        wanted.file(&path, Source::Bytes(manifest::encode(&wanted.manifest)), 0o600)?;
+    }
+    if request.sets.iter().any(|(_, set)| holds_keys(set)) {
+        wanted.repair_root();
+    }
+    let mut edits = removals;
+    edits.extend(wanted.directory_edits());
+    edits.extend(wanted.files);
+    Ok(edits)
+}
+
+fn holds_keys(set: &FileSet) -> bool {
+    set.files.values().any(|file| matches!(file.content, Content::AuthorizedKeys(_)))
+}
+
+struct Wanted<'a> {
+    current: &'a GuestFiles,
+    /// Directories by path: with their mode when one was asked for, else as they are or 0755.
+    directories: BTreeMap<GuestPath, Option<u32>>,
+    files: Vec<Edit>,
+    /// Every path that should hold a file.
+    named: BTreeSet<GuestPath>,
+    manifest: Manifest,
+}
+
+impl Wanted<'_> {
+    fn set(&mut self, address: &Address, set: &FileSet) -> Result<(), Failure> {
+        let mut written = BTreeMap::new();
+        for (path, file) in &set.files {
+            let digest = self.desired(path, file)?;
+            written.insert(path.clone(), digest);
+        }
+        if !set.prune {
+            // What stays in the guest stays ours: turning `prune` on later still finds it.
+            for (path, digest) in self.manifest.get(address).into_iter().flatten() {
+                written.entry(path.clone()).or_insert_with(|| digest.clone());
+            }
+        }
+        self.manifest.insert(address.clone(), written);
+        Ok(())
+    }
+
+    /// Notes one desired file, and gives the digest of what will be there.
+    fn desired(&mut self, path: &GuestPath, file: &DesiredFile) -> Result<Digest, Failure> {
+        let source = match &file.content {
+            Content::Directory => {
+                self.parents(path)?;
+                self.expect(path, FileKind::Directory)?;
+                self.directories.insert(path.clone(), Some(file.mode));
+                return Ok(Digest::of(b""));
+            }
+            Content::Host(host) => Source::Host(host.clone()),
+            Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => {
+                Source::Bytes(merged(path, &file.content, self.current.files.get(path))?)
+            }
+        };
+        if matches!(file.content, Content::AuthorizedKeys(_)) {
+            self.directories
+                .extend(path.parent().filter(|dir| *dir != GuestPath::root()).map(|dir| (dir, Some(0o700))));
+        }
+        let digest = source.digest();
+        self.file(path, source, file.mode)?;
+        Ok(digest)
+    }
+
+    /// Notes one file, unless it is right already.
+    fn file(&mut self, path: &GuestPath, source: Source, mode: u32) -> Result<(), Failure> {
+        self.parents(path)?;
+        self.expect(path, FileKind::File)?;
+        if !self.named.insert(path.clone()) {
+            return Err(Failure::permanent(format!("`{path}` is declared twice")).hint("keep one of the declarations"));
+        }
+        let found = self.current.files.get(path);
+        let same_content = found.is_some_and(|file| file.digest.as_ref() == Some(&source.digest()));
+        let permitted = found.is_some_and(|file| file.mode == mode && file.owner == (0, 0));
+        self.files.extend(match (same_content, permitted) {
+            (true, true) => None,
+            (true, false) => Some(Edit::Permit { path: path.clone(), kind: FileKind::File, mode }),
+            (false, _) => Some(Edit::Write(NewFile { path: path.clone(), source, mode, replaces: found.is_some() })),
+        });
+        Ok(())
+    }
+
+    /// Notes the directories above a path; refuses to go through anything that is no directory.
+    fn parents(&mut self, path: &GuestPath) -> Result<(), Failure> {
+        for above in path.ancestors() {
+            self.expect(&above, FileKind::Directory)?;
+            let mode = (above.as_bytes() == manifest::DIRECTORY.0.as_bytes()).then_some(manifest::DIRECTORY.1);
+            self.directories.entry(above).or_insert(mode);
+        }
+        Ok(())
+    }
+
+    /// Refuses when something of another kind is there. A link in place of a file is replaced, never followed.
+    fn expect(&self, path: &GuestPath, kind: FileKind) -> Result<(), Failure> {
+        let found = self.current.files.get(path).map(|file| file.kind);
+        let name = |kind| match kind {
+            FileKind::File => "a file",
+            FileKind::Directory => "a directory",
+            FileKind::Symlink => "a symbolic link",
+            FileKind::Other => "a special file",
+        };
+        match (kind, found) {
+            (_, None) | (FileKind::File, Some(FileKind::File | FileKind::Symlink)) => Ok(()),
+            (_, Some(found)) if found == kind => Ok(()),
+            (_, Some(found)) => {
+                Err(Failure::permanent(format!("`{path}` in the guest is {}, expected {}", name(found), name(kind)))
+                    .hint("remove it in the guest, or sync to another path"))
+            }
+        }
+    }
+
+    /// Removes what was asked for and is there, files first and then directories from the bottom up.
+    fn removals(&mut self, remove: &[GuestPath]) -> Vec<Edit> {
+        let remove: BTreeSet<&GuestPath> = remove.iter().collect();
+        for written in self.manifest.values_mut() {
+            written.retain(|path, _| !remove.contains(path));
+        }
+        self.manifest.retain(|_, written| !written.is_empty());
+        let mut files = Vec::new();
+        let mut directories = Vec::new();
+        for path in
+            remove.into_iter().filter(|path| !self.named.contains(*path) && !self.directories.contains_key(*path))
+        {
+            match self.current.files.get(path).map(|file| file.kind) {
+                None => {}
+                Some(FileKind::Directory) => directories.push(Edit::RemoveDirectory(path.clone())),
+                Some(_) => files.push(Edit::RemoveFile(path.clone())),
+            }
+        }
+        // A parent's path is the start of its children's, so it sorts before them.
+        directories.reverse();
+        files.append(&mut directories);
+        files
+    }
+
+    /// LESSON 16: sshd's StrictModes looks at the home directory as well, which must be root's and closed to others.
+    fn repair_root(&mut self) {
+        let closed = |file: &&ObservedFile| file.mode & 0o022 == 0 && file.owner == (0, 0);
+        if self.current.files.get(&GuestPath::root()).filter(closed).is_none() {
+            self.directories.insert(GuestPath::root(), Some(0o700));
+        }
+    }
+
+    fn directory_edits(&self) -> impl Iterator<Item = Edit> {
+        self.directories.iter().filter_map(|(path, asked)| match (self.current.files.get(path), asked) {
+            (None, asked) if *path != GuestPath::root() => {
+                Some(Edit::MakeDirectory { path: path.clone(), mode: asked.unwrap_or(0o755) })
+            }
+            (Some(found), Some(mode)) if (found.mode, found.owner) == (*mode, (0, 0)) => None,
+            (_, Some(mode)) => Some(Edit::Permit { path: path.clone(), kind: FileKind::Directory, mode: *mode }),
+            (_, None) => None,
+        })
+    }
+}
+
+fn merged(path: &GuestPath, content: &Content, found: Option<&ObservedFile>) -> Result<Vec<u8>, Failure> {
+    let current = match found {
+        None => "",
+        Some(ObservedFile { kind: FileKind::File, text: Some(text), .. }) => text,
+        Some(ObservedFile { kind: FileKind::File, .. }) => {
+            return Err(Failure::permanent(format!("`{path}` in the guest is no text of at most 64 KiB"))
+                .hint("correct or remove it in the guest: what is in it would be lost"));
+        }
+        Some(_) => {
+            return Err(Failure::permanent(format!(
+                "`{path}` in the guest is no regular file, so it is not merged with"
+            ))
+            .hint("replace it with a file in the guest"));
+        }
+    };
+    merge::merged(content, current.as_bytes())
+        .unwrap_or_else(|| Ok(Vec::new()))
+        .map_err(|why| Failure::permanent(format!("`{path}` in the guest: {why}")))
+}

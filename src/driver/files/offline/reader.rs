@@ -1,0 +1,190 @@
+//! Reads an ext4 image in process: no root, no mount, no program per file.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use camino::Utf8Path;
+use ext4_view::{Ext4, Ext4Error, Ext4Read, Metadata};
+use sha2::{Digest as _, Sha256};
+
+use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
+use crate::driver::files::manifest;
+use crate::effect::walk::as_text;
+use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, ObservedFile};
+
+/// A file and when it was last modified, in seconds since 1970.
+pub(super) type Dated = (ObservedFile, i64);
+
+/// Runs `look` on a disk. What it reads was written by a guest: a disk that trips the reader up is unreadable, and
+/// nothing worse.
+///
+/// # Errors
+/// Why the disk cannot be read.
+pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Result<T, String>) -> Result<T, String> {
+    let attempt = catch_unwind(AssertUnwindSafe(|| look(&mut Reader::open(disk)?)));
+    attempt
+        .unwrap_or_else(|_| Err("its file system is damaged".into()))
+        .map_err(|why| format!("cannot read `{disk}`: {why}"))
+}
+
+/// An opened image; what was looked up is remembered.
+pub(super) struct Reader {
+    fs: Ext4,
+    seen: BTreeMap<GuestPath, Option<(Metadata, FileKind)>>,
+}
+
+struct Image(File);
+
+impl Ext4Read for Image {
+    fn read(
+        &mut self,
+        start_byte: u64,
+        dst: &mut [u8],
+    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
+        Ok(self.0.read_exact_at(dst, start_byte)?)
+    }
+}
+
+impl Reader {
+    fn open(disk: &Utf8Path) -> Result<Self, String> {
+        let image = File::open(disk).map_err(|cause| cause.to_string())?;
+        let fs = Ext4::load(Box::new(Image(image))).map_err(|error| error.to_string())?;
+        Ok(Self { fs, seen: BTreeMap::new() })
+    }
+
+    /// Everything wanted, and the manifest.
+    pub(super) fn files(&mut self, wanted: &Wanted) -> Result<GuestFiles, String> {
+        let mut found = GuestFiles::default();
+        for (path, interest) in wanted.iter() {
+            if let Some((file, _)) = self.file(path, interest)? {
+                found.files.insert(path.clone(), file);
+            }
+        }
+        let path = GuestPath::new(manifest::PATH)?;
+        if let Some((metadata, FileKind::File)) = self.look(&path)? {
+            let bytes = self.bytes(&path, metadata.len().min(manifest::LIMIT))?;
+            found.manifest = manifest::decode(&bytes)?;
+        }
+        Ok(found)
+    }
+
+    /// One path, as closely as asked for; `None` when it is not there or below something that is no directory.
+    pub(super) fn file(&mut self, path: &GuestPath, interest: &Interest) -> Result<Option<Dated>, String> {
+        let Some((metadata, kind)) = self.look(path)? else { return Ok(None) };
+        let mut file = ObservedFile {
+            kind,
+            mode: u32::from(metadata.mode()),
+            owner: (metadata.uid(), metadata.gid()),
+            // A directory's size says how a file system stores names.
+            size: if kind == FileKind::Directory { 0 } else { metadata.len() },
+            digest: None,
+            text: None,
+        };
+        if kind == FileKind::File && *interest != Interest::Metadata {
+            let (digest, text) = self.content(path)?;
+            let known = matches!(interest, Interest::TextUnless(known) if *known == digest);
+            file.digest = Some(digest);
+            file.text = text.filter(|_| !known);
+        }
+        Ok(Some((file, metadata.modified().seconds())))
+    }
+
+    /// Names in a directory, without `.` and `..`.
+    pub(super) fn names(&self, path: &GuestPath) -> Result<Vec<Vec<u8>>, String> {
+        let absolute = absolute(path);
+        let entries = self.fs.read_dir(absolute.as_slice()).map_err(|error| said(path, &error))?;
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(|error| said(path, &error))?;
+            let name = entry.file_name();
+            if name != *b"." && name != *b".." {
+                names.push(name.as_ref().to_vec());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Looks a path up without following a link in any part of it.
+    fn look(&mut self, path: &GuestPath) -> Result<Option<(Metadata, FileKind)>, String> {
+        if let Some(known) = self.seen.get(path) {
+            return Ok(known.clone());
+        }
+        let parent = path.parent().map(|parent| self.look(&parent)).transpose()?;
+        let reachable = parent.is_none_or(|parent| matches!(parent, Some((_, FileKind::Directory))));
+        let found = if reachable { self.metadata(path)? } else { None };
+        self.seen.insert(path.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn metadata(&self, path: &GuestPath) -> Result<Option<(Metadata, FileKind)>, String> {
+        let metadata = match self.fs.symlink_metadata(absolute(path).as_slice()) {
+            Ok(metadata) => metadata,
+            Err(Ext4Error::NotFound) => return Ok(None),
+            Err(error) => return Err(said(path, &error)),
+        };
+        let kind = match metadata.file_type() {
+            kind if kind.is_dir() => FileKind::Directory,
+            kind if kind.is_regular_file() => FileKind::File,
+            kind if kind.is_symlink() => FileKind::Symlink,
+            _ => FileKind::Other,
+        };
+        Ok(Some((metadata, kind)))
+    }
+
+    /// Streams a file: its digest, and its text when that is short.
+    fn content(&self, path: &GuestPath) -> Result<(Digest, Option<String>), String> {
+        let mut hash = Sha256::new();
+        let mut text = Some(Vec::new());
+        let mut size = 0;
+        self.stream(
+            path,
+            |bytes| {
+                hash.update(bytes);
+                size += bytes.len() as u64;
+                text = text.take().filter(|_| size <= TEXT_LIMIT);
+                if let Some(text) = &mut text {
+                    text.extend_from_slice(bytes);
+                }
+                size
+            },
+            u64::MAX,
+        )?;
+        Ok((Digest::from_hash(&hash.finalize()), text.and_then(as_text)))
+    }
+
+    fn bytes(&self, path: &GuestPath, limit: u64) -> Result<Vec<u8>, String> {
+        let mut all = Vec::new();
+        self.stream(
+            path,
+            |bytes| {
+                all.extend_from_slice(bytes);
+                all.len() as u64
+            },
+            limit,
+        )?;
+        Ok(all)
+    }
+
+    /// Feeds a file to `take`, which says how much it has; stops once that reaches the limit.
+    fn stream(&self, path: &GuestPath, mut take: impl FnMut(&[u8]) -> u64, limit: u64) -> Result<(), String> {
+        let mut file = self.fs.open(absolute(path).as_slice()).map_err(|error| said(path, &error))?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match file.read_bytes(&mut buffer).map_err(|error| said(path, &error))? {
+                0 => return Ok(()),
+                read if take(&buffer[..read]) >= limit => return Ok(()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn said(path: &GuestPath, error: &Ext4Error) -> String {
+    format!("`{path}`: {error}")
+}
+
+fn absolute(path: &GuestPath) -> Vec<u8> {
+    [b"/", path.as_bytes()].concat()
+}

@@ -1,0 +1,173 @@
+//! Writes the script that one debugfs carries out.
+//!
+//! What debugfs's parser does with a line was read in its source (e2fsprogs 1.47, `lib/ss/parse.c` and `source_file`
+//! in `debugfs/debugfs.c`): words may stand in double quotes, a quote inside is doubled, a backslash is nothing
+//! special; a line ends at CR or LF and is cut at the size of a stdio buffer. So every name except those with a line
+//! break can be written, and lines must be short. Names that look like `<12>` or start with `/` mean something else
+//! to some commands: entries are named relative to the directory (`cd`), inodes by absolute path.
+
+use crate::driver::files::edits::{Edit, NewFile};
+use crate::exec::Failure;
+use crate::resource::{FileKind, GuestPath};
+
+/// Bytes of the longest line; stdio's buffer, which cuts lines, has at least 8192.
+const LINE_MAX: usize = 8000;
+
+/// The type bits that `sif mode` must be given, because it sets all of `i_mode`.
+const DIRECTORY: u32 = 0o040_000;
+const REGULAR: u32 = 0o100_000;
+
+/// A script for `debugfs -f`.
+#[derive(Debug, Default)]
+pub(super) struct Script {
+    lines: Vec<u8>,
+    directory: Option<GuestPath>,
+}
+
+/// A file that lies ready for debugfs to copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Staged {
+    /// Its name, in debugfs's working directory.
+    pub(super) number: usize,
+    /// Its permission bits, which debugfs copies.
+    pub(super) mode: u32,
+    /// What it should be dated, in seconds since 1970.
+    pub(super) modified: i64,
+}
+
+impl Script {
+    /// The script, which ends with the clock set to `now`: that dates the superblock.
+    pub(super) fn finish(mut self, now: i64) -> Result<Vec<u8>, Failure> {
+        self.set_time(now)?;
+        Ok(self.lines)
+    }
+
+    /// Adds what is not a file to write.
+    pub(super) fn edit(&mut self, edit: &Edit) -> Result<(), Failure> {
+        match edit {
+            Edit::RemoveFile(path) => self.entry("rm", path),
+            Edit::RemoveDirectory(path) => self.entry("rmdir", path),
+            Edit::MakeDirectory { path, mode } => {
+                self.entry("mkdir", path)?;
+                // Made with the caller's umask.
+                self.set(path, "mode", &format!("0{:o}", DIRECTORY | mode))
+            }
+            Edit::Permit { path, kind, mode } => {
+                let bits = if *kind == FileKind::Directory { DIRECTORY } else { REGULAR };
+                self.set(path, "mode", &format!("0{:o}", bits | mode))?;
+                self.set(path, "uid", "0")?;
+                self.set(path, "gid", "0")
+            }
+            Edit::Write(file) => Err(Failure::permanent(format!("`{}` was not staged", file.path))),
+        }
+    }
+
+    /// Adds a file to write: the old one removed (debugfs does not overwrite), the staged one copied.
+    pub(super) fn write(&mut self, file: &NewFile, staged: Staged) -> Result<(), Failure> {
+        if file.replaces {
+            self.entry("rm", &file.path)?;
+        }
+        self.set_time(staged.modified)?;
+        let name = self.enter(&file.path)?;
+        self.line(&file.path, &[b"write", staged.number.to_string().as_bytes(), &quoted(&name)])?;
+        if staged.mode != file.mode {
+            self.set(&file.path, "mode", &format!("0{:o}", REGULAR | file.mode))?;
+        }
+        Ok(())
+    }
+
+    /// The clock that debugfs dates everything by; 0 would mean the real one.
+    fn set_time(&mut self, seconds: i64) -> Result<(), Failure> {
+        self.line(&GuestPath::root(), &[b"set_current_time", format!("@{seconds}").as_bytes()])
+    }
+
+    fn entry(&mut self, command: &str, path: &GuestPath) -> Result<(), Failure> {
+        let name = self.enter(path)?;
+        self.line(path, &[command.as_bytes(), &quoted(&name)])
+    }
+
+    fn set(&mut self, path: &GuestPath, field: &str, value: &str) -> Result<(), Failure> {
+        self.line(path, &[b"sif", &quoted(&absolute(path)), field.as_bytes(), value.as_bytes()])
+    }
+
+    /// Goes to the directory of a path and gives the name in it.
+    fn enter(&mut self, path: &GuestPath) -> Result<Vec<u8>, Failure> {
+        let directory = path.parent().unwrap_or_else(GuestPath::root);
+        if self.directory.as_ref() != Some(&directory) {
+            self.line(path, &[b"cd", &quoted(&absolute(&directory))])?;
+            self.directory = Some(directory);
+        }
+        let bytes = path.as_bytes();
+        Ok(bytes[bytes.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1)..].to_vec())
+    }
+
+    fn line(&mut self, path: &GuestPath, words: &[&[u8]]) -> Result<(), Failure> {
+        let line = words.join(&b' ');
+        // LESSON 2: what cannot be said safely is not said at all.
+        if line.contains(&b'\n') || line.contains(&b'\r') {
+            return Err(unwritable(path, "a line break in its name"));
+        }
+        if line.contains(&0) || line.len() > LINE_MAX {
+            return Err(unwritable(path, "a path too long"));
+        }
+        self.lines.extend_from_slice(&line);
+        self.lines.push(b'\n');
+        Ok(())
+    }
+}
+
+fn unwritable(path: &GuestPath, what: &str) -> Failure {
+    Failure::permanent(format!("`{path}` has {what} for writing into the disk of a stopped guest"))
+        .hint("start the guest and apply again: a running guest takes any name; or exclude the file")
+}
+
+fn absolute(path: &GuestPath) -> Vec<u8> {
+    [b"/", path.as_bytes()].concat()
+}
+
+/// One word, whatever is in it.
+fn quoted(word: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(word.len() + 2);
+    text.push(b'"');
+    for byte in word {
+        text.extend_from_slice(if *byte == b'"' { b"\"\"" } else { std::slice::from_ref(byte) });
+    }
+    text.push(b'"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::files::source::Source;
+
+    fn path(path: &str) -> GuestPath {
+        GuestPath::new(path).unwrap()
+    }
+
+    /// LESSONS 1 and 2.
+    #[test]
+    fn names_are_one_word_and_modes_carry_their_type() {
+        let mut script = Script::default();
+        script.edit(&Edit::MakeDirectory { path: path("a b/<2>"), mode: 0o750 }).unwrap();
+        let file =
+            NewFile { path: path("a b/\"; rm -rf\\"), source: Source::Bytes(vec![]), mode: 0o200, replaces: true };
+        script.write(&file, Staged { number: 7, mode: 0o600, modified: 11 }).unwrap();
+        script.edit(&Edit::Permit { path: GuestPath::root(), kind: FileKind::Directory, mode: 0o700 }).unwrap();
+        let expected = "cd \"/a b\"\nmkdir \"<2>\"\nsif \"/a b/<2>\" mode 040750\nrm \"\"\"; rm -rf\\\"\n\
+                        set_current_time @11\nwrite 7 \"\"\"; rm -rf\\\"\nsif \"/a b/\"\"; rm -rf\\\" mode 0100200\n\
+                        sif \"/\" mode 040700\nsif \"/\" uid 0\nsif \"/\" gid 0\nset_current_time @99\n";
+        assert_eq!(String::from_utf8(script.finish(99).unwrap()).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_name_that_would_end_the_line_is_refused() {
+        for name in ["a\nrm x", "a\r"] {
+            let refused = Script::default().edit(&Edit::RemoveFile(path(name))).unwrap_err();
+            assert!(refused.causes[0].contains("a line break in its name"), "{refused:?}");
+        }
+        let deep = path(&vec!["\"".repeat(255); 20].join("/"));
+        let refused = Script::default().edit(&Edit::RemoveFile(deep)).unwrap_err();
+        assert!(refused.causes[0].contains("a path too long"));
+    }
+}

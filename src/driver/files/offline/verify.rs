@@ -1,0 +1,37 @@
+//! Reads back what was written: e2fsck does not see a file with missing blocks, and debugfs does not tell.
+
+use super::reader::Reader;
+use crate::driver::files::current::Interest;
+use crate::driver::files::edits::Edit;
+use crate::resource::{FileKind, ObservedFile};
+
+/// Checks that every edit has had its effect; `modified` dates the written files, in their order.
+///
+/// # Errors
+/// Names the first path that is not as it should be.
+pub(super) fn written(disk: &mut Reader, edits: &[Edit], modified: Vec<i64>) -> Result<(), String> {
+    let mut dates = modified.into_iter();
+    for edit in edits {
+        let path = edit.path();
+        let interest = if matches!(edit, Edit::Write(_)) { Interest::Text } else { Interest::Metadata };
+        let found = disk.file(path, &interest)?;
+        let right = match (edit, found) {
+            (Edit::RemoveFile(_) | Edit::RemoveDirectory(_), found) => found.is_none(),
+            (Edit::MakeDirectory { mode, .. }, Some((file, _))) => is(&file, FileKind::Directory, *mode),
+            (Edit::Permit { kind, mode, .. }, Some((file, _))) => is(&file, *kind, *mode),
+            (Edit::Write(new), Some((file, date))) => {
+                let same = file.digest.as_ref() == Some(&new.source.digest()) && file.size == new.source.size();
+                same && is(&file, FileKind::File, new.mode) && dates.next() == Some(date)
+            }
+            (_, None) => false,
+        };
+        if !right {
+            return Err(format!("`{path}` did not arrive as it was written"));
+        }
+    }
+    Ok(())
+}
+
+fn is(file: &ObservedFile, kind: FileKind, mode: u32) -> bool {
+    (file.kind, file.mode, file.owner) == (kind, mode, (0, 0))
+}
