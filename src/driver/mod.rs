@@ -2,14 +2,18 @@
 
 mod cpio;
 mod debootstrap;
+mod failure;
 pub mod files;
 pub mod image;
 pub mod inputs;
 pub mod kernel;
+mod local;
 pub mod microvm;
+mod record;
 mod state;
 mod store;
 mod tools;
 
+pub use local::LocalDriver;
 pub use state::{GuestDir, StateDir};
 pub use store::{KernelPaths, Store};

@@ -42,14 +42,19 @@ impl StateDir {
         self.root.join("locks/host.lock")
     }
 
+    /// One directory a fleet.
+    pub fn fleets(&self) -> Utf8PathBuf {
+        self.root.join("fleets")
+    }
+
     /// Journals of a fleet's runs.
     pub fn runs(&self, fleet: &str) -> Utf8PathBuf {
-        self.root.join("fleets").join(fleet).join("runs")
+        self.fleets().join(fleet).join("runs")
     }
 
     /// All guests of a fleet.
     pub fn guests(&self, fleet: &str) -> Utf8PathBuf {
-        self.root.join("fleets").join(fleet).join("vms")
+        self.fleets().join(fleet).join("vms")
     }
 
     /// One guest.

@@ -2,11 +2,13 @@
 
 mod clock;
 mod command;
+mod environment;
 pub mod files;
 pub mod keys;
 mod lock;
 pub mod paths;
 pub mod process;
+mod replace;
 mod socket;
 mod ssh;
 #[cfg(test)]
@@ -15,8 +17,10 @@ pub mod walk;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
+pub use environment::Environment;
 pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};
+pub use replace::exec;
 pub use socket::{connect_unix, port_is_free};
 pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};

@@ -12,6 +12,7 @@
 
 mod current;
 mod edits;
+pub mod live;
 mod manifest;
 pub mod offline;
 mod source;

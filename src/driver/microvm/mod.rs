@@ -1,10 +1,17 @@
 //! Guests as QEMU microVMs on this machine.
 
 mod console;
+mod create;
+mod disks;
+mod guests;
+mod identity;
+mod observe;
+mod port;
 mod qemu;
 mod qmp;
-mod ready;
+pub mod ready;
+mod start;
+mod stop;
+mod write;
 
-pub use qemu::{Launch, mac};
-pub use qmp::QmpError;
-pub use ready::{Cause, Guest, NotReady, Pace, wait_until_ready};
+pub use guests::{Effects, Guests};

@@ -15,9 +15,11 @@ pub(super) fn choose(fleet: &str, guest: &str, taken: &BTreeSet<u16>, is_free: i
 
 /// A stable number for a name (FNV-1a, folded): not secret, only spread.
 fn preferred(fleet: &str, guest: &str) -> u16 {
-    let hash = fleet.bytes().chain([0]).chain(guest.bytes()).fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    });
+    let hash = fleet
+        .bytes()
+        .chain([0])
+        .chain(guest.bytes())
+        .fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     // The fold keeps 16 of the 32 bits, both halves counted.
     ((hash >> 16) ^ (hash & 0xffff)) as u16
 }

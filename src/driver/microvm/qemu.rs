@@ -9,7 +9,7 @@ use crate::resource::VmSpec;
 
 /// Everything outside the declaration that a start needs.
 #[derive(Debug, Clone)]
-pub struct Launch<'a> {
+pub(super) struct Launch<'a> {
     /// The fleet, for the process' name.
     pub fleet: &'a str,
     /// What to start.
@@ -39,11 +39,11 @@ pub struct Launch<'a> {
 }
 
 /// The program.
-pub const PROGRAM: &str = "qemu-system-x86_64";
+pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
 /// The command that starts the guest in the background: it returns when the guest's devices are up, and fails with
 /// QEMU's own words when they cannot be.
-pub fn start(launch: &Launch<'_>) -> Command {
+pub(super) fn start(launch: &Launch<'_>) -> Command {
     let vm = launch.vm;
     let (accel, cpu) = match launch.accel {
         Accelerator::Kvm => ("kvm", "host"),
@@ -54,7 +54,8 @@ pub fn start(launch: &Launch<'_>) -> Command {
         .args(["-machine", "microvm", "-accel", accel, "-cpu", cpu])
         .args(["-smp", &vm.cpus.to_string(), "-m", &format!("{}M", vm.memory.as_mib())])
         .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
-        .args(["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"])
+        // `spawn` and `elevateprivileges` cannot be denied: QEMU forks and leaves the session to become a daemon.
+        .args(["-sandbox", "on,obsolete=deny,resourcecontrol=deny"])
         .args(["-kernel", launch.kernel.as_str(), "-initrd", launch.initrd.as_str(), "-append", launch.arguments])
         .args(["-chardev", &format!("file,id=console,path={}", escaped(launch.console)), "-serial", "chardev:console"])
         .args(disk("root", launch.root_disk, "qcow2"))
@@ -91,7 +92,7 @@ fn netdev(launch: &Launch<'_>) -> String {
 }
 
 /// The guest's MAC: QEMU's own prefix, then bytes of the guest's identity. A clone has another uuid, so another MAC.
-pub fn mac(uuid: Uuid) -> String {
+pub(super) fn mac(uuid: Uuid) -> String {
     let [.., a, b, c] = *uuid.as_bytes();
     format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
 }
@@ -136,7 +137,7 @@ mod tests {
         };
         let expected = "qemu-system-x86_64 -name regatta.demo.web-1 -uuid 01900000-0000-7000-8000-000000abcdef \
             -machine microvm -accel tcg,thread=multi -cpu max -smp 2 -m 1024M -nodefaults -no-user-config -display none \
-            -no-reboot -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny \
+            -no-reboot -sandbox on,obsolete=deny,resourcecontrol=deny \
             -kernel /s/vmlinux -initrd /s/initrd.img -append console=ttyS0 \
             -chardev file,id=console,path=/s/console.log -serial chardev:console \
             -drive id=root,file=/s/a,,b/root.qcow2,format=qcow2,if=none,discard=unmap \

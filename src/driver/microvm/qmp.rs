@@ -10,7 +10,7 @@ const READ_LIMIT: u64 = 1 << 20;
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum QmpError {
+pub(super) enum QmpError {
     /// The socket failed or closed.
     #[error("QEMU's control socket failed: {0}")]
     Io(#[from] std::io::Error),
@@ -34,18 +34,21 @@ pub enum QmpError {
 ///
 /// # Errors
 /// See [`QmpError`]. After `quit` a closed connection is a success: QEMU may leave before it answers.
-pub async fn execute(
+pub(super) async fn execute(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     command: &str,
     deadline: Duration,
 ) -> Result<(), QmpError> {
     match tokio::time::timeout(deadline, converse(stream, command)).await {
-        Ok(Err(QmpError::Io(closed))) if command == "quit" && closed.kind() == std::io::ErrorKind::UnexpectedEof => {
-            Ok(())
-        }
+        Ok(Err(QmpError::Io(closed))) if command == "quit" && has_hung_up(&closed) => Ok(()),
         Ok(result) => result,
         Err(_) => Err(QmpError::Deadline(deadline)),
     }
+}
+
+fn has_hung_up(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, command: &str) -> Result<(), QmpError> {

@@ -1,0 +1,44 @@
+//! The driver of this machine: carries each step to the store, the VMM or the guest's files.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::files::Request;
+use super::microvm::Guests;
+use super::{image, kernel};
+use crate::exec::{Failure, Perform, Progress};
+use crate::plan::{Op, Step};
+
+/// Carries out the steps of one fleet on this machine.
+pub struct LocalDriver {
+    guests: Arc<Guests>,
+}
+
+impl LocalDriver {
+    /// A driver for these guests.
+    pub const fn new(guests: Arc<Guests>) -> Self {
+        Self { guests }
+    }
+}
+
+#[async_trait]
+impl Perform for LocalDriver {
+    async fn perform(&self, step: &Step, progress: &dyn Progress) -> Result<(), Failure> {
+        let guests = &*self.guests;
+        match &step.op {
+            Op::BuildImage { image } => image::build(guests.run(), guests.store(), image, progress).await,
+            Op::BuildKernel { kernel } => kernel::build(guests.run(), guests.store(), kernel, progress).await,
+            Op::CreateGuest { vm } => guests.create(vm, progress).await,
+            Op::ReplaceRoot { vm } => guests.replace_root(vm, progress).await,
+            Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
+            Op::WriteFiles { guest, sets, remove } => {
+                guests.write_files(guest, &Request { sets, remove, seeds: &[] }, progress).await
+            }
+            Op::StartGuest { vm } => guests.start(vm, progress).await,
+            Op::AwaitReady { guest } => guests.await_ready(guest, step.deadline_s, progress).await,
+            Op::StopGuest { guest } => guests.stop(guest, progress).await,
+            Op::DestroyGuest { guest } => guests.destroy(guest, progress).await,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Making a guest: its mark first, then its disks, each aside and renamed, then the mark again.
+
+use std::collections::BTreeSet;
+
+use camino::Utf8Path;
+
+use super::guests::Guests;
+use super::{identity, port};
+use crate::config::ByteSize;
+use crate::driver::files::{Request, offline};
+use crate::driver::record;
+use crate::effect::{Command, KeyPair, files, known_hosts_line, paths, port_is_free};
+use crate::exec::{Failure, Progress};
+use crate::resource::{AppliedGuest, ContentKey, Reading, Record, VmSpec};
+
+impl Guests {
+    /// Makes a guest's disks. Does nothing when they were made already; starts over when making them was interrupted.
+    pub(in crate::driver) async fn create(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
+        let dir = self.dir(&vm.name);
+        files::private_dir(dir.root())?;
+        let unfinished = match record::read(&dir.record()) {
+            Reading::Present(record) if record.applied.disks.is_some() => return Ok(()),
+            Reading::Present(record) => Some(record),
+            Reading::Absent => None,
+            Reading::Unreadable(why) => return Err(Failure::permanent(why)),
+        };
+        if let Some(record) = &unfinished {
+            self.must_be_stopped(record)?;
+        }
+        let host_key = KeyPair::generate(&format!("{}.{}", vm.name, self.fleet))?;
+        let mut record = self.mark(vm, unfinished, &host_key.public_line()?).await?;
+        progress.say("making disks");
+        self.make_root_disk(&vm.name, &vm.image).await?;
+        self.make_work_disk(&record, vm.work_disk, &host_key).await?;
+        let target = self.ssh_target(&record);
+        files::write_atomic(
+            &dir.known_hosts(),
+            known_hosts_line(&target.host, target.port, &target.host_key)?.as_bytes(),
+        )?;
+        record.applied.disks = Some(vm.clone());
+        self.write_record(&record)
+    }
+
+    /// Writes the record of a guest whose disks are still to be made: from here on, whatever happens, it is ours.
+    async fn mark(&self, vm: &VmSpec, unfinished: Option<Record>, host_key: &str) -> Result<Record, Failure> {
+        let _one_at_a_time = self.ports.lock().await;
+        let record = match unfinished {
+            Some(record) => Record { host_key: host_key.into(), ..record },
+            None => Record {
+                format_version: record::FORMAT_VERSION,
+                fleet: self.fleet.clone(),
+                origin: self.origin.clone(),
+                name: vm.name.clone(),
+                uuid: uuid::Uuid::now_v7(),
+                ssh_port: self.choose_port(vm)?,
+                host_key: host_key.into(),
+                applied: AppliedGuest { disks: None, started: None },
+                process: None,
+            },
+        };
+        self.write_record(&record)?;
+        Ok(record)
+    }
+
+    /// A free loopback port that no other guest of ours has, running or not.
+    fn choose_port(&self, vm: &VmSpec) -> Result<u16, Failure> {
+        let mut taken: BTreeSet<u16> = vm.network.forwards.iter().map(|forward| forward.host).collect();
+        for fleet in paths::names_in(&self.state.fleets())? {
+            for guest in paths::names_in(&self.state.guests(&fleet))? {
+                if let Reading::Present(record) = record::read(&self.state.guest(&fleet, &guest).record()) {
+                    taken.insert(record.ssh_port);
+                }
+            }
+        }
+        port::choose(&self.fleet, &vm.name, &taken, port_is_free)
+            .ok_or_else(|| Failure::permanent("no free loopback port is left for SSH to the guest"))
+    }
+
+    /// A copy-on-write disk over the image, its path written relative so that the state directory can be moved.
+    pub(super) async fn make_root_disk(&self, guest: &str, image: &ContentKey) -> Result<(), Failure> {
+        let dir = self.dir(guest);
+        let base = self.store.image_path(image);
+        if !paths::exists(&base)? {
+            return Err(Failure::permanent(format!("image {image} is not in the store, expected it at `{base}`")));
+        }
+        let aside = dir.root().join("root.qcow2.new");
+        let backing = relative(dir.root(), &base);
+        let command = Command::new("qemu-img").args([
+            "create",
+            "-q",
+            "-f",
+            "qcow2",
+            "-F",
+            "raw",
+            "-b",
+            backing.as_str(),
+            aside.as_str(),
+        ]);
+        self.run.run_ok(&command).await?;
+        paths::rename(&aside, &dir.root_disk())?;
+        Ok(())
+    }
+
+    /// A work disk with the guest's identity on it.
+    async fn make_work_disk(&self, record: &Record, size: ByteSize, host_key: &KeyPair) -> Result<(), Failure> {
+        let dir = self.dir(&record.name);
+        let aside = dir.root().join("work.img.new");
+        paths::remove_if_there(&aside)?;
+        offline::create_disk(&aside, size, &*self.run).await?;
+        let seeds = identity::seeds(record, host_key)?;
+        // Nobody can use a disk that no guest has yet.
+        self.disk(&aside, &|| Ok(())).write(&Request { seeds: &seeds, ..Request::default() }).await?;
+        paths::rename(&aside, &dir.work_disk())?;
+        Ok(())
+    }
+}
+
+/// `to` as seen from the directory `from`; both absolute and without `.` or `..`.
+fn relative(from: &Utf8Path, to: &Utf8Path) -> camino::Utf8PathBuf {
+    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
+    let up = from.components().skip(common).map(|_| "..");
+    up.chain(to.components().skip(common).map(|part| part.as_str())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_paths_lead_from_the_guest_to_the_store() {
+        let path = relative("/s/fleets/demo/vms/web".into(), "/s/store/images/k/root.img".into());
+        assert_eq!(path, "../../../../store/images/k/root.img");
+    }
+}

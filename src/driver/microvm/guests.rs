@@ -1,0 +1,163 @@
+//! The guests of one fleet on this machine: what the steps and the observation share.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::driver::record;
+use crate::driver::state::{GuestDir, StateDir};
+use crate::driver::store::Store;
+use crate::effect::{Clock, Connect, Liveness, ProcessId, Processes, Run, SshTarget, paths};
+use crate::exec::Failure;
+use crate::resource::{ProcessIdentity, Reading, Record, RunState};
+
+/// User regatta logs in as.
+const LOGIN_USER: &str = "root";
+
+/// The doors to the world a driver needs.
+pub struct Effects {
+    /// Runs programs.
+    pub run: Arc<dyn Run>,
+    /// Logs in to guests.
+    pub connect: Arc<dyn Connect>,
+    /// Looks at processes.
+    pub processes: Arc<dyn Processes>,
+    /// Tells the time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What a login needs.
+pub struct Login {
+    /// Server, user and key.
+    pub target: SshTarget,
+    /// File that pins the host key.
+    pub known_hosts: camino::Utf8PathBuf,
+}
+
+/// The guests of one fleet on this machine.
+pub struct Guests {
+    pub(super) fleet: String,
+    pub(super) origin: String,
+    pub(super) state: StateDir,
+    pub(super) store: Store,
+    pub(super) run: Arc<dyn Run>,
+    pub(super) connect: Arc<dyn Connect>,
+    pub(super) processes: Arc<dyn Processes>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Held while a port is chosen and written down: creations run in parallel.
+    pub(super) ports: tokio::sync::Mutex<()>,
+}
+
+impl Guests {
+    /// The guests of `fleet`, declared by the file at `origin` (absolute), below a state directory.
+    pub fn new(fleet: &str, origin: &str, state: StateDir, effects: Effects) -> Self {
+        let Effects { run, connect, processes, clock } = effects;
+        let store = Store::new(state.store());
+        let (fleet, origin) = (fleet.into(), origin.into());
+        Self { fleet, origin, state, store, run, connect, processes, clock, ports: tokio::sync::Mutex::default() }
+    }
+
+    /// Runs programs.
+    pub(in crate::driver) fn run(&self) -> &dyn Run {
+        &*self.run
+    }
+
+    /// Images and kernels.
+    pub(in crate::driver) const fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn dir(&self, guest: &str) -> GuestDir {
+        self.state.guest(&self.fleet, guest)
+    }
+
+    /// The record of a guest that must exist.
+    pub(super) fn record(&self, guest: &str) -> Result<Record, Failure> {
+        match record::read(&self.dir(guest).record()) {
+            Reading::Present(record) => Ok(record),
+            Reading::Absent => {
+                Err(Failure::permanent(format!("guest `{guest}` has no record, so it was never created")))
+            }
+            Reading::Unreadable(why) => Err(Failure::permanent(why)),
+        }
+    }
+
+    pub(super) fn write_record(&self, record: &Record) -> Result<(), Failure> {
+        record::write(&self.dir(&record.name).record(), record)
+    }
+
+    /// How regatta logs in to a guest.
+    pub(super) fn ssh_target(&self, record: &Record) -> SshTarget {
+        SshTarget {
+            host: "127.0.0.1".into(),
+            port: record.ssh_port,
+            user: LOGIN_USER.into(),
+            host_key: record.host_key.clone(),
+            identity: self.state.identity(),
+        }
+    }
+
+    /// How people log in to a guest.
+    ///
+    /// # Errors
+    /// When there is no such guest.
+    pub fn login(&self, guest: &str) -> Result<Login, Failure> {
+        let record = self.record(guest)?;
+        Ok(Login { target: self.ssh_target(&record), known_hosts: self.dir(guest).known_hosts() })
+    }
+
+    /// Names of all guests that have a directory; leftovers of removals (dot names) are none.
+    pub(super) fn names(&self) -> Result<BTreeSet<String>, Failure> {
+        let names = paths::names_in(&self.state.guests(&self.fleet))?;
+        Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
+    }
+
+    /// Whether a guest's VMM runs. The recorded process decides; when that one is gone (or was never written down,
+    /// because regatta died between starting and recording it), the guest's uuid is looked for on command lines.
+    pub(super) fn run_state(&self, record: &Record) -> RunState {
+        if let Some(identity) = &record.process {
+            match self.processes.liveness(&process_id(identity)) {
+                Liveness::Alive => return RunState::Running(identity.clone()),
+                Liveness::Unknown(why) => return RunState::Unknown(why),
+                Liveness::Dead => {}
+            }
+        }
+        match self.find_process(record) {
+            Ok(Some(identity)) => RunState::Running(identity),
+            Ok(None) => RunState::Stopped,
+            Err(why) => RunState::Unknown(why),
+        }
+    }
+
+    /// The process that has the guest's uuid on its command line.
+    pub(super) fn find_process(&self, record: &Record) -> Result<Option<ProcessIdentity>, String> {
+        let uuid = record.uuid.to_string();
+        let mut found = self.processes.find(&[&uuid]).map_err(|error| error.to_string())?;
+        // While QEMU daemonizes there are two for a moment: the child, started last, stays.
+        let newest = found.remove(&uuid).unwrap_or_default().into_iter().map(|process| process.id);
+        Ok(newest.max_by_key(|id| (id.start_time, id.pid)).map(process_identity))
+    }
+
+    /// Succeeds when the guest is certainly stopped.
+    pub(super) fn must_be_stopped(&self, record: &Record) -> Result<(), Failure> {
+        match self.run_state(record) {
+            RunState::Stopped => Ok(()),
+            RunState::Running(ProcessIdentity { pid, .. }) => {
+                Err(Failure::permanent(format!("guest `{}` runs (pid {pid}), expected it stopped", record.name)))
+            }
+            RunState::Unknown(why) => {
+                Err(Failure::unknown(why).context(format!("cannot tell whether guest `{}` runs", record.name)))
+            }
+        }
+    }
+}
+
+/// The effect's form of a recorded process.
+pub(super) fn process_id(identity: &ProcessIdentity) -> ProcessId {
+    let ProcessIdentity { pid, start_time, boot_id } = identity.clone();
+    ProcessId { pid, start_time, boot_id }
+}
+
+fn process_identity(id: ProcessId) -> ProcessIdentity {
+    let ProcessId { pid, start_time, boot_id } = id;
+    ProcessIdentity { pid, start_time, boot_id }
+}

@@ -1,0 +1,97 @@
+//! Seeing the guests as they are: read-only, one pass, all guests at the same time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::guests::Guests;
+use crate::config::ByteSize;
+use crate::driver::files::{Wanted, live};
+use crate::driver::record;
+use crate::effect::paths;
+use crate::exec::Failure;
+use crate::resource::{Desired, GuestFiles, Observed, ObservedGuest, Reading, Record, Resource, RunState};
+
+/// How long a running guest may take to let us in before its files count as unreadable.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// Guests read at the same time.
+const PARALLEL: usize = 16;
+
+impl Guests {
+    /// Reads the store and every guest that is declared or carries our mark.
+    ///
+    /// # Errors
+    /// When the state directory itself cannot be read; a guest that cannot be read is part of the answer.
+    pub async fn observe(self: &Arc<Self>, desired: &Desired) -> Result<Observed, Failure> {
+        let built = self.store.built().map_err(|cause| {
+            Failure::permanent(cause.to_string()).context(format!("cannot read the store `{}`", self.state.store()))
+        })?;
+        let mut wanted = wanted(desired);
+        for name in self.names()? {
+            wanted.entry(name).or_default();
+        }
+        let limit = Arc::new(tokio::sync::Semaphore::new(PARALLEL));
+        let mut reads = tokio::task::JoinSet::new();
+        for (name, files) in wanted {
+            let (guests, limit) = (Arc::clone(self), Arc::clone(&limit));
+            reads.spawn(async move {
+                let _permit = limit.acquire_owned().await;
+                let reading = guests.observe_guest(&name, &files).await;
+                (name, reading)
+            });
+        }
+        let mut guests = BTreeMap::new();
+        while let Some(read) = reads.join_next().await {
+            let (name, reading) = read.map_err(|error| Failure::unknown(format!("reading a guest failed: {error}")))?;
+            guests.insert(name, reading);
+        }
+        Ok(Observed { built, guests })
+    }
+
+    async fn observe_guest(&self, name: &str, wanted: &Wanted) -> Reading<ObservedGuest> {
+        let record = match record::read(&self.dir(name).record()) {
+            Reading::Present(record) => record,
+            Reading::Absent => return Reading::Absent,
+            Reading::Unreadable(why) => return Reading::Unreadable(why),
+        };
+        let state = self.run_state(&record);
+        let work_disk = match paths::size(&self.dir(name).work_disk()) {
+            Ok(Some(size)) => Reading::Present(ByteSize::bytes(size)),
+            Ok(None) => Reading::Absent,
+            Err(error) => Reading::Unreadable(error.to_string()),
+        };
+        let files = self.observe_files(&record, &state, wanted).await;
+        Reading::Present(ObservedGuest { record, state, work_disk, files })
+    }
+
+    async fn observe_files(&self, record: &Record, state: &RunState, wanted: &Wanted) -> Reading<GuestFiles> {
+        if record.applied.disks.is_none() {
+            return Reading::Absent;
+        }
+        match state {
+            RunState::Unknown(why) => Reading::Unreadable(why.clone()),
+            RunState::Stopped => {
+                let still_stopped = || self.must_be_stopped(record);
+                self.disk(&self.dir(&record.name).work_disk(), &still_stopped).read(wanted).await
+            }
+            RunState::Running(_) => match self.connect.connect(&self.ssh_target(record), LOGIN_DEADLINE).await {
+                Ok(shell) => live::read(&*shell, wanted).await,
+                Err(error) => Reading::Unreadable(error.to_string()),
+            },
+        }
+    }
+}
+
+/// What to look at in each declared guest.
+fn wanted(desired: &Desired) -> BTreeMap<String, Wanted> {
+    let mut sets: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    for declared in desired.resources.values() {
+        match &declared.resource {
+            Resource::Vm(vm) => drop(sets.entry(vm.name.clone()).or_default()),
+            Resource::Files(set) => sets.entry(set.guest.clone()).or_default().push(set),
+            Resource::Image(_) | Resource::Kernel(_) => {}
+        }
+    }
+    sets.into_iter().map(|(guest, sets)| (guest, Wanted::of(sets))).collect()
+}

@@ -1,0 +1,100 @@
+//! Starting a guest, and waiting until it can be used.
+
+use std::time::Duration;
+
+use super::guests::Guests;
+use super::qemu::{self, Launch};
+use super::ready::{Guest, Pace, wait_until_ready};
+use crate::config::Accelerator;
+use crate::driver::kernel;
+use crate::effect::{Liveness, files, paths};
+use crate::exec::{Failure, Progress};
+use crate::resource::{Record, RunState, VmSpec};
+
+/// Bytes read of a console's end.
+const CONSOLE_LIMIT: u64 = 16 << 10;
+
+impl Guests {
+    /// Starts the VMM unless it runs already. The VMM outlives us: it is in a session of its own.
+    pub(in crate::driver) async fn start(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
+        let mut record = self.record(&vm.name)?;
+        match self.run_state(&record) {
+            RunState::Running(_) => return Ok(()),
+            RunState::Unknown(why) => {
+                return Err(Failure::unknown(why).context(format!("cannot tell whether guest `{}` runs", vm.name)));
+            }
+            RunState::Stopped => {}
+        }
+        let dir = self.dir(&vm.name);
+        let control_socket = dir.control_socket().map_err(Failure::permanent)?;
+        paths::remove_if_there(&control_socket)?;
+        paths::remove_if_there(&dir.pid_file())?;
+        paths::rename_if_there(&dir.console(), &dir.previous_console())?;
+        self.disk(&dir.work_disk(), &|| self.must_be_stopped(&record)).settle().await?;
+
+        // Written before the act: after a crash between the two, the running VMM is found by its uuid, and what it
+        // was started with is already on record.
+        record.applied.started = Some(vm.clone());
+        record.process = None;
+        self.write_record(&record)?;
+
+        let accel = if vm.accel == Accelerator::Auto { Accelerator::Tcg } else { vm.accel };
+        progress.say("starting QEMU");
+        let paths = self.store.kernel_paths(&vm.kernel);
+        let launch = Launch {
+            fleet: &self.fleet,
+            vm,
+            uuid: record.uuid,
+            ssh_port: record.ssh_port,
+            accel,
+            kernel: &paths.vmlinux,
+            initrd: &paths.initrd,
+            arguments: &kernel::kernel_arguments(accel, kernel::host_tsc_khz()),
+            root_disk: &dir.root_disk(),
+            work_disk: &dir.work_disk(),
+            console: &dir.console(),
+            control_socket: &control_socket,
+            pid_file: &dir.pid_file(),
+        };
+        self.run.run_ok(&qemu::start(&launch)).await?;
+        record.process = self.find_process(&record).map_err(Failure::unknown)?;
+        self.write_record(&record)
+    }
+
+    /// Waits until the guest can be logged in to.
+    pub(in crate::driver) async fn await_ready(
+        &self,
+        guest: &str,
+        deadline_s: u64,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let record = self.record(guest)?;
+        progress.say("waiting for SSH");
+        let starting = Starting { guests: self, record: &record };
+        // The step's own deadline comes a little later: this one knows what it was waiting for.
+        let deadline = Duration::from_secs(deadline_s.saturating_sub(5).max(1));
+        let target = self.ssh_target(&record);
+        let ready = wait_until_ready(&*self.connect, &target, &starting, deadline, Pace::default()).await;
+        ready.map(drop).map_err(|why| Failure::from(why).context(format!("guest `{guest}` does not answer")))
+    }
+}
+
+/// A guest that was just started.
+struct Starting<'a> {
+    guests: &'a Guests,
+    record: &'a Record,
+}
+
+impl Guest for Starting<'_> {
+    fn vmm(&self) -> Liveness {
+        match self.guests.run_state(self.record) {
+            RunState::Running(_) => Liveness::Alive,
+            RunState::Stopped => Liveness::Dead,
+            RunState::Unknown(why) => Liveness::Unknown(why),
+        }
+    }
+
+    fn console(&self) -> Vec<u8> {
+        files::read_tail(&self.guests.dir(&self.record.name).console(), CONSOLE_LIMIT).unwrap_or_default()
+    }
+}

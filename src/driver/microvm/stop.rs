@@ -1,0 +1,129 @@
+//! Stopping a guest by ever stronger means (a guest that is killed loses what it had not written), and removing it.
+//!
+//! ```text
+//! poweroff in the guest → power button → quit → SIGKILL
+//! ```
+
+use std::time::Duration;
+
+use super::guests::{Guests, process_id};
+use super::qmp;
+use crate::effect::{Liveness, paths, process};
+use crate::exec::{Failure, Progress};
+use crate::resource::{ProcessIdentity, Record, RunState};
+
+/// How a running guest was brought down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    /// `sync` and `poweroff` inside the guest, over SSH.
+    Poweroff,
+    /// The virtual power button.
+    PowerButton,
+    /// QEMU was told to quit: its own buffers are flushed, the guest's are lost.
+    Quit,
+    /// SIGKILL.
+    Kill,
+}
+
+impl Rung {
+    /// From the gentlest to the hardest.
+    const LADDER: [Self; 4] = [Self::Poweroff, Self::PowerButton, Self::Quit, Self::Kill];
+
+    /// How long a guest gets to go down after this.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Poweroff => Duration::from_secs(60),
+            Self::PowerButton => Duration::from_secs(20),
+            Self::Quit | Self::Kill => Duration::from_secs(10),
+        }
+    }
+
+    const fn says(self) -> &'static str {
+        match self {
+            Self::Poweroff => "powering off",
+            Self::PowerButton => "pressing the power button",
+            Self::Quit => "telling QEMU to quit",
+            Self::Kill => "killing QEMU",
+        }
+    }
+}
+
+impl Guests {
+    /// Stops a guest; one that is stopped already is fine.
+    pub(in crate::driver) async fn stop(&self, guest: &str, progress: &dyn Progress) -> Result<(), Failure> {
+        let record = self.record(guest)?;
+        let process = match self.run_state(&record) {
+            RunState::Stopped => return Ok(()),
+            RunState::Unknown(why) => {
+                return Err(Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs")));
+            }
+            RunState::Running(process) => process,
+        };
+        let mut tried = Vec::new();
+        for rung in Rung::LADDER {
+            progress.say(rung.says());
+            match self.step_down(rung, &record, &process).await {
+                Ok(()) if self.is_down(&process, rung).await => return Ok(()),
+                Ok(()) => tried.push(format!("{}: still running after {}s", rung.says(), rung.patience().as_secs())),
+                Err(why) => tried.push(format!("{}: {why}", rung.says())),
+            }
+        }
+        Err(Failure { causes: tried, ..Failure::permanent("") }.context(format!("guest `{guest}` does not stop")))
+    }
+
+    /// Takes one rung; the guest may need a moment afterwards.
+    async fn step_down(&self, rung: Rung, record: &Record, process: &ProcessIdentity) -> Result<(), String> {
+        match rung {
+            Rung::Poweroff => {
+                let deadline = Duration::from_secs(10);
+                let target = self.ssh_target(record);
+                let shell = self.connect.connect(&target, deadline).await.map_err(|error| error.to_string())?;
+                // The connection may go down before the exit status arrives: only the process' end counts.
+                let _ = shell.exec(&["sh", "-c", "sync; exec poweroff"], &[], deadline).await;
+                Ok(())
+            }
+            Rung::PowerButton => self.control(record, "system_powerdown").await,
+            Rung::Quit => self.control(record, "quit").await,
+            Rung::Kill => self.kill(process),
+        }
+    }
+
+    async fn is_down(&self, process: &ProcessIdentity, rung: Rung) -> bool {
+        process::wait_for_exit(&*self.processes, &process_id(process), rung.patience()).await == Liveness::Dead
+    }
+
+    fn kill(&self, process: &ProcessIdentity) -> Result<(), String> {
+        let sent = self.processes.signal(&process_id(process), nix::sys::signal::Signal::SIGKILL);
+        sent.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    async fn control(&self, record: &Record, command: &str) -> Result<(), String> {
+        let deadline = Duration::from_secs(5);
+        let socket = self.dir(&record.name).control_socket()?;
+        let stream = crate::effect::connect_unix(&socket, deadline).await.map_err(|error| error.to_string())?;
+        qmp::execute(stream, command, deadline).await.map_err(|error| error.to_string())
+    }
+
+    /// Removes a stopped guest. Its directory gets a dot name first, so that a removal that is cut short leaves nothing
+    /// that looks like a guest; the next one sweeps it.
+    pub(in crate::driver) async fn destroy(&self, guest: &str, progress: &dyn Progress) -> Result<(), Failure> {
+        self.sweep()?;
+        let dir = self.dir(guest);
+        if !paths::exists(dir.root())? {
+            return Ok(());
+        }
+        self.must_be_stopped(&self.record(guest)?)?;
+        progress.say("removing disks");
+        paths::rename(dir.root(), &self.state.guests(&self.fleet).join(format!(".removed-{guest}")))?;
+        self.sweep()
+    }
+
+    /// Deletes what interrupted removals left.
+    fn sweep(&self) -> Result<(), Failure> {
+        let guests = self.state.guests(&self.fleet);
+        for name in paths::names_in(&guests)?.into_iter().filter(|name| name.starts_with(".removed-")) {
+            paths::remove_tree(&guests.join(name))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,50 @@
+//! Bringing a guest's files to what is declared: on its disk while it is stopped, over SSH while it runs.
+
+use std::time::Duration;
+
+use camino::Utf8Path;
+
+use super::guests::Guests;
+use crate::driver::files::offline::Disk;
+use crate::driver::files::{self, Request, live};
+use crate::exec::{Failure, Progress};
+use crate::resource::RunState;
+
+/// How long a running guest may take to let us in.
+const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
+
+impl Guests {
+    /// Does what is requested, by the road the guest's state asks for.
+    pub(in crate::driver) async fn write_files(
+        &self,
+        guest: &str,
+        request: &Request<'_>,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let record = self.record(guest)?;
+        match self.run_state(&record) {
+            RunState::Stopped => {
+                progress.say("writing files to the work disk");
+                let still_stopped = || self.must_be_stopped(&record);
+                self.disk(&self.dir(guest).work_disk(), &still_stopped).write(request).await
+            }
+            RunState::Running(_) => {
+                progress.say("writing files over SSH");
+                let shell = self.connect.connect(&self.ssh_target(&record), LOGIN_DEADLINE).await?;
+                live::write(&*shell, request).await
+            }
+            RunState::Unknown(why) => {
+                Err(Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs")))
+            }
+        }
+    }
+
+    /// A work disk of ours; `still_stopped` is asked right before anything is written.
+    pub(super) fn disk<'a>(
+        &'a self,
+        image: &'a Utf8Path,
+        still_stopped: &'a (dyn Fn() -> Result<(), Failure> + Sync),
+    ) -> Disk<'a> {
+        Disk { image, effects: files::Effects { run: &*self.run, clock: &*self.clock }, still_stopped }
+    }
+}
