@@ -1,14 +1,12 @@
 //! The command line.
 
-use std::path::PathBuf;
-
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Make a fleet of virtual machines match a KDL file.
 #[derive(Debug, Parser)]
 #[command(name = "regatta", version, propagate_version = true, max_term_width = 100)]
-pub struct Cli {
+pub(super) struct Cli {
     /// Options every command takes.
     #[command(flatten)]
     pub global: Global,
@@ -19,13 +17,13 @@ pub struct Cli {
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
-pub struct Global {
+pub(super) struct Global {
     /// The fleet file
     #[arg(short, long, global = true, value_name = "FILE", default_value = "fleet.kdl")]
     pub file: Utf8PathBuf,
     /// Where images, disks and journals are kept [default: $XDG_STATE_HOME/regatta]
     #[arg(long, global = true, value_name = "DIR", env = "REGATTA_STATE_DIR")]
-    pub state_dir: Option<PathBuf>,
+    pub state_dir: Option<Utf8PathBuf>,
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -36,7 +34,7 @@ pub struct Global {
 
 /// When to colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     /// On a terminal, unless `NO_COLOR` is set
     Auto,
     /// Always
@@ -47,7 +45,7 @@ pub enum Color {
 
 /// Form of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people
     Human,
     /// One JSON document
@@ -56,7 +54,7 @@ pub enum Format {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Check the fleet file and everything it imports; touch nothing
     Check,
     /// Show what apply would change on the live machines, and why
@@ -73,7 +71,7 @@ pub enum Command {
 
 /// Arguments of `plan`.
 #[derive(Debug, Clone, Args)]
-pub struct PlanArgs {
+pub(super) struct PlanArgs {
     /// Exit with 2 when something would change
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -84,7 +82,7 @@ pub struct PlanArgs {
 
 /// Arguments of `apply`.
 #[derive(Debug, Clone, Args)]
-pub struct ApplyArgs {
+pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -104,7 +102,7 @@ pub struct ApplyArgs {
 
 /// Arguments of `destroy`.
 #[derive(Debug, Clone, Args)]
-pub struct DestroyArgs {
+pub(super) struct DestroyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -115,7 +113,7 @@ pub struct DestroyArgs {
 
 /// Arguments of `ssh`.
 #[derive(Debug, Clone, Args)]
-pub struct SshArgs {
+pub(super) struct SshArgs {
     /// The guest
     pub guest: String,
     /// The command and its arguments, after `--`; without, an interactive login

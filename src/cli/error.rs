@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// Exit codes; `docs/commands.md` has the table people read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(super) enum Exit {
     /// Success; nothing to do.
     Success,
     /// An error: nothing, or not everything, was done.
@@ -19,8 +19,6 @@ pub enum Exit {
     Usage,
     /// Interrupted.
     Interrupted,
-    /// The code of a command run in a guest.
-    Guest(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -33,14 +31,13 @@ impl From<Exit> for ExitCode {
             Exit::Partial => 4,
             Exit::Usage => 64,
             Exit::Interrupted => 130,
-            Exit::Guest(code) => code,
         })
     }
 }
 
 /// A fatal error: how to exit, what happened (outermost cause first), what to do.
 #[derive(Debug)]
-pub struct CliError {
+pub(super) struct CliError {
     /// How to exit.
     pub exit: Exit,
     /// What happened; empty when it was already told.
@@ -51,34 +48,53 @@ pub struct CliError {
 
 impl CliError {
     /// An error that exits with 1.
-    pub fn failure(message: impl Into<String>) -> Self {
+    pub(super) fn failure(message: impl Into<String>) -> Self {
         Self { exit: Exit::Failure, causes: vec![message.into()], hint: None }
     }
 
     /// A refusal: exits with 3.
-    pub fn refused(message: impl Into<String>) -> Self {
+    pub(super) fn refused(message: impl Into<String>) -> Self {
         Self { exit: Exit::Refused, ..Self::failure(message) }
     }
 
     /// Everything was already told: only the exit code is left.
-    pub const fn told(exit: Exit) -> Self {
+    pub(super) const fn told(exit: Exit) -> Self {
         Self { exit, causes: Vec::new(), hint: None }
     }
 
     /// Says what to do.
     #[must_use]
-    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Adds the cause of the last message.
     #[must_use]
-    pub fn cause(mut self, cause: impl std::fmt::Display) -> Self {
+    pub(super) fn cause(mut self, cause: impl std::fmt::Display) -> Self {
         self.causes.push(cause.to_string());
         self
     }
 }
+
+/// Errors of effects say everything in one sentence.
+macro_rules! from_message {
+    ($($error:ty),+) => {
+        $(impl From<$error> for CliError {
+            fn from(error: $error) -> Self {
+                Self::failure(error.to_string())
+            }
+        })+
+    };
+}
+
+from_message!(
+    crate::effect::files::FileError,
+    crate::effect::KeyError,
+    crate::effect::ConnectError,
+    crate::exec::journal::JournalError,
+    serde_json::Error
+);
 
 impl From<crate::exec::Failure> for CliError {
     fn from(failure: crate::exec::Failure) -> Self {

@@ -1,9 +1,69 @@
-//! The composition root: arguments, real effects, exit codes.
+//! The composition root: arguments, real effects, exit codes. One file per command.
+
+mod apply;
+mod args;
+mod check;
+mod destroy;
+mod error;
+mod loader;
+mod output;
+mod plan;
+mod run;
+mod session;
+mod signals;
+mod ssh;
+mod status;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-/// Runs the program.
-pub fn main(_args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    ExitCode::SUCCESS
+use clap::Parser as _;
+
+use args::{Cli, Command};
+use error::{CliError, Exit};
+
+/// Runs the program: parses its arguments, carries out the command, tells what went wrong, and gives the exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(usage) => return wrong_usage(&usage).into(),
+    };
+    output::set_color(cli.global.color);
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("REGATTA_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(cause) => {
+            output::error(&CliError::failure("cannot start").cause(cause));
+            return Exit::Failure.into();
+        }
+    };
+    match runtime.block_on(carry_out(&cli)) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output::error(&error);
+            error.exit.into()
+        }
+    }
+}
+
+async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Check => check::run(global),
+        Command::Plan(args) => plan::run(global, args).await,
+        Command::Apply(args) => apply::run(global, args).await,
+        Command::Status => status::run(global).await,
+        Command::Ssh(args) => ssh::run(global, args),
+        Command::Destroy(args) => destroy::run(global, args).await,
+    }
+}
+
+/// Help and version are data and a success; anything else is wrong usage.
+fn wrong_usage(error: &clap::Error) -> Exit {
+    // Where it cannot be printed, nobody reads it.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Success }
 }

@@ -1,9 +1,11 @@
 //! Standard output is data, standard error is talk: the only place that writes to either.
 
 use std::io::Write as _;
+use std::os::fd::AsFd;
 
 use super::args::Color;
 use super::error::CliError;
+use crate::render::{Colour, Screen};
 
 /// Decides colours for the whole process.
 pub(super) fn set_color(color: Color) {
@@ -45,9 +47,21 @@ pub(super) fn error(error: &CliError) {
     talk(&text);
 }
 
-/// Columns of the terminal standard output goes to; 100 when it is none.
-pub(super) fn width() -> usize {
-    terminal_size::terminal_size().map_or(100, |(width, _)| usize::from(width.0).clamp(40, 200))
+/// The screen that standard output is.
+pub(super) fn data_screen() -> Screen {
+    screen(&std::io::stdout(), anstream::AutoStream::choice(&std::io::stdout()))
+}
+
+/// The screen that standard error is.
+pub(super) fn error_screen() -> Screen {
+    screen(&std::io::stderr(), anstream::AutoStream::choice(&std::io::stderr()))
+}
+
+/// A terminal has its own width; pipes and files get one that suits logs.
+fn screen(stream: &impl AsFd, choice: anstream::ColorChoice) -> Screen {
+    let width = terminal_size::terminal_size_of(stream).map_or(100, |(width, _)| usize::from(width.0).clamp(40, 200));
+    let colour = if choice == anstream::ColorChoice::Never { Colour::Never } else { Colour::Always };
+    Screen { width, colour }
 }
 
 /// Asks a yes/no question on the terminal. `None` when there is nobody to ask.

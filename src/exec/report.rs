@@ -155,6 +155,11 @@ impl Report {
         }
     }
 
+    /// The report of a run that was not needed.
+    pub fn nothing(fleet: &str, now: Timestamp) -> Self {
+        Self::new(RunId::generate(), fleet, &Graph::default(), now)
+    }
+
     /// How many steps ended in which way.
     pub fn counts(&self) -> Counts {
         self.steps.iter().fold(Counts::default(), |mut counts, step| {

@@ -1,0 +1,42 @@
+//! `regatta apply`: shows the plan, asks, and makes it so.
+
+use super::args::{ApplyArgs, Global};
+use super::error::{CliError, Exit};
+use super::plan::{self, Shown};
+use super::run::{self, Consent, RunOptions};
+use super::session::Session;
+use crate::plan::{Action, Options, Plan};
+
+/// Plans under the lock, so that what was shown is what is done.
+pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
+    let session = Session::open(global).await?;
+    let _lock = run::lock(&session, "regatta apply", args.wait).await?;
+    let observed = session.observe().await?;
+    let plan = crate::plan::plan(session.desired(), &observed, &Options::default());
+    run::show_before(&plan, global.format, Shown { length: plan::length(args.full), next: "" })?;
+    match plan::verdict(&plan) {
+        Exit::Success => {}
+        exit => {
+            return Err(CliError {
+                exit,
+                ..CliError::failure("the plan cannot be applied as it is; nothing was done")
+            });
+        }
+    }
+    if plan.is_empty() {
+        return run::nothing_to_do(&plan, global.format);
+    }
+    if removes_everything(&plan) && !args.allow_empty {
+        let error = CliError::refused("this would remove every guest of the fleet; nothing was done");
+        return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
+    }
+    let consent = Consent { given: args.yes, question: "Apply this?" };
+    run::carry_out(&session, &plan, &RunOptions { consent, parallel: args.parallel.into(), format: global.format })
+        .await
+}
+
+/// Whether guests are removed and none is left.
+fn removes_everything(plan: &Plan) -> bool {
+    let mut guests = plan.changes.iter().filter(|change| change.address.kind() == "vm").peekable();
+    guests.peek().is_some() && guests.all(|change| change.action == Action::Destroy)
+}

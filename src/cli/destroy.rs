@@ -1,0 +1,29 @@
+//! `regatta destroy`: removes every guest of the fleet, and nothing else.
+
+use super::args::{DestroyArgs, Global};
+use super::error::{CliError, Exit};
+use super::plan::{self, Shown};
+use super::run::{self, Consent, RunOptions};
+use super::session::Session;
+use crate::exec::Limits;
+use crate::plan::{Goal, Options};
+use crate::render::Length;
+
+/// Plans the removal, asks, and carries it out.
+pub(super) async fn run(global: &Global, args: &DestroyArgs) -> Result<Exit, CliError> {
+    let session = Session::open(global).await?;
+    let _lock = run::lock(&session, "regatta destroy", args.wait).await?;
+    let observed = session.observe().await?;
+    let plan = crate::plan::plan(session.desired(), &observed, &Options { goal: Goal::Destroy });
+    run::show_before(&plan, global.format, Shown { length: Length::Short, next: "" })?;
+    match plan::verdict(&plan) {
+        Exit::Success => {}
+        exit => return Err(CliError { exit, ..CliError::failure("not everything can be removed; nothing was done") }),
+    }
+    if plan.is_empty() {
+        return run::nothing_to_do(&plan, global.format);
+    }
+    let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
+    let parallel = Limits::default().parallel;
+    run::carry_out(&session, &plan, &RunOptions { consent, parallel, format: global.format }).await
+}

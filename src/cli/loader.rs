@@ -1,0 +1,57 @@
+//! Reads the files that make up a configuration, for the pure layer that decodes them.
+
+use camino::Utf8Path;
+
+use crate::config::{LoadError, Loader};
+use crate::effect::{Environment, files, paths};
+
+/// The largest fleet file that is read: ten times what ten thousand guests take.
+const SIZE_LIMIT: u64 = 128 << 20;
+
+/// Files below the working directory, or absolute ones.
+pub(super) struct FileLoader<'a> {
+    environment: &'a Environment,
+}
+
+impl<'a> FileLoader<'a> {
+    /// Relative paths start at the environment's working directory.
+    pub(super) const fn new(environment: &'a Environment) -> Self {
+        Self { environment }
+    }
+}
+
+impl Loader for FileLoader<'_> {
+    fn read(&mut self, path: &Utf8Path) -> Result<String, LoadError> {
+        let path = self.environment.cwd.join(path);
+        // A configuration may well be a link into a checkout: only files of our own must not be links.
+        let path = match paths::exists(&path) {
+            Ok(true) => paths::canonical(&path).map_err(|error| LoadError::Unreadable(error.to_string()))?,
+            Ok(false) => return Err(LoadError::Missing),
+            Err(error) => return Err(LoadError::Unreadable(error.to_string())),
+        };
+        let bytes = files::read_bounded(&path, SIZE_LIMIT).map_err(|error| LoadError::Unreadable(error.to_string()))?;
+        let bytes = bytes.ok_or(LoadError::Missing)?;
+        String::from_utf8(bytes).map_err(|error| {
+            LoadError::Unreadable(format!(
+                "found a byte that is no UTF-8 at offset {}",
+                error.utf8_error().valid_up_to()
+            ))
+        })
+    }
+
+    fn list(&mut self, directory: &Utf8Path) -> Result<Vec<String>, LoadError> {
+        let directory = self.environment.cwd.join(directory);
+        match paths::exists(&directory) {
+            Ok(true) => {
+                let names = paths::names_in(&directory).map_err(|error| LoadError::Unreadable(error.to_string()))?;
+                Ok(names.into_iter().collect())
+            }
+            Ok(false) => Err(LoadError::Missing),
+            Err(error) => Err(LoadError::Unreadable(error.to_string())),
+        }
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        Environment::variable(name)
+    }
+}

@@ -1,0 +1,134 @@
+//! What `apply` and `destroy` share once they know the plan: lock, ask, journal, run, report.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::Format;
+use super::error::{CliError, Exit};
+use super::plan::{self, Shown};
+use super::session::Session;
+use super::{output, signals};
+use crate::driver::LocalDriver;
+use crate::effect::{Clock, Holder, Lock, LockError, SystemClock, files};
+use crate::exec::{Cancel, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner};
+use crate::plan::Plan;
+use crate::render::{self, PlanView, ProgressLines};
+
+/// Whether a person agreed already, and what to ask otherwise.
+pub(super) struct Consent {
+    /// `--yes`.
+    pub given: bool,
+    /// Asked on the terminal.
+    pub question: &'static str,
+}
+
+/// How a run is to be carried out.
+pub(super) struct RunOptions {
+    /// Who agrees.
+    pub consent: Consent,
+    /// Steps at the same time.
+    pub parallel: usize,
+    /// Form of the report on standard output.
+    pub format: Format,
+}
+
+/// Takes the host's lock: only one process changes this host at a time.
+pub(super) async fn lock(session: &Session, command: &str, wait_s: u64) -> Result<Lock, CliError> {
+    let path = session.state().host_lock();
+    if let Some(directory) = path.parent() {
+        files::private_dir(directory)?;
+    }
+    let holder = Holder::this_process(command, SystemClock.now());
+    Lock::acquire(&path, &holder, Duration::from_secs(wait_s)).await.map_err(|error| match error {
+        LockError::Held { .. } => {
+            CliError::failure(error.to_string()).hint("try again when it is done, or pass --wait SECONDS")
+        }
+        LockError::File(error) => error.into(),
+    })
+}
+
+/// Shows what is about to be done. With `--format json` standard output is kept for the report.
+pub(super) fn show_before(plan: &Plan, format: Format, shown: Shown) -> Result<(), CliError> {
+    match format {
+        Format::Human => plan::show(plan, format, shown),
+        Format::Json => {
+            let Shown { length, next } = shown;
+            output::talk(&render::plan(plan, PlanView { screen: output::error_screen(), length, next }));
+            Ok(())
+        }
+    }
+}
+
+/// Reports a run that had nothing to do.
+pub(super) fn nothing_to_do(plan: &Plan, format: Format) -> Result<Exit, CliError> {
+    if format == Format::Json {
+        report(&Report::nothing(&plan.fleet, SystemClock.now()), format)?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Asks, unless told not to; runs the plan's steps; reports.
+pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptions) -> Result<Exit, CliError> {
+    let agreed = options.consent.given
+        || output::ask(options.consent.question).ok_or_else(|| {
+            let error = CliError::failure("nobody is there to confirm: standard input is no terminal");
+            error.hint("look at the plan, then pass --yes")
+        })?;
+    if !agreed {
+        output::talk("nothing was done\n");
+        return Ok(Exit::Failure);
+    }
+    let done = perform(session, plan, options).await?;
+    report(&done, options.format)?;
+    Ok(match done.outcome() {
+        Outcome::Done => Exit::Success,
+        Outcome::Failed => Exit::Failure,
+        Outcome::Partial => Exit::Partial,
+        Outcome::Interrupted => Exit::Interrupted,
+    })
+}
+
+async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result<Report, CliError> {
+    let directory = session.state().runs(session.fleet());
+    files::private_dir(&directory)?;
+    let (journals, run, clock) = (Journals::new(directory), RunId::generate(), Arc::new(SystemClock));
+    let resumes = close_unfinished(&journals, run, &*clock)?;
+    let identity = Identity { run, fleet: plan.fleet.clone(), resumes };
+    let journal = journals.begin(identity, &plan.graph, clock.now())?;
+    let cancel = Cancel::default();
+    signals::listen(cancel.clone())?;
+    let runner = Runner {
+        perform: Arc::new(LocalDriver::new(session.guests())),
+        clock,
+        limits: Limits::with_parallel(options.parallel),
+        retry: Retry::default(),
+        cancel,
+    };
+    let mut lines = ProgressLines::new(output::error_screen());
+    let mut tell = |event: &Event| output::talk(&lines.lines(event));
+    Ok(runner.run(&plan.graph, journal, &mut tell).await)
+}
+
+/// Runs whose process died are closed. Their work is taken up by what was just planned: the plan was made of the world
+/// as they left it, under the lock that only one run can hold.
+fn close_unfinished(journals: &Journals, by: RunId, clock: &dyn Clock) -> Result<Vec<RunId>, CliError> {
+    let mut resumed = Vec::new();
+    for open in journals.unfinished()? {
+        output::talk(&format!("run {} was cut short: this one takes up its work\n", open.run()));
+        resumed.push(open.run());
+        open.close(by, clock.now())?;
+    }
+    Ok(resumed)
+}
+
+fn report(report: &Report, format: Format) -> Result<(), CliError> {
+    match format {
+        Format::Human => output::talk(&render::report_text(report, output::error_screen())),
+        Format::Json => {
+            let mut text = serde_json::to_string_pretty(report)?;
+            text.push('\n');
+            output::data(&text);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,182 @@
+//! One invocation's view of the world: this machine, the fleet file, what it wants, what there is.
+
+use std::sync::Arc;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::args::{Format, Global};
+use super::error::{CliError, Exit};
+use super::loader::FileLoader;
+use super::output;
+use crate::config::{self, Fleet};
+use crate::driver::StateDir;
+use crate::driver::inputs::{self, User};
+use crate::driver::microvm::{Effects, Guests};
+use crate::effect::{CommandRunner, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
+use crate::render;
+use crate::resource::{self, Desired, Lowered, Observed};
+use crate::syntax::{Diagnostic, Severity, SourceMap};
+
+/// A public key line is short.
+const KEY_LIMIT: u64 = 16 << 10;
+
+/// A fleet file that was read without a mistake.
+pub(super) struct Loaded {
+    /// The files it came from.
+    pub sources: SourceMap,
+    /// What they declare.
+    pub fleet: Fleet,
+    /// Absolute path of the fleet file: whose guests these are.
+    pub origin: Utf8PathBuf,
+}
+
+/// Reads and checks the fleet file. Mistakes are told here, in the form asked for.
+pub(super) fn load(global: &Global, environment: &Environment) -> Result<Loaded, CliError> {
+    let path = environment.cwd.join(&global.file);
+    let origin = if paths::exists(&path).unwrap_or(false) { paths::canonical(&path)? } else { path };
+    let directory = origin.parent().and_then(Utf8Path::file_name).unwrap_or_default();
+    let default_name = config::default_name(directory);
+    let (sources, fleet) = config::load(&global.file, &default_name, &mut FileLoader::new(environment));
+    match fleet {
+        Ok(fleet) => Ok(Loaded { sources, fleet, origin }),
+        Err(mistakes) => {
+            tell(&mistakes, &sources, global.format)?;
+            Err(CliError::told(Exit::Failure))
+        }
+    }
+}
+
+/// Tells mistakes: for people on standard error, for machines on standard output.
+pub(super) fn tell(mistakes: &[Diagnostic], sources: &SourceMap, format: Format) -> Result<(), CliError> {
+    let errors = mistakes.iter().any(|mistake| mistake.severity == Severity::Error);
+    match format {
+        // Warnings alone leave standard output to the data.
+        Format::Json if errors => output::data(&render::diagnostics_json(mistakes, sources)?),
+        _ => output::talk(&render::diagnostics(mistakes, sources, output::error_screen())),
+    }
+    Ok(())
+}
+
+/// A fleet, and this machine as it concerns it.
+pub(super) struct Session {
+    state: StateDir,
+    fleet: String,
+    origin: Utf8PathBuf,
+    desired: Desired,
+    guests: Arc<Guests>,
+}
+
+impl Session {
+    /// Reads the fleet file and everything it names on this machine.
+    pub(super) async fn open(global: &Global) -> Result<Self, CliError> {
+        let environment = Environment::read().map_err(CliError::failure)?;
+        let loaded = load(global, &environment)?;
+        let state = state_dir(global, &environment)?;
+        let own_key = own_key(&state)?;
+        let user = user(&environment)?;
+        let inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, vec![own_key]).await?;
+        let desired = match resource::lower(&loaded.fleet, &loaded.sources, &inputs) {
+            Ok(Lowered { desired, warnings }) => {
+                tell_if_any(&warnings, &loaded.sources, global.format)?;
+                desired
+            }
+            Err(mistakes) => {
+                tell(&mistakes, &loaded.sources, global.format)?;
+                return Err(CliError::told(Exit::Failure));
+            }
+        };
+        let guests = Arc::new(guests(&loaded, state.clone()));
+        Ok(Self { state, fleet: loaded.fleet.name.value, origin: loaded.origin, desired, guests })
+    }
+
+    /// What the fleet file wants.
+    pub(super) const fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
+    /// The fleet's guests on this machine.
+    pub(super) fn guests(&self) -> Arc<Guests> {
+        Arc::clone(&self.guests)
+    }
+
+    /// Where files are.
+    pub(super) const fn state(&self) -> &StateDir {
+        &self.state
+    }
+
+    /// The fleet's name.
+    pub(super) fn fleet(&self) -> &str {
+        &self.fleet
+    }
+
+    /// Sees what there is. Guests of another fleet file with the same fleet name stop everything: planning with them
+    /// would mean planning their removal.
+    pub(super) async fn observe(&self) -> Result<Observed, CliError> {
+        let observed = self.guests.observe(&self.desired).await?;
+        let foreign = observed
+            .guests
+            .values()
+            .filter_map(|guest| guest.present())
+            .find(|guest| guest.record.origin != self.origin);
+        match foreign {
+            None => Ok(observed),
+            Some(guest) => {
+                let record = &guest.record;
+                let message =
+                    format!("guest `{}` of fleet `{}` was created from `{}`", record.name, record.fleet, record.origin);
+                let hint = "give one of the two fleets another name (`fleet \"…\"`), or pass another --state-dir";
+                Err(CliError::refused(message).cause(format!("this is `{}`", self.origin)).hint(hint))
+            }
+        }
+    }
+}
+
+fn tell_if_any(warnings: &[Diagnostic], sources: &SourceMap, format: Format) -> Result<(), CliError> {
+    if warnings.is_empty() { Ok(()) } else { tell(warnings, sources, format) }
+}
+
+pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {
+    let effects = Effects {
+        run: Arc::new(CommandRunner),
+        connect: Arc::new(SshClient::default()),
+        processes: Arc::new(ProcFs::default()),
+        clock: Arc::new(SystemClock),
+    };
+    Guests::new(&loaded.fleet.name.value, loaded.origin.as_str(), state, effects)
+}
+
+/// The state directory: made when missing, ours alone.
+pub(super) fn state_dir(global: &Global, environment: &Environment) -> Result<StateDir, CliError> {
+    let root = match (&global.state_dir, &environment.state_home) {
+        (Some(dir), _) => environment.cwd.join(dir),
+        (None, Some(state_home)) => state_home.join("regatta"),
+        (None, None) => {
+            let error = CliError::failure("found no place for the state directory: HOME is not set");
+            return Err(error.hint("pass --state-dir, or set REGATTA_STATE_DIR"));
+        }
+    };
+    files::private_dir(&root)?;
+    Ok(StateDir::new(paths::canonical(&root)?))
+}
+
+/// The public half of regatta's own key; the pair is made at first use.
+fn own_key(state: &StateDir) -> Result<String, CliError> {
+    if let (Some(public), true) =
+        (files::read_bounded(&state.identity_public(), KEY_LIMIT)?, paths::exists(&state.identity())?)
+    {
+        return Ok(String::from_utf8_lossy(&public).trim().to_owned());
+    }
+    let pair = KeyPair::generate("regatta")?;
+    files::write_atomic(&state.identity(), pair.private_pem()?.as_bytes())?;
+    // Last: where it is missing, the pair is made anew.
+    let public = pair.public_line()?;
+    files::write_atomic(&state.identity_public(), format!("{public}\n").as_bytes())?;
+    Ok(public)
+}
+
+fn user(environment: &Environment) -> Result<User, CliError> {
+    let Some(home) = environment.home.clone() else {
+        return Err(CliError::failure("found no home directory: HOME is not set"));
+    };
+    Ok(User { home, git_environment: environment.git.clone() })
+}

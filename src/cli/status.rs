@@ -1,0 +1,21 @@
+//! `regatta status`: each guest of the fleet as it is.
+
+use super::args::{Format, Global};
+use super::error::{CliError, Exit};
+use super::output;
+use super::session::Session;
+use crate::plan::Options;
+use crate::render;
+
+/// Shows the guests. Reads the same as `plan`, and says of each whether it is as declared.
+pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
+    let session = Session::open(global).await?;
+    let observed = session.observe().await?;
+    let plan = crate::plan::plan(session.desired(), &observed, &Options::default());
+    let guests = crate::plan::status(&plan, &observed);
+    match global.format {
+        Format::Human => output::data(&render::status(&guests, output::data_screen())),
+        Format::Json => output::data(&render::status_json(session.fleet(), &guests)?),
+    }
+    Ok(Exit::Success)
+}
