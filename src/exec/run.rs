@@ -103,12 +103,13 @@ impl Coordinator<'_> {
             self.start_ready(schedule);
             self.commit(schedule);
             tokio::select! {
+                biased;
+                () = cancel.reached(CancelLevel::Finish), if seen == CancelLevel::None => {}
+                () = cancel.reached(CancelLevel::Abort), if seen == CancelLevel::Finish => {}
                 message = self.workers.next() => match message {
                     Some(message) => self.receive(message, schedule),
                     None => return,
                 },
-                () = cancel.reached(CancelLevel::Finish), if seen == CancelLevel::None => {}
-                () = cancel.reached(CancelLevel::Abort), if seen == CancelLevel::Finish => {}
                 () = tokio::time::sleep(ABORT_GRACE), if seen == CancelLevel::Abort => {
                     return self.give_up(schedule);
                 }

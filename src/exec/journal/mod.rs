@@ -16,7 +16,7 @@ use jiff::Timestamp;
 pub use dir::{JournalError, Journals, OpenRun};
 pub use entry::{Entry, Fact, JOURNAL_FORMAT_VERSION, PlannedStep};
 pub use log::{Log, LogFile};
-pub use read::Damaged;
+pub use read::{Damaged, read_story};
 pub use recover::{LeftOpen, Verdict, recover};
 pub use story::{Beginning, Impossible, RunPhase, StepPhase, StepStory, Story};
 
