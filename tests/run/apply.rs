@@ -17,7 +17,7 @@ use crate::world::{Deeds, State, World};
 
 /// Always the same moment: stories with one seed are the same.
 #[derive(Debug)]
-struct Stopped;
+pub(crate) struct Stopped;
 
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {

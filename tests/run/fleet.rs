@@ -29,7 +29,8 @@ impl Random {
 }
 
 /// Names guests have.
-const NAMES: [&str; 4] = ["db", "web-1", "web-2", "web-3"];
+const NAMES: [&str; 12] =
+    ["db", "web-1", "web-2", "web-3", "web-4", "web-5", "web-6", "a", "b", "c", "long-name-of-a-guest", "z"];
 
 /// A fleet of at most so many guests.
 pub(crate) fn random(random: &mut Random, guests: usize) -> Desired {

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a model that contradicts itself is a failed test")]
 
 mod apply;
+mod disk;
 mod fate;
 mod fleet;
 mod matrix;
