@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::RunId;
-use super::perform::Failure;
+use super::perform::{Failure, FailureKind};
 use crate::plan::{Graph, StepId};
 use crate::resource::Address;
 
@@ -171,6 +171,12 @@ impl Report {
             }
             counts
         })
+    }
+
+    /// Steps of which it is not known whether they happened.
+    pub fn unknown(&self) -> impl Iterator<Item = &StepReport> {
+        let is_unknown = |outcome: &StepOutcome| matches!(outcome, StepOutcome::Failed { failure } if failure.kind == FailureKind::Unknown);
+        self.steps.iter().filter(move |step| is_unknown(&step.outcome))
     }
 
     /// How it ended as a whole.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::cancel::{Cancel, CancelLevel};
 use super::claim::Limits;
 use super::event::{Event, EventKind};
-use super::journal::{Fact, Journal};
+use super::journal::{Fact, Journal, between_ms};
 use super::perform::{Failure, FailureKind, Perform};
 use super::report::{Report, StepOutcome, StepReport, StopCause};
 use super::retry::Retry;
@@ -103,12 +103,13 @@ impl Coordinator<'_> {
             self.start_ready(schedule);
             self.commit(schedule);
             tokio::select! {
+                biased;
+                () = cancel.reached(CancelLevel::Finish), if seen == CancelLevel::None => {}
+                () = cancel.reached(CancelLevel::Abort), if seen == CancelLevel::Finish => {}
                 message = self.workers.next() => match message {
                     Some(message) => self.receive(message, schedule),
                     None => return,
                 },
-                () = cancel.reached(CancelLevel::Finish), if seen == CancelLevel::None => {}
-                () = cancel.reached(CancelLevel::Abort), if seen == CancelLevel::Finish => {}
                 () = tokio::time::sleep(ABORT_GRACE), if seen == CancelLevel::Abort => {
                     return self.give_up(schedule);
                 }
@@ -289,7 +290,7 @@ impl Coordinator<'_> {
         let now = self.runner.clock.now();
         let report: &mut StepReport = &mut self.report.steps[step.0 as usize];
         report.outcome = outcome;
-        report.elapsed_ms = report.started.map_or(0, |started| elapsed_ms(started, now));
+        report.elapsed_ms = report.started.map_or(0, |started| between_ms(started, now));
         report.elapsed_ms
     }
 
@@ -315,7 +316,7 @@ impl Coordinator<'_> {
         {
             self.report.stopped = Some(StopCause::Journal { message: error.to_string() });
         }
-        self.report.elapsed_ms = elapsed_ms(self.report.started, now);
+        self.report.elapsed_ms = between_ms(self.report.started, now);
         let (outcome, elapsed_ms) = (self.report.outcome(), self.report.elapsed_ms);
         self.tell_at(now, EventKind::RunFinished { outcome, elapsed_ms });
         self.report
@@ -329,11 +330,6 @@ impl Coordinator<'_> {
     fn tell_at(&mut self, at: Timestamp, kind: EventKind) {
         (self.emit)(&Event { at, kind });
     }
-}
-
-/// Milliseconds between two readings of a clock that may have been set back in between.
-fn elapsed_ms(from: Timestamp, to: Timestamp) -> u64 {
-    u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -73,11 +73,12 @@ impl Workers {
         self.steps.insert(task.id(), step);
     }
 
-    /// The next message; `None` when there are no tasks.
+    /// The next message; `None` when there are no tasks. Ends come before words: a talkative step holds nobody up.
     pub(super) async fn next(&mut self) -> Option<Message> {
         tokio::select! {
-            Some((step, text)) = self.words.recv() => Some(Message::Progress(step, text)),
+            biased;
             ended = self.tasks.join_next_with_id() => self.message(ended?),
+            Some((step, text)) = self.words.recv() => Some(Message::Progress(step, text)),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 
-use super::log::{LogFile, read_shared};
+use super::log::{LogFile, UNNAMED, read_shared};
 use super::read::{Damaged, load};
 use super::story::{RunPhase, Story};
 use super::{Fact, Identity, Journal, RecordError};
@@ -45,10 +45,35 @@ pub enum JournalError {
     },
 }
 
-/// A fleet's journals.
+/// A fleet's journals. Runs are begun, taken up and rotated by who holds the host's lock; anybody may read.
 #[derive(Debug, Clone)]
 pub struct Journals {
     dir: Utf8PathBuf,
+}
+
+/// How many journals are kept: the newest, as long as they are within both bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Runs.
+    pub runs: usize,
+    /// Bytes of all of them together.
+    pub bytes: u64,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { runs: 100, bytes: 256 << 20 }
+    }
+}
+
+/// Whether a run is going on, by the lock on its journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pulse {
+    /// Its process lives.
+    Alive,
+    /// It does not.
+    Dead,
 }
 
 /// A run whose process died before it was finished. While this value lives, its journal is locked: nobody else takes it up.
@@ -58,6 +83,17 @@ pub struct OpenRun {
     log: LogFile,
     run: RunId,
     loaded: super::read::Loaded,
+}
+
+/// A run as far as its journal can be read.
+#[derive(Debug)]
+pub struct Listed {
+    /// The run.
+    pub run: RunId,
+    /// Whether its process lives.
+    pub pulse: Pulse,
+    /// What it tells.
+    pub story: Result<Story, JournalError>,
 }
 
 /// The ending of a journal's name.
@@ -89,18 +125,20 @@ impl Journals {
     /// # Errors
     /// When the directory cannot be read.
     pub fn runs(&self) -> Result<Vec<RunId>, JournalError> {
-        let entries = match self.dir.read_dir_utf8() {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(cause) => return Err(failed("list", &self.dir, cause)),
-        };
-        let mut runs = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(|cause| failed("list", &self.dir, cause))?;
-            runs.extend(run_of(entry.path()));
-        }
+        let mut runs: Vec<RunId> = self.files()?.iter().filter_map(|path| run_of(path)).collect();
         runs.sort_unstable();
         Ok(runs)
+    }
+
+    /// Everything in the directory; nothing when there is none.
+    fn files(&self) -> Result<Vec<Utf8PathBuf>, JournalError> {
+        let list = || -> io::Result<Vec<Utf8PathBuf>> {
+            self.dir.read_dir_utf8()?.map(|entry| Ok(entry?.into_path())).collect()
+        };
+        match list() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            listed => listed.map_err(|cause| failed("list", &self.dir, cause)),
+        }
     }
 
     /// What a run's journal tells; the run may be going on.
@@ -111,6 +149,57 @@ impl Journals {
         let path = self.path(run);
         let bytes = read_shared(&path).map_err(|cause| failed("read", &path, cause))?;
         load(&bytes).map(|loaded| loaded.story).map_err(|cause| JournalError::Damaged { path, cause })
+    }
+
+    /// Every run, oldest first; one that cannot be read is in the list all the same.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&self) -> Result<Vec<Listed>, JournalError> {
+        self.runs()?.into_iter().map(|run| self.look(run)).collect()
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// When there is no such journal.
+    pub fn look(&self, run: RunId) -> Result<Listed, JournalError> {
+        Ok(Listed { run, pulse: self.pulse(run)?, story: self.story(run) })
+    }
+
+    /// Whether a run's process lives.
+    ///
+    /// # Errors
+    /// When the journal cannot be opened.
+    pub fn pulse(&self, run: RunId) -> Result<Pulse, JournalError> {
+        let path = self.path(run);
+        let taken = LogFile::take_over(&path).map_err(|cause| failed("open", &path, cause))?;
+        Ok(if taken.is_some() { Pulse::Dead } else { Pulse::Alive })
+    }
+
+    /// Removes the journals of closed runs beyond what is kept, and files whose process died before they had a name.
+    /// What cannot be read, and what is open, stays.
+    ///
+    /// # Errors
+    /// When the directory cannot be read, or a file cannot be removed.
+    pub fn rotate(&self, keep: Keep) -> Result<(), JournalError> {
+        let (mut runs, mut bytes) = (0, 0);
+        for run in self.runs()?.into_iter().rev() {
+            let path = self.path(run);
+            runs += 1;
+            bytes += path.metadata().map_err(|cause| failed("read", &path, cause))?.len();
+            if (runs > keep.runs || bytes > keep.bytes) && self.is_closed(run) {
+                remove(&path)?;
+            }
+        }
+        for path in self.files()?.iter().filter(|path| path.extension() == Some(UNNAMED)) {
+            remove(path)?;
+        }
+        Ok(())
+    }
+
+    fn is_closed(&self, run: RunId) -> bool {
+        self.story(run).is_ok_and(|story| matches!(story.phase, RunPhase::Closed(_)))
     }
 
     /// The runs that were never finished and whose process is dead, oldest first.
@@ -153,7 +242,7 @@ impl OpenRun {
     pub fn close(self, by: RunId, at: Timestamp) -> Result<(), JournalError> {
         let Self { path, mut log, run, loaded } = self;
         let Some(beginning) = &loaded.story.beginning else {
-            return std::fs::remove_file(&path).map_err(|cause| failed("remove", &path, cause));
+            return remove(&path);
         };
         let fleet = beginning.fleet.clone();
         log.truncate(loaded.whole as u64).map_err(|cause| failed("truncate", &path, cause))?;
@@ -161,6 +250,10 @@ impl OpenRun {
             Journal { log: Box::new(log), sum: loaded.sum, story: loaded.story, run, fleet, broken: false };
         journal.record(at, [Fact::Interrupted { by }]).map_err(|cause| JournalError::Record { path, cause })
     }
+}
+
+fn remove(path: &Utf8Path) -> Result<(), JournalError> {
+    std::fs::remove_file(path).map_err(|cause| failed("remove", path, cause))
 }
 
 fn failed(verb: &'static str, path: &Utf8Path, cause: io::Error) -> JournalError {

@@ -15,6 +15,9 @@ pub trait Log: Send {
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// The ending of a journal's file before it has its name.
+pub(super) const UNNAMED: &str = "new";
+
 /// No journal that is read is larger, in bytes.
 const READ_LIMIT: u64 = 512 << 20;
 
@@ -26,15 +29,21 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Makes a new file (0600) in a directory that is made as needed (0700).
+    /// Makes a new file (0600) in a directory that is made as needed (0700). It gets its name when it is locked: nobody
+    /// can take it for the journal of a dead process.
     ///
     /// # Errors
     /// When the file is already there, or the system refuses.
     pub(super) fn create(path: &Utf8Path) -> io::Result<Self> {
         let dir = path.parent().unwrap_or_else(|| Utf8Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
+        let aside = path.with_extension(UNNAMED);
+        let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&aside)?;
         file.lock()?;
+        // A link, unlike a renaming, never replaces what is there.
+        let named = std::fs::hard_link(&aside, path);
+        std::fs::remove_file(&aside)?;
+        named?;
         // The name must survive a crash as well.
         File::open(dir)?.sync_all()?;
         Ok(Self { file })

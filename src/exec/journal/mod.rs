@@ -13,11 +13,12 @@ mod tests;
 
 use jiff::Timestamp;
 
-pub use dir::{JournalError, Journals, OpenRun};
+pub use dir::{JournalError, Journals, Keep, Listed, OpenRun, Pulse};
 pub use entry::{Entry, Fact, JOURNAL_FORMAT_VERSION, PlannedStep};
 pub use log::{Log, LogFile};
-pub use read::Damaged;
+pub use read::{Damaged, read_story};
 pub use recover::{LeftOpen, Verdict, recover};
+pub(super) use story::between_ms;
 pub use story::{Beginning, Impossible, RunPhase, StepPhase, StepStory, Story};
 
 use super::RunId;

@@ -14,6 +14,7 @@
 //! ```
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::entry::{Entry, Fact, JOURNAL_FORMAT_VERSION, PlannedStep};
 use crate::exec::RunId;
@@ -22,7 +23,8 @@ use crate::exec::report::Outcome;
 use crate::plan::StepId;
 
 /// Where a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "phase", content = "detail", rename_all = "kebab-case")]
 pub enum RunPhase {
     /// Nothing is written yet.
     New,
@@ -35,7 +37,8 @@ pub enum RunPhase {
 }
 
 /// Where a step is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "phase", content = "detail", rename_all = "kebab-case")]
 pub enum StepPhase {
     /// Not begun.
     Planned,
@@ -54,11 +57,13 @@ pub enum StepPhase {
 }
 
 /// A step's part of the story.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepStory {
     /// What was to be done.
+    #[serde(flatten)]
     pub planned: PlannedStep,
     /// Where it is.
+    #[serde(flatten)]
     pub phase: StepPhase,
     /// How often it was started.
     pub attempts: u32,
@@ -69,7 +74,7 @@ pub struct StepStory {
 }
 
 /// How a run began.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Beginning {
     /// Its id.
     pub run: RunId,
@@ -106,11 +111,13 @@ fn step_phase(phase: Option<&StepPhase>) -> String {
 }
 
 /// Everything a journal tells.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Story {
     /// Where the run is.
+    #[serde(flatten)]
     pub phase: RunPhase,
     /// How it began; `None` while it is new.
+    #[serde(flatten)]
     pub beginning: Option<Beginning>,
     /// By id; complete from [`RunPhase::Open`] on.
     pub steps: Vec<StepStory>,
@@ -222,6 +229,12 @@ impl Story {
         self.steps.get(step.0 as usize)
     }
 
+    /// From its beginning to its last fact, in milliseconds.
+    pub fn elapsed_ms(&self) -> u64 {
+        let began = self.beginning.as_ref().map(|beginning| beginning.at);
+        began.zip(self.last).map_or(0, |(began, last)| between_ms(began, last))
+    }
+
     /// Steps of which it is not known whether they happened: begun and not ended, or ended without knowing.
     pub fn open_steps(&self) -> impl Iterator<Item = &StepStory> {
         self.steps.iter().filter(|step| step.runs() || matches!(step.phase, StepPhase::Unknown(_)))
@@ -229,8 +242,18 @@ impl Story {
 }
 
 impl StepStory {
+    /// From its first start to its end, in milliseconds; `None` while one of them is missing.
+    pub fn elapsed_ms(&self) -> Option<u64> {
+        self.started.zip(self.ended).map(|(started, ended)| between_ms(started, ended))
+    }
+
     /// Whether it was begun and has not ended.
     pub const fn runs(&self) -> bool {
         matches!(self.phase, StepPhase::Started(_) | StepPhase::Waiting(_))
     }
+}
+
+/// Milliseconds between two readings of a clock that may have been set back in between.
+pub(in crate::exec) fn between_ms(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.as_millisecond().saturating_sub(from.as_millisecond())).unwrap_or(0)
 }

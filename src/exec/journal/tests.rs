@@ -224,3 +224,34 @@ fn nothing_follows_a_failed_append() {
     assert!(matches!(journal.record(NOW, start()), Err(RecordError::Append(_))));
     assert!(matches!(journal.record(NOW, start()), Err(RecordError::Broken)));
 }
+
+#[test]
+fn closed_runs_are_rotated_away_and_open_ones_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = Utf8Path::from_path(dir.path()).unwrap();
+    let journals = Journals::new(dir);
+    let begin = |run: u128| {
+        let identity = Identity { run: RunId::from_u128(run), ..identity() };
+        journals.begin(identity, &Graph::default(), NOW).unwrap()
+    };
+    for run in 1..=5 {
+        let mut journal = begin(run);
+        if run != 2 {
+            journal.record(NOW, [Fact::Finished { outcome: Outcome::Done }]).unwrap();
+        }
+    }
+    let alive = begin(0);
+    std::fs::write(dir.join("unnamed.new"), "").unwrap();
+    std::fs::write(dir.join("notes.txt"), "").unwrap();
+    journals.rotate(Keep { runs: 2, bytes: u64::MAX }).unwrap();
+    assert_eq!(journals.runs().unwrap(), [0, 2, 4, 5].map(RunId::from_u128));
+    assert_eq!([0, 2].map(|run| journals.pulse(RunId::from_u128(run)).unwrap()), [Pulse::Alive, Pulse::Dead]);
+    journals.rotate(Keep { runs: 9, bytes: 0 }).unwrap();
+    assert_eq!(journals.runs().unwrap(), [0, 2].map(RunId::from_u128));
+    drop(alive);
+    let mut left: Vec<String> =
+        dir.read_dir_utf8().unwrap().map(|entry| entry.unwrap().file_name().to_owned()).collect();
+    left.sort();
+    assert_eq!(left.last().unwrap(), "notes.txt");
+    assert_eq!(left.len(), 3);
+}

@@ -1,0 +1,174 @@
+//! The crash matrix, over whatever steps the plans of random fleets have: a new kind of step is covered as soon as the
+//! model world can do it.
+
+use regatta::exec::journal::{Verdict, recover};
+use regatta::exec::{FailureKind, Outcome, Report};
+use regatta::plan::{Repeat, StepId};
+use regatta::resource::Desired;
+
+use crate::apply::{Applied, apply, converge, plan};
+use crate::fate::{End, MOMENTS};
+use crate::fleet::{self, Random};
+use crate::perform::{FAULTS, Fault};
+use crate::world::State;
+
+/// Stories that are told, unless `REGATTA_SEEDS` says how many; each has three applies.
+const STORIES: u64 = 8;
+
+/// Guests of a fleet, at most.
+const GUESTS: usize = 3;
+
+/// One apply of a story: the world before, the fleet, and the undisturbed outcome.
+struct Case {
+    before: State,
+    fleet: Desired,
+    after: Applied,
+}
+
+/// The first apply of a fleet, then changes and accidents, an apply, and again.
+fn cases(seed: u64) -> Vec<Case> {
+    let random = &mut Random(seed);
+    let mut state = State::default();
+    let mut fleet = fleet::random(random, GUESTS);
+    let mut cases = Vec::new();
+    for _ in 0..3 {
+        let after = apply(&state, &fleet, End::Natural, &[]);
+        assert_eq!(after.report.as_ref().map(Report::outcome), Some(Outcome::Done), "seed {seed}");
+        after.check();
+        let next = after.state.clone();
+        cases.push(Case { before: state, fleet: fleet.clone(), after });
+        state = next;
+        fleet::live(&mut state, random);
+        fleet = fleet::later(&fleet, random, GUESTS);
+    }
+    cases
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("REGATTA_SEEDS").map_or(STORIES, |number| number.parse().unwrap())
+}
+
+/// What holds for an apply that was disturbed: the next one leads to the same world, so that no data is lost and
+/// nothing is left over.
+fn same_in_the_end(case: &Case, disturbed: &Applied, what: &str) {
+    disturbed.check();
+    let (state, _) = converge(&disturbed.state, &case.fleet);
+    let (expected, found) = (case.after.state.clone().settled(), state.settled());
+    if found != expected {
+        let (expected, found) = (format!("{expected:#?}"), format!("{found:#?}"));
+        let diff = similar::TextDiff::from_lines(&expected, &found);
+        panic!("{what}\n{}", diff.unified_diff().context_radius(8).header("undisturbed", "disturbed"));
+    }
+}
+
+#[test]
+fn apply_then_plan_is_empty() {
+    for seed in seeds() {
+        for case in cases(seed) {
+            let left = plan(&case.after.state, &case.fleet).graph.steps;
+            assert!(left.is_empty(), "seed {seed}: {left:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_death_at_any_append_is_survived() {
+    let mut deaths = 0;
+    for seed in seeds() {
+        for case in cases(seed) {
+            let appends = *case.after.disk.appends.lock().unwrap();
+            for append in 0..appends {
+                for moment in MOMENTS {
+                    let disturbed = apply(&case.before, &case.fleet, End::Append(append, moment), &[]);
+                    let what = format!("seed {seed}, append {append}, {moment:?}");
+                    assert!(disturbed.report.is_none(), "{what}: it lived");
+                    same_in_the_end(&case, &disturbed, &what);
+                    deaths += 1;
+                }
+            }
+        }
+    }
+    assert!(deaths > 500, "only {deaths} deaths");
+}
+
+#[test]
+fn a_death_at_any_move_is_survived() {
+    let mut deaths = 0;
+    for seed in seeds() {
+        for case in cases(seed) {
+            for number in 0..case.after.deeds.moves {
+                let disturbed = apply(&case.before, &case.fleet, End::Move(number), &[]);
+                same_in_the_end(&case, &disturbed, &format!("seed {seed}, move {number}"));
+                deaths += 1;
+            }
+        }
+    }
+    assert!(deaths > 500, "only {deaths} deaths");
+}
+
+#[test]
+fn every_step_goes_wrong_in_every_way() {
+    let mut faults = 0;
+    for seed in seeds() {
+        for case in cases(seed) {
+            for step in &case.after.graph.steps {
+                for fault in FAULTS {
+                    let disturbed = apply(&case.before, &case.fleet, End::Natural, &[(step.id, fault)]);
+                    let what = format!("seed {seed}, step {} ({}), {fault:?}", step.id.0, step.op.name());
+                    one_fault(&case, &disturbed, step.id, fault, &what);
+                    same_in_the_end(&case, &disturbed, &what);
+                    faults += 1;
+                }
+            }
+        }
+    }
+    assert!(faults > 1_500, "only {faults} faults");
+}
+
+/// A fault is reported as what it is, and costs its descendants only.
+fn one_fault(case: &Case, disturbed: &Applied, step: StepId, fault: Fault, what: &str) {
+    let report = disturbed.report.as_ref().unwrap();
+    let lost = descendants(case, step);
+    let kinds: Vec<FailureKind> = report.unknown().map(|_| FailureKind::Unknown).collect();
+    match fault {
+        Fault::Repeats => assert_eq!(report.outcome(), Outcome::Done, "{what}"),
+        // What a lie costs depends on who believes it.
+        Fault::Lies => {}
+        _ => {
+            assert_eq!(report.failures, [step], "{what}");
+            assert_eq!(report.counts().skipped, lost, "{what}");
+            assert_eq!(report.counts().done, report.steps.len() - lost - 1, "{what}");
+            let certain = matches!(fault, Fault::Refuses(FailureKind::Transient | FailureKind::Permanent));
+            assert_eq!(kinds.is_empty(), certain, "{what}");
+        }
+    }
+}
+
+fn descendants(case: &Case, step: StepId) -> usize {
+    let mut lost = vec![step];
+    for next in &case.after.graph.steps {
+        if next.after.iter().any(|edge| lost.contains(&edge.step)) {
+            lost.push(next.id);
+        }
+    }
+    lost.len() - 1
+}
+
+#[test]
+fn what_a_dead_run_left_open_is_judged_by_whether_it_may_be_repeated() {
+    for seed in seeds() {
+        for case in cases(seed) {
+            for number in 0..case.after.deeds.moves {
+                let story = apply(&case.before, &case.fleet, End::Move(number), &[]).story();
+                for open in recover(&story) {
+                    let expected = match open.step.repeat {
+                        Repeat::Safe => Verdict::Again,
+                        Repeat::CheckFirst => Verdict::Observe,
+                        Repeat::Never => Verdict::Ask,
+                    };
+                    assert_eq!(open.verdict, expected, "seed {seed}, move {number}");
+                }
+            }
+        }
+    }
+}
