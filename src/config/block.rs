@@ -60,6 +60,13 @@ impl<'a> Block<'a> {
         })
     }
 
+    /// Whether a value of it could not be made out: what seems to be missing may be that.
+    pub(super) fn is_uncertain(&self) -> bool {
+        let arguments = self.node.arguments.iter().map(|argument| &argument.value.value);
+        let properties = self.node.properties.iter().map(|property| &property.value.value);
+        arguments.chain(properties).any(|value| *value == Value::Unknown)
+    }
+
     /// The node's name: where messages about the node as a whole point.
     pub(super) const fn head(&self) -> Span {
         self.node.name.span
@@ -81,6 +88,7 @@ impl<'a> Block<'a> {
 
     fn accept(&mut self, name: &'static str, kind: Kind, value: &Spanned<Value>, problems: &mut Problems) {
         match kind.decode(&value.value) {
+            _ if value.value == Value::Unknown => {}
             Ok(decoded) => self.values.push((name, Spanned::new(decoded, value.span))),
             Err(rejection) => {
                 let message = match &self.node.name.value {
@@ -178,6 +186,9 @@ impl<'a> Block<'a> {
     }
 
     fn check_children(&self, rule: &'static NodeRule, problems: &mut Problems) {
+        if rule.open_block {
+            return;
+        }
         if let (Some(_), true) = (&self.node.children, rule.children.is_empty()) {
             let message = format!("`{}` has no block", rule.name);
             problems.push(Diagnostic::error("config::surplus-block", message, self.head(), "takes no `{ … }`"));

@@ -5,6 +5,7 @@
 
 mod block;
 mod build;
+mod expand;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;
@@ -13,9 +14,13 @@ pub mod language;
 mod load;
 mod modules;
 mod node;
+mod params;
+mod pattern;
 mod problems;
 mod profiles;
+mod scope;
 mod settings;
+mod template;
 mod units;
 
 pub use fleet::{

@@ -4,34 +4,59 @@ use std::collections::BTreeSet;
 
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
+/// Mistakes kept of one run: nobody reads more, and repetition can make any number.
+const MAX_PROBLEMS: usize = 1_000;
+
 /// Collected mistakes.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
     found: Vec<Diagnostic>,
+    /// Code, place and message of each.
+    said: BTreeSet<(&'static str, Option<Span>, String)>,
     /// Kinds and names that are declared, well or badly.
     declared: BTreeSet<(&'static str, String)>,
     incomplete: bool,
+    unread: bool,
 }
 
 impl Problems {
-    /// Records one mistake.
+    /// Records one mistake. What repetition makes of it again at the same place is not said again.
     pub(super) fn push(&mut self, problem: Diagnostic) {
-        self.found.push(problem);
+        let place = problem.labels.first().map(|label| label.span);
+        if self.found.len() < MAX_PROBLEMS && self.said.insert((problem.code, place, problem.message.clone())) {
+            self.found.push(problem);
+        }
     }
 
     /// Records several.
     pub(super) fn extend(&mut self, problems: impl IntoIterator<Item = Diagnostic>) {
-        self.found.extend(problems);
+        problems.into_iter().for_each(|problem| self.push(problem));
     }
 
-    /// Some declarations were lost with text that could not be read: what seems to be missing may stand there.
+    /// Some declarations or values could not be made out: what seems to be missing may be among them.
     pub(super) const fn incomplete(&mut self) {
         self.incomplete = true;
     }
 
-    /// Whether all text could be read.
+    /// A whole file could not be read, or has syntax errors.
+    pub(super) const fn unread(&mut self) {
+        self.unread = true;
+        self.incomplete = true;
+    }
+
+    /// Whether all declarations and values are known.
     pub(super) const fn is_complete(&self) -> bool {
         !self.incomplete
+    }
+
+    /// Whether all files could be read.
+    pub(super) const fn is_readable(&self) -> bool {
+        !self.unread
+    }
+
+    /// Whether there is a mistake of this code.
+    pub(super) fn has(&self, code: &str) -> bool {
+        self.found.iter().any(|problem| problem.code == code)
     }
 
     /// Something is declared under this name, perhaps with mistakes: it is not missing.

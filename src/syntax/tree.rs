@@ -61,6 +61,8 @@ pub enum Value {
     Bool(bool),
     /// `#null`.
     Null,
+    /// A value that could not be made out, which was reported: nothing more is to be said about it.
+    Unknown,
 }
 
 impl Value {
@@ -72,6 +74,7 @@ impl Value {
             Self::Float(_) => "a number",
             Self::Bool(_) => "a boolean",
             Self::Null => "`#null`",
+            Self::Unknown => "an unknown value",
         }
     }
 }

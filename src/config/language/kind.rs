@@ -3,11 +3,16 @@
 use crate::config::ByteSize;
 use crate::config::guest_path::below_work_disk;
 use crate::config::key_line;
+use crate::config::template::is_name;
 use crate::syntax::{Value, shown};
 
 /// A kind of value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    /// Any value.
+    Any,
+    /// The name of a value: kebab-case.
+    ValueName,
     /// Any text but the empty one.
     Text,
     /// A DNS label: it becomes a host name, a folder and part of an address.
@@ -53,6 +58,8 @@ pub enum Decoded {
     Size(ByteSize),
     /// A truth value.
     Boolean(bool),
+    /// Whatever it was.
+    Any,
 }
 
 /// Why a value was not accepted.
@@ -71,6 +78,7 @@ impl Kind {
     /// The value is of another type, or out of range.
     pub fn decode(&self, value: &Value) -> Result<Decoded, Rejection> {
         match (self, value) {
+            (Self::Any, _) => Ok(Decoded::Any),
             (Self::Integer { min, max }, Value::Integer(number)) => match u32::try_from(*number) {
                 Ok(number) if (*min..=*max).contains(&number) => Ok(Decoded::Integer(number)),
                 _ => Err(self.rejected(&format!("`{number}`"))),
@@ -97,6 +105,8 @@ impl Kind {
     /// What is expected, with its article.
     pub fn expected(&self) -> String {
         match self {
+            Self::Any => "a value".into(),
+            Self::ValueName => "a name of lower-case letters, digits and `-`, starting with a letter".into(),
             Self::Text => "text".into(),
             Self::Name => {
                 "a name of letters a to z, digits and `-`, at most 63, not starting or ending with `-`".into()
@@ -136,6 +146,7 @@ impl Kind {
             Self::Mode => return decode_mode(text).map(Decoded::Integer).ok_or_else(|| self.quoted(text)),
             Self::GuestPath => below_work_disk(text).map(str::to_owned),
             Self::KeyLine => key_line::check(text).map(str::to_owned),
+            Self::ValueName => is_name(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Name => is_label(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Package => is_package(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Url => is_url(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),

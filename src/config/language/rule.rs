@@ -15,6 +15,8 @@ pub struct NodeRule {
     pub properties: &'static [PropertyRule],
     /// Nodes of its block; none means that it has no block.
     pub children: &'static [ChildRule],
+    /// Whether its block holds nodes that no table knows: any nodes, or parameters of a module.
+    pub open_block: bool,
     /// What holds where the node is not written, as it would be written.
     pub default: Option<&'static str>,
     /// Whether `(default)` and `(force)` may stand before it.
@@ -93,6 +95,7 @@ impl NodeRule {
             arguments: &[],
             properties: &[],
             children: &[],
+            open_block: false,
             default: None,
             prioritised: false,
             impact: "none",

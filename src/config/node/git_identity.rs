@@ -32,7 +32,7 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
             let name = one_line(name.value, name.span, problems)?;
             Some(GitIdentity::Given { name, email: one_line(email.value, email.span, problems)? })
         }
-        _ if problems.count() > before => None,
+        _ if problems.count() > before || block.is_uncertain() => None,
         _ => {
             let message = "`git-identity` takes either `from=\"host\"` or both `name=` and `email=`";
             problems.push(Diagnostic::error("config::contradiction", message, block.head(), "neither of the two"));

@@ -1,6 +1,7 @@
 //! The nodes of the language: each file has the table of one node and what it decodes to.
 
 pub(super) mod authorized_key;
+pub(super) mod control;
 pub(super) mod file_sync;
 pub(super) mod fleet;
 pub(super) mod forward;
@@ -10,6 +11,7 @@ pub(super) mod host;
 pub(super) mod image;
 pub(super) mod import;
 pub(super) mod kernel;
+pub(super) mod module;
 pub(super) mod network;
 pub(super) mod profile;
 pub(super) mod vm;
