@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Change;
+use super::{Change, Selected};
 use crate::config::ByteSize;
 use crate::resource::{Address, FileSet, GuestPath, ImageSpec, KernelSpec, VmSpec};
 use crate::syntax::SourceRef;
@@ -16,6 +16,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What the fleet file asks for and must not be done; while there is one, nothing is applied.
     pub refusals: Vec<Refusal>,
+    /// What part of the fleet this is about; `None` when it is about all of it.
+    pub selected: Option<Selected>,
     /// What to do.
     pub graph: Graph,
 }
