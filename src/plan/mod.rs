@@ -26,5 +26,5 @@ pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown
 pub use pattern::Pattern;
 pub use select::{Selected, Selection};
 pub use status::{GuestState, GuestStatus, status};
-pub use step::{Edge, Graph, Op, Plan, Refusal, Repeat, Rule, Step, StepId};
+pub use step::{Edge, Graph, Op, Plan, Privilege, Refusal, Repeat, Rule, Step, StepId, Undo};
 pub use summary::Summary;

@@ -8,7 +8,8 @@
 //! | `world.json` | what happened since, as a list of [`Event`]s |
 //! | `options.json` | [`Asked`] |
 //!
-//! and the outputs `expected.txt` (100 columns), `expected.60.txt` where asked for, `expected.json`, `expected.graph.txt`.
+//! and the outputs `expected.txt` (100 columns), `expected.60.txt` where asked for, `expected.json`, `expected.graph.txt`,
+//! and the graph as a picture and as data where asked for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,7 +19,9 @@ use std::path::Path;
 use camino::{Utf8Path, Utf8PathBuf};
 use regatta::config::{self, LoadError, Loader};
 use regatta::plan::{Goal, Options, Plan, Selection, plan};
-use regatta::render::{Length, PlanView, Screen, graph_text, plan as plan_text, plan_json};
+use regatta::render::{
+    Length, PlanView, Screen, graph_dot, graph_json, graph_mermaid, graph_text, plan as plan_text, plan_json,
+};
 use regatta::resource::{
     self, Address, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs,
 };
@@ -38,6 +41,7 @@ struct Asked {
     replace: Vec<String>,
     full: bool,
     narrow: bool,
+    pictures: bool,
 }
 
 impl Asked {
@@ -65,6 +69,11 @@ pub fn outputs(case: &Path) -> Outputs {
         ("expected.json".to_owned(), plan_json(&made).unwrap()),
         ("expected.graph.txt".to_owned(), graph_text(&made.graph)),
     ]);
+    if asked.pictures {
+        outputs.insert("expected.dot".into(), graph_dot(&made.graph));
+        outputs.insert("expected.mmd".into(), graph_mermaid(&made.graph));
+        outputs.insert("expected.graph.json".into(), graph_json(&made.fleet, &made.graph).unwrap());
+    }
     if asked.narrow {
         outputs.insert("expected.60.txt".into(), text(60));
     }
