@@ -6,8 +6,9 @@ use super::built::{self, Builds};
 use super::files::{self, Ground, SetPlan};
 use super::lane::{self, Lane, Work, Writes};
 use super::order::Draft;
+use super::select::{Selection, Taken};
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
-use super::vm::{self, VmPlan};
+use super::vm::{self, Root, Surroundings, VmPlan};
 use super::{Action, Change, Impact, Plan, Refusal, Rule};
 use crate::resource::{
     Address, Declared, Desired, FileSet, FileSetKind, GuestPath, Observed, ObservedGuest, Reading, Resource, VmSpec,
@@ -18,6 +19,10 @@ use crate::resource::{
 pub struct Options {
     /// Where it leads.
     pub goal: Goal,
+    /// Which part of the fleet is planned.
+    pub selection: Selection,
+    /// Guests whose root disk is made anew although nothing differs.
+    pub replace: BTreeSet<Address>,
 }
 
 /// Where a plan leads.
@@ -32,7 +37,7 @@ pub enum Goal {
 
 /// Plans. The same desired, observed and options give the same plan, whatever order things were declared or seen in.
 pub fn plan(desired: &Desired, observed: &Observed, options: &Options) -> Plan {
-    let mut making = Making::new(desired, observed);
+    let mut making = Making::new(desired, observed, options);
     match options.goal {
         Goal::Match => making.make_match(),
         Goal::Destroy => making.make_nothing(),
@@ -54,6 +59,9 @@ type Set<'a> = (&'a Address, &'a Declared, &'a FileSet);
 struct Making<'a> {
     desired: &'a Desired,
     observed: &'a Observed,
+    options: &'a Options,
+    around: Surroundings<'a>,
+    taken: Taken<'a>,
     changes: Vec<Change>,
     refusals: Vec<Refusal>,
     draft: Draft,
@@ -61,10 +69,13 @@ struct Making<'a> {
 }
 
 impl<'a> Making<'a> {
-    fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+    fn new(desired: &'a Desired, observed: &'a Observed, options: &'a Options) -> Self {
         Self {
             desired,
             observed,
+            options,
+            around: Surroundings::new(desired, observed),
+            taken: Taken::new(&options.selection, desired),
             changes: Vec::new(),
             refusals: Vec::new(),
             draft: Draft::default(),
@@ -73,14 +84,15 @@ impl<'a> Making<'a> {
     }
 
     fn make_match(&mut self) {
-        let (changes, builds) = built::plan(self.desired, self.observed, &mut self.draft);
+        let (changes, builds) = built::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         self.changes = changes;
         let declared = guests(self.desired);
         let names: BTreeSet<&'a str> =
             declared.keys().copied().chain(self.observed.guests.keys().map(String::as_str)).collect();
         for name in names {
             match declared.get(name).and_then(|guest| guest.vm.map(|vm| (vm, &guest.sets))) {
-                Some((vm, sets)) => self.guest(name, vm, sets, &builds),
+                Some((vm, sets)) if self.taken.declared(vm.0) => self.guest(name, vm, sets, &builds),
+                Some(_) => {}
                 None => self.unwanted(name, Wish::Undeclared),
             }
         }
@@ -98,6 +110,7 @@ impl<'a> Making<'a> {
             fleet: self.desired.fleet.clone(),
             changes: self.changes,
             refusals: self.refusals,
+            selected: self.taken.selected,
             graph: self.draft.finish(),
         }
     }
@@ -113,13 +126,19 @@ impl<'a> Making<'a> {
         let reading = self.observed.guests.get(name);
         let VmPlan { found, change, grow, refusals } = match self.foreign(address, declared, reading) {
             Some(plan) => plan,
-            None => vm::declared(address, declared, spec, self.observed),
+            None => {
+                let root = if self.options.replace.contains(address) { Root::MadeAnew } else { Root::Kept };
+                vm::declared(address, declared, spec, &self.around, root)
+            }
         };
         self.refusals.extend(refusals);
         let ground = ground(found, &change, reading);
         let (action, impact) = (change.action, change.impact);
         self.changes.push(change);
-        let writes = self.sets(name, sets, &ground);
+        let mut writes = Writes::default();
+        for (plan, set) in self.sets(name, sets, &ground) {
+            self.record(plan, set, &mut writes);
+        }
         if found != Found::Unknown {
             let work = Work { address, vm: spec, found, action, impact, grow, writes };
             let lane = lane::declared(&mut self.draft, builds, work);
@@ -150,25 +169,26 @@ impl<'a> Making<'a> {
     }
 
     /// The files of a guest: declared ones, and those that an earlier file-sync left.
-    fn sets(&mut self, guest: &str, sets: &[Set<'a>], ground: &Ground<'_>) -> Writes {
+    fn sets(&self, guest: &str, sets: &[Set<'a>], ground: &Ground<'_>) -> Vec<(SetPlan, FileSet)> {
         let claimed: BTreeSet<&GuestPath> = sets.iter().flat_map(|(_, _, set)| set.files.keys()).collect();
-        let mut writes = Writes::default();
-        for (address, declared, set) in sets {
-            let plan = files::declared(address, declared, set, ground, &claimed);
-            self.take(plan, (*set).clone(), &mut writes);
-        }
+        let declared =
+            sets.iter().filter(|(address, _, _)| self.taken.declared(address)).map(|(address, declared, set)| {
+                (files::declared(address, declared, set, ground, &claimed), (*set).clone())
+            });
+        let mut plans: Vec<(SetPlan, FileSet)> = declared.collect();
         if let Ground::Files(files, state) = ground {
             let known: BTreeSet<&Address> = sets.iter().map(|(address, _, _)| *address).collect();
-            for address in files.manifest.keys().filter(|address| !known.contains(address)) {
-                if let Some(plan) = files::undeclared(address, files, &claimed, *state) {
-                    self.take(plan, nothing_of(guest), &mut writes);
-                }
-            }
+            let left =
+                files.manifest.keys().filter(|address| !known.contains(address) && self.taken.undeclared(address));
+            plans.extend(
+                left.filter_map(|address| files::undeclared(address, files, &claimed, *state))
+                    .map(|plan| (plan, nothing_of(guest))),
+            );
         }
-        writes
+        plans
     }
 
-    fn take(&mut self, plan: SetPlan, set: FileSet, writes: &mut Writes) {
+    fn record(&mut self, plan: SetPlan, set: FileSet, writes: &mut Writes) {
         let SetPlan { change, remove, refusals } = plan;
         if !matches!(change.action, Action::None | Action::Unreadable) {
             writes.sets.push((change.address.clone(), set));
@@ -180,6 +200,10 @@ impl<'a> Making<'a> {
 
     /// A guest that should not be there. Only the fleet's own are known by name here, others are passed over.
     fn unwanted(&mut self, name: &'a str, wish: Wish) {
+        let address = Address::vm(name);
+        if !self.taken.undeclared(&address) {
+            return;
+        }
         let reading = self.observed.guests.get(name);
         if reading.and_then(Reading::present).is_some_and(|guest| guest.record.fleet != self.desired.fleet) {
             return;
@@ -190,7 +214,6 @@ impl<'a> Making<'a> {
         if action == Action::None {
             return;
         }
-        let address = Address::vm(name);
         let source = self.desired.resources.get(&address).and_then(|declared| declared.source.clone());
         if action == Action::Destroy {
             let lane = lane::unwanted(&mut self.draft, &address, name, found);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::order::{Draft, Drafted};
+use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::{Aspect, Attribute, Cause, Change, Impact, Op, Shown};
 use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelSpec, Observed, Resource};
@@ -11,10 +12,15 @@ use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelS
 pub(super) type Builds = BTreeMap<ContentKey, Drafted>;
 
 /// Plans every declared image and kernel. Two names for one recipe are one build.
-pub(super) fn plan(desired: &Desired, observed: &Observed, draft: &mut Draft) -> (Vec<Change>, Builds) {
+pub(super) fn plan(
+    desired: &Desired,
+    observed: &Observed,
+    taken: &Taken<'_>,
+    draft: &mut Draft,
+) -> (Vec<Change>, Builds) {
     let mut missing: BTreeMap<ContentKey, (Vec<Address>, Op)> = BTreeMap::new();
     let mut changes = Vec::new();
-    for (address, declared) in &desired.resources {
+    for (address, declared) in desired.resources.iter().filter(|(address, _)| taken.declared(address)) {
         let Some((key, attributes, op)) = recipe(&declared.resource) else { continue };
         let is_built = observed.built.contains_key(key);
         changes.push(change(address, declared, is_built, attributes));

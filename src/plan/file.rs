@@ -86,7 +86,9 @@ impl<'a> Wanted<'a> {
             let impact = if found.0.kind == FileKind::File { Impact::DataLoss } else { live };
             attributes.push(self.attribute(Aspect::Kind, before, after, impact, touched));
         }
-        attributes.extend(self.content(found, written, live)?);
+        attributes.extend(self.content(found, written, live, touched)?);
+        // Permissions that were applied are not recorded: they are taken to have moved with the content.
+        let touched = attributes.last().map_or(touched, |content: &Attribute| content.cause);
         if found.0.mode != self.mode {
             let (before, after) = (Shown::Plain(mode(found.0.mode)), Shown::Plain(mode(self.mode)));
             attributes.push(self.attribute(Aspect::Mode, before, after, live, touched));
@@ -112,10 +114,16 @@ impl<'a> Wanted<'a> {
         vec![what, self.attribute(Aspect::Mode, Shown::Absent, Shown::Plain(mode(self.mode)), live, cause)]
     }
 
-    fn content(&self, found: Present<'_>, written: Written<'_>, live: Impact) -> Result<Option<Attribute>, String> {
+    fn content(
+        &self,
+        found: Present<'_>,
+        written: Written<'_>,
+        live: Impact,
+        touched: Cause,
+    ) -> Result<Option<Attribute>, String> {
         let Some(bytes) = &self.content else { return Ok(None) };
         if found.0.kind != FileKind::File {
-            return Ok(Some(self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, Cause::Pending)));
+            return Ok(Some(self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, touched)));
         }
         let Some(digest) = &found.0.digest else {
             return Err(format!("the content of `{}` could not be read", self.path));

@@ -12,6 +12,8 @@ mod file;
 mod files;
 mod lane;
 mod order;
+mod pattern;
+mod select;
 mod sensitive;
 mod status;
 mod step;
@@ -21,6 +23,8 @@ mod vm;
 
 pub use build::{Goal, Options, plan};
 pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown};
+pub use pattern::Pattern;
+pub use select::{Selected, Selection};
 pub use status::{GuestState, GuestStatus, status};
-pub use step::{Edge, Graph, Op, Plan, Refusal, Repeat, Rule, Step, StepId};
+pub use step::{Edge, Graph, Op, Plan, Privilege, Refusal, Repeat, Rule, Step, StepId, Undo};
 pub use summary::Summary;

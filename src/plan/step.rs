@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Change;
+use super::{Change, Selected};
 use crate::config::ByteSize;
 use crate::resource::{Address, FileSet, GuestPath, ImageSpec, KernelSpec, VmSpec};
 use crate::syntax::SourceRef;
@@ -16,6 +16,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What the fleet file asks for and must not be done; while there is one, nothing is applied.
     pub refusals: Vec<Refusal>,
+    /// What part of the fleet this is about; `None` when it is about all of it.
+    pub selected: Option<Selected>,
     /// What to do.
     pub graph: Graph,
 }
@@ -95,6 +97,28 @@ pub enum Repeat {
     CheckFirst,
     /// Ask a person.
     Never,
+}
+
+/// Whose rights a step needs on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Privilege {
+    /// Those of whoever runs regatta.
+    User,
+    /// Root's.
+    Root,
+}
+
+/// What takes a step back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "op")]
+pub enum Undo {
+    /// Nothing has to: it leaves only what may stay.
+    Unneeded,
+    /// This operation does.
+    Op(&'static str),
+    /// Nothing can: what was there before is not kept.
+    Impossible,
 }
 
 /// A typed instruction for a driver. Data only: it can be saved, shown and sent to another machine.
@@ -204,6 +228,36 @@ impl Op {
             | Self::ReplaceRoot { .. }
             | Self::StartGuest { .. }
             | Self::DestroyGuest { .. } => Repeat::CheckFirst,
+        }
+    }
+
+    /// Whose rights it needs on the host.
+    pub const fn privilege(&self) -> Privilege {
+        match self {
+            Self::BuildImage { .. }
+            | Self::BuildKernel { .. }
+            | Self::CreateGuest { .. }
+            | Self::ReplaceRoot { .. }
+            | Self::GrowWorkDisk { .. }
+            | Self::WriteFiles { .. }
+            | Self::StartGuest { .. }
+            | Self::AwaitReady { .. }
+            | Self::StopGuest { .. }
+            | Self::DestroyGuest { .. } => Privilege::User,
+        }
+    }
+
+    /// What takes it back.
+    pub const fn undo(&self) -> Undo {
+        match self {
+            Self::BuildImage { .. } | Self::BuildKernel { .. } | Self::AwaitReady { .. } => Undo::Unneeded,
+            Self::CreateGuest { .. } => Undo::Op("destroy-guest"),
+            Self::StartGuest { .. } => Undo::Op("stop-guest"),
+            Self::StopGuest { .. } => Undo::Op("start-guest"),
+            Self::ReplaceRoot { .. }
+            | Self::GrowWorkDisk { .. }
+            | Self::WriteFiles { .. }
+            | Self::DestroyGuest { .. } => Undo::Impossible,
         }
     }
 }

@@ -1,9 +1,13 @@
 //! What differs between a declared VM and the guest that was found.
 
+use std::collections::BTreeMap;
+
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
 use crate::config::{Accelerator, ByteSize, NetworkMode};
-use crate::resource::{Address, Declared, Observed, ObservedGuest, Reading, RunState, VmSpec};
+use crate::resource::{
+    Address, ContentKey, Declared, Desired, Observed, ObservedGuest, Reading, Resource, RunState, VmSpec,
+};
 
 /// What is to be done with one VM.
 #[derive(Debug)]
@@ -36,41 +40,87 @@ pub(super) fn found(reading: Option<&Reading<ObservedGuest>>) -> (Found, Option<
     }
 }
 
+/// Whether a root disk that is right is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Root {
+    Kept,
+    /// `--replace` names the guest.
+    MadeAnew,
+}
+
+/// What a VM is compared with.
+#[derive(Debug)]
+pub(super) struct Surroundings<'a> {
+    /// The world.
+    pub(super) observed: &'a Observed,
+    /// Names of what images and kernels are made from, for those who read the plan.
+    pub(super) names: BTreeMap<&'a ContentKey, &'a str>,
+}
+
+impl<'a> Surroundings<'a> {
+    /// The world, with the names that the fleet file gives.
+    pub(super) fn new(desired: &'a Desired, observed: &'a Observed) -> Self {
+        let named = desired.resources.values().filter_map(|declared| match &declared.resource {
+            Resource::Image(image) => Some((&image.key, image.name.as_str())),
+            Resource::Kernel(kernel) => Some((&kernel.key, kernel.name.as_str())),
+            Resource::Vm(_) | Resource::Files(_) => None,
+        });
+        Self { observed, names: named.collect() }
+    }
+
+    /// `bookworm 19c5d871c0f27e94`; the key alone for what is no longer declared.
+    fn built(&self, key: &ContentKey) -> String {
+        self.names.get(key).map_or_else(|| key.to_string(), |name| format!("{name} {key}"))
+    }
+}
+
 /// Plans a declared VM.
-pub(super) fn declared(address: &Address, declared: &Declared, want: &VmSpec, observed: &Observed) -> VmPlan {
-    let reading = observed.guests.get(&want.name);
+pub(super) fn declared(
+    address: &Address,
+    declared: &Declared,
+    want: &VmSpec,
+    around: &Surroundings<'_>,
+    root: Root,
+) -> VmPlan {
+    let reading = around.observed.guests.get(&want.name);
     let (mut found, mut note) = found(reading);
     let mut plan = VmPlan { found, change: blank(address, declared), grow: None, refusals: Vec::new() };
     match (found, reading) {
-        (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want),
+        (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want, around),
         (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {
             found = Found::Unknown;
             note = Some("its work disk is gone: put it back, or destroy the guest to make it anew".into());
         }
-        (Found::Down | Found::Up, Some(Reading::Present(guest))) => compare(&mut plan, want, guest, observed),
+        (Found::Down | Found::Up, Some(Reading::Present(guest))) => {
+            compare(&mut plan, want, guest, around);
+            if root == Root::MadeAnew {
+                plan.change.attributes.push(value("root-disk", "kept", "made anew", Impact::Recreate, Cause::Pending));
+            }
+        }
         (Found::Down | Found::Up | Found::Unknown, _) => {}
     }
     plan.found = found;
     plan.change.note = note;
     let difference = difference(&plan.change.attributes);
     let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::DataLoss });
-    plan.settle(verdict, observed.built.contains_key(&want.image));
+    plan.settle(verdict);
     plan
 }
 
 impl VmPlan {
-    /// Takes the verdict over into the change; a guest that only has to be started is `stopped`, nothing vaguer.
-    fn settle(&mut self, verdict: Verdict, image_is_built: bool) {
-        self.change.action = verdict.action;
-        self.change.impact = verdict.impact;
-        let only_state = matches!(self.change.attributes.as_slice(), [only] if only.path == "state");
+    /// Takes the verdict over into the change, with a reason that says more where one attribute says it all: a guest
+    /// that only has to be started is `stopped`.
+    fn settle(&mut self, verdict: Verdict) {
+        let differs = |path: &str| self.change.attributes.iter().any(|attribute| attribute.path == path);
         self.change.reason = match verdict.action {
-            Action::Update if only_state => Reason::Stopped,
-            Action::Replace if !image_is_built && !self.change.attributes.iter().any(|a| a.path == "image") => {
-                Reason::Dependency
-            }
+            Action::Update if differs("state") && self.change.attributes.len() == 1 => Reason::Stopped,
+            Action::Replace if differs("image") => verdict.reason,
+            Action::Replace if differs("image-in-store") => Reason::Dependency,
+            Action::Replace => Reason::Requested,
             _ => verdict.reason,
         };
+        self.change.action = verdict.action;
+        self.change.impact = verdict.impact;
     }
 }
 
@@ -87,21 +137,21 @@ fn blank(address: &Address, declared: &Declared) -> Change {
 }
 
 /// A setting of a VM: its name, how it is shown, and what changing it costs a running guest.
-type Setting = (&'static str, fn(&VmSpec) -> String, Impact);
+type Setting = (&'static str, fn(&VmSpec, &Surroundings<'_>) -> String, Impact);
 
 /// What the VMM is started with.
 const STARTED_WITH: [Setting; 6] = [
-    ("cpus", |vm| vm.cpus.to_string(), Impact::Restart),
-    ("memory", |vm| vm.memory.to_string(), Impact::Restart),
-    ("kernel", |vm| vm.kernel.to_string(), Impact::Restart),
-    ("network", |vm| network(vm.network.mode).into(), Impact::Restart),
-    ("forwards", forwards, Impact::Restart),
-    ("accel", |vm| accelerator(vm.accel).into(), Impact::Restart),
+    ("cpus", |vm, _| vm.cpus.to_string(), Impact::Restart),
+    ("memory", |vm, _| vm.memory.to_string(), Impact::Restart),
+    ("kernel", |vm, around| around.built(&vm.kernel), Impact::Restart),
+    ("network", |vm, _| network(vm.network.mode).into(), Impact::Restart),
+    ("forwards", |vm, _| forwards(vm), Impact::Restart),
+    ("accel", |vm, _| accelerator(vm.accel).into(), Impact::Restart),
 ];
 
 /// What its disks are made from.
-const IMAGE: Setting = ("image", |vm| vm.image.to_string(), Impact::Recreate);
-const WORK_DISK: Setting = ("work-disk", |vm| vm.work_disk.to_string(), Impact::Restart);
+const IMAGE: Setting = ("image", |vm, around| around.built(&vm.image), Impact::Recreate);
+const WORK_DISK: Setting = ("work-disk", |vm, _| vm.work_disk.to_string(), Impact::Restart);
 
 const fn network(mode: NetworkMode) -> &'static str {
     match mode {
@@ -123,7 +173,7 @@ fn forwards(vm: &VmSpec) -> String {
 }
 
 /// The attributes of a guest that does not exist yet.
-fn anew(want: &VmSpec) -> Vec<Attribute> {
+fn anew(want: &VmSpec, around: &Surroundings<'_>) -> Vec<Attribute> {
     [IMAGE, WORK_DISK]
         .iter()
         .chain(&STARTED_WITH)
@@ -131,7 +181,7 @@ fn anew(want: &VmSpec) -> Vec<Attribute> {
             path: (*path).into(),
             aspect: Aspect::Value,
             before: Shown::Absent,
-            after: Shown::Plain(show(want)),
+            after: Shown::Plain(show(want, around)),
             impact: Impact::None,
             cause: Cause::Pending,
         })
@@ -139,7 +189,7 @@ fn anew(want: &VmSpec) -> Vec<Attribute> {
 }
 
 /// Everything that differs in a guest whose disks are whole.
-fn compare(plan: &mut VmPlan, want: &VmSpec, guest: &ObservedGuest, observed: &Observed) {
+fn compare(plan: &mut VmPlan, want: &VmSpec, guest: &ObservedGuest, around: &Surroundings<'_>) {
     let Some(disks) = &guest.record.applied.disks else { return };
     // A VMM found by its uuid before its start was recorded was started with what its disks were made with.
     let started = guest.record.applied.started.as_ref().unwrap_or(disks);
@@ -148,10 +198,10 @@ fn compare(plan: &mut VmPlan, want: &VmSpec, guest: &ObservedGuest, observed: &O
     if down {
         attributes.push(value("state", "stopped", "running", Impact::None, Cause::Drift));
     }
-    attributes.extend(root_disk(want, disks, observed));
+    attributes.extend(root_disk(want, disks, around));
     plan.grow = work_disk(plan.found, &mut plan.refusals, &mut plan.change, want, guest);
     plan.change.attributes.extend(STARTED_WITH.iter().filter_map(|(path, show, impact)| {
-        let (before, after) = (show(started), show(want));
+        let (before, after) = (show(started, around), show(want, around));
         let impact = if down { Impact::None } else { *impact };
         (before != after).then(|| value(path, &before, &after, impact, Cause::Pending))
     }));
@@ -170,12 +220,12 @@ fn value(path: &str, before: &str, after: &str, impact: Impact, cause: Cause) ->
 
 /// The root disk is made anew for another image, and when the image under it left the store: what would be built
 /// under the same key need not have the same blocks.
-fn root_disk(want: &VmSpec, disks: &VmSpec, observed: &Observed) -> Option<Attribute> {
+fn root_disk(want: &VmSpec, disks: &VmSpec, around: &Surroundings<'_>) -> Option<Attribute> {
     let (path, show, impact) = IMAGE;
     if disks.image != want.image {
-        return Some(value(path, &show(disks), &show(want), impact, Cause::Pending));
+        return Some(value(path, &show(disks, around), &show(want, around), impact, Cause::Pending));
     }
-    (!observed.built.contains_key(&want.image))
+    (!around.observed.built.contains_key(&want.image))
         .then(|| value("image-in-store", "missing", "built", impact, Cause::Drift))
 }
 

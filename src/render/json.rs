@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::plan::{Action, Attribute, Change, Impact, Plan, Reason, Refusal, Summary};
+use crate::plan::{Action, Attribute, Change, Impact, Plan, Reason, Refusal, Selected, Summary};
 use crate::resource::Address;
 use crate::syntax::SourceRef;
 
@@ -16,6 +16,8 @@ struct PlanDocument<'a> {
     fleet: &'a str,
     changes: Vec<ChangeDocument<'a>>,
     refusals: &'a [Refusal],
+    /// What a selection came to; `null` when all of the fleet was planned.
+    selected: Option<&'a Selected>,
     impact: Impact,
     summary: Summary,
 }
@@ -58,6 +60,7 @@ pub fn plan_json(plan: &Plan) -> serde_json::Result<String> {
         fleet: &plan.fleet,
         changes: plan.changes.iter().filter(|change| change.action != Action::None).map(Into::into).collect(),
         refusals: &plan.refusals,
+        selected: plan.selected.as_ref(),
         impact: plan.impact(),
         summary: plan.summary(),
     };

@@ -30,6 +30,7 @@ pub fn plan(plan: &Plan, view: PlanView<'_>) -> String {
         refusal(&mut lines, refused, view.screen);
         lines.push(String::new());
     }
+    lines.extend(selection(plan, view.screen));
     lines.extend(summary(plan, view));
     lines.push(String::new());
     lines.join("\n")
@@ -99,6 +100,25 @@ fn refusal(lines: &mut Vec<String>, refusal: &Refusal, screen: Screen) {
     lines.extend(paragraph(&format!("help: {}", scrub::line(&refusal.help)), 4, Tone::Quiet, screen));
 }
 
+/// What part of the fleet this is, and what came along or stayed away because of it.
+fn selection(plan: &Plan, screen: Screen) -> Vec<String> {
+    let Some(selected) = &plan.selected else { return Vec::new() };
+    let mut lines = vec![format!("Selected: {} of the fleet's resources are not planned.", selected.left_out)];
+    for (address, needed_by) in &selected.along {
+        lines.extend(paragraph(
+            &format!("{address} comes along, because {needed_by} needs it"),
+            2,
+            Tone::Quiet,
+            screen,
+        ));
+    }
+    for (address, needs) in &selected.without {
+        lines.extend(paragraph(&format!("{address} stays away, because it needs {needs}"), 2, Tone::Quiet, screen));
+    }
+    lines.push(String::new());
+    lines
+}
+
 /// The counts, the worst impact, and what comes next.
 fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
     let screen = view.screen;
@@ -129,7 +149,9 @@ fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
     }
     if !plan.refusals.is_empty() {
         lines.extend(paragraph("Nothing can be applied until what is refused is resolved.", 0, Tone::Alarm, screen));
-    } else if sum.changes() > 0 {
+    } else if sum.changes() == 0 {
+        lines.extend(paragraph("Nothing to apply: what cannot be read is left alone.", 0, Tone::Plain, screen));
+    } else {
         lines.push(format!("Next: {}", screen.paint(Tone::Strong, view.next)));
     }
     lines

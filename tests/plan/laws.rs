@@ -62,7 +62,7 @@ proptest! {
         let mut world = applied(&before.desired());
         mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
         let goal = if goes { Goal::Destroy } else { Goal::Match };
-        let made = plan(&after.desired(), &world.observed, &Options { goal });
+        let made = plan(&after.desired(), &world.observed, &Options { goal, ..Options::default() });
         for (name, reading) in &world.observed.guests {
             let known = matches!(reading, Reading::Present(guest) if !matches!(guest.state, RunState::Unknown(_)));
             let touched = made.graph.steps.iter().any(|step| op_guest(&step.op) == Some(name));
@@ -74,7 +74,7 @@ proptest! {
     fn destroy_leaves_no_guest(before in sketch()) {
         let desired = before.desired();
         let mut world = applied(&desired);
-        world.apply(&plan(&desired, &world.observed, &Options { goal: Goal::Destroy }));
+        world.apply(&plan(&desired, &world.observed, &Options { goal: Goal::Destroy, ..Options::default() }));
         prop_assert!(world.observed.guests.is_empty());
     }
 

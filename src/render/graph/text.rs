@@ -1,7 +1,7 @@
 //! The graph of steps as text: one line per step, with what it waits for below it.
 
-use super::scrub;
 use crate::plan::{Graph, Repeat, Step};
+use crate::render::scrub;
 
 /// The graph in an order that could run, one step per line.
 pub fn graph_text(graph: &Graph) -> String {

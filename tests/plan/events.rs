@@ -1,0 +1,112 @@
+//! What can happen to a world between two plans.
+
+use regatta::config::ByteSize;
+use regatta::resource::{Digest, FileKind, GuestPath, ObservedFile, Reading, RunState};
+use serde::Deserialize;
+
+use crate::world::{World, file};
+
+/// One thing that happens.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Event {
+    /// The VMM is killed.
+    Killed { guest: String },
+    /// It cannot be told whether it runs.
+    Unclear { guest: String, why: String },
+    /// The guest cannot be read at all.
+    Unreadable { guest: String, why: String },
+    /// Its files cannot be read.
+    FilesUnreadable { guest: String, why: String },
+    /// Its creation was cut off before the disks were whole.
+    Unfinished { guest: String },
+    /// It was created and never started.
+    NeverStarted { guest: String },
+    /// It belongs to another fleet.
+    Foreign { guest: String, fleet: String },
+    /// Its work disk has another size, or none at all.
+    WorkDisk { guest: String, size: Option<String> },
+    /// A file has this text now; it is made if there was none.
+    Edited { guest: String, path: String, text: String },
+    /// A file has these bytes now, which are no text.
+    Binary { guest: String, path: String, bytes: Vec<u8> },
+    /// A file is removed.
+    Removed { guest: String, path: String },
+    /// A file has other permissions (octal) or another owner.
+    Changed { guest: String, path: String, mode: Option<String>, owner: Option<(u32, u32)> },
+    /// A path is something else now.
+    Became { guest: String, path: String, kind: FileKind },
+    /// The content of a file cannot be read.
+    FileUnreadable { guest: String, path: String },
+    /// The store holds nothing any more.
+    StoreEmptied,
+}
+
+impl Event {
+    /// Makes it happen.
+    pub fn happen(&self, world: &mut World) {
+        match self {
+            Self::Killed { guest } => world.guest(guest).state = RunState::Stopped,
+            Self::Unclear { guest, why } => world.guest(guest).state = RunState::Unknown(why.clone()),
+            Self::Unreadable { guest, why } => {
+                world.observed.guests.insert(guest.clone(), Reading::Unreadable(why.clone()));
+            }
+            Self::FilesUnreadable { guest, why } => world.guest(guest).files = Reading::Unreadable(why.clone()),
+            Self::Unfinished { guest } => {
+                world.guest(guest).state = RunState::Stopped;
+                world.guest(guest).record.applied.disks = None;
+            }
+            Self::NeverStarted { guest } => {
+                world.guest(guest).state = RunState::Stopped;
+                world.guest(guest).record.applied.started = None;
+            }
+            Self::Foreign { guest, fleet } => world.guest(guest).record.fleet.clone_from(fleet),
+            Self::WorkDisk { guest, size } => {
+                let size = size.as_ref().map(|size| ByteSize::parse(size).unwrap());
+                world.guest(guest).work_disk = size.map_or(Reading::Absent, Reading::Present);
+            }
+            Self::Edited { guest, path, text } => put(world, guest, path, file(text, 0o644)),
+            Self::Binary { guest, path, bytes } => {
+                let found = ObservedFile {
+                    digest: Some(Digest::of(bytes)),
+                    size: bytes.len() as u64,
+                    text: None,
+                    ..file("", 0o644)
+                };
+                put(world, guest, path, found);
+            }
+            Self::Removed { guest, path } => {
+                world.files(guest).files.remove(&at(path)).unwrap();
+            }
+            Self::Changed { guest, path, mode, owner } => {
+                let found = present(world, guest, path);
+                found.mode = mode.as_ref().map_or(found.mode, |mode| u32::from_str_radix(mode, 8).unwrap());
+                found.owner = owner.unwrap_or(found.owner);
+            }
+            Self::Became { guest, path, kind } => {
+                let found = present(world, guest, path);
+                *found = ObservedFile { kind: *kind, digest: None, text: None, ..found.clone() };
+            }
+            Self::FileUnreadable { guest, path } => {
+                let found = present(world, guest, path);
+                (found.digest, found.text) = (None, None);
+            }
+            Self::StoreEmptied => world.observed.built.clear(),
+        }
+    }
+}
+
+fn at(path: &str) -> GuestPath {
+    GuestPath::new(path.strip_prefix("~/").unwrap()).unwrap()
+}
+
+fn present<'a>(world: &'a mut World, guest: &str, path: &str) -> &'a mut ObservedFile {
+    world.files(guest).files.get_mut(&at(path)).unwrap()
+}
+
+/// A file that was there keeps its permissions.
+fn put(world: &mut World, guest: &str, path: &str, found: ObservedFile) {
+    let files = &mut world.files(guest).files;
+    let mode = files.get(&at(path)).map_or(found.mode, |before| before.mode);
+    files.insert(at(path), ObservedFile { mode, ..found });
+}
