@@ -38,6 +38,7 @@
               ./Cargo.toml
               ./Cargo.lock
               ./src
+              ./modules
             ];
           };
           cargoLock.lockFile = ./Cargo.lock;
