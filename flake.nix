@@ -12,13 +12,15 @@
       systems = [ "x86_64-linux" ];
       forEachSystem = make: lib.genAttrs systems (system: make nixpkgs.legacyPackages.${system});
 
-      # What regatta runs: docs/dependencies.md says what for.
+      # What regatta runs: docs/dependencies.md says what for. newuidmap has to be setuid, so the system provides it.
       programs = pkgs: [
         pkgs.qemu
         pkgs.e2fsprogs
         pkgs.mmdebstrap
         pkgs.fakeroot
-        pkgs.pkgsStatic.busybox
+        pkgs.dpkg
+        pkgs.gnutar
+        pkgs.xz
         pkgs.openssh
         pkgs.git
       ];
@@ -36,6 +38,7 @@
               ./Cargo.toml
               ./Cargo.lock
               ./src
+              ./modules
             ];
           };
           cargoLock.lockFile = ./Cargo.lock;
@@ -94,11 +97,10 @@
             pkgs.cargo-deny
             pkgs.cargo-nextest
             pkgs.firecracker
-            pkgs.shadow
             pkgs.sudo
             pkgs.jq
             pkgs.tmux
-            pkgs.xz
+            pkgs.shellcheck
             pkgs.nix
           ];
         };

@@ -22,12 +22,12 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # What regatta itself runs, as PROGRAM:PACKAGE.
 RUN_NEEDS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebstrap fakeroot:fakeroot
-    debugfs:e2fsprogs busybox:busybox-static ssh:openssh-client git:git'
+    debugfs:e2fsprogs dpkg-deb:dpkg tar:tar xz:xz-utils ssh:openssh-client git:git'
 # An ordinary user maps ids to build an image; root does not.
 [ "$(id -u)" -eq 0 ] || RUN_NEEDS="$RUN_NEEDS newuidmap:uidmap"
 
 # What the checks run besides.
-TEST_NEEDS='sudo:sudo jq:jq tmux:tmux nix-instantiate:nix-bin xz:xz-utils shellcheck:shellcheck
+TEST_NEEDS='sudo:sudo jq:jq tmux:tmux nix-instantiate:nix-bin shellcheck:shellcheck
     cc:gcc'
 # Installing this one opens port 22 on a person's machine, so only CI does it unasked.
 [ "${CI:-}" != true ] || TEST_NEEDS="$TEST_NEEDS sshd:openssh-server"

@@ -90,3 +90,47 @@ fn the_licences_are_those_of_the_manifest() {
     assert!(read("LICENSE-APACHE").contains("Version 2.0, January 2004"));
     assert!(read("deny.toml").contains("\"Apache-2.0\"") && read("deny.toml").contains("\"MIT\""));
 }
+
+/// What `include_str!("…")` and its like name in a source text.
+fn included_files(text: &str) -> Vec<&str> {
+    ["include_str!(\"", "include_bytes!(\""]
+        .iter()
+        .flat_map(|start| text.split(start).skip(1))
+        .filter_map(|rest| rest.split_once('"'))
+        .map(|(target, _)| target)
+        .collect()
+}
+
+/// The flake builds from a part of the repository: what the source takes in must be in it.
+#[test]
+fn the_flake_takes_along_what_the_source_includes() {
+    assert_eq!(included_files("include_str!(\"../a\"), include_bytes!(\"b\")"), ["../a", "b"]);
+    let flake = read("flake.nix");
+    let taken: Vec<PathBuf> = flake
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("./"))
+        .map(|name| path(name.trim_end_matches(';')))
+        .filter_map(|file| file.canonicalize().ok())
+        .collect();
+    assert!(taken.contains(&path("src")), "the flake takes src along: {taken:?}");
+
+    let mut folders = vec![path("src")];
+    let mut forgotten = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder of src can be listed") {
+            let file = entry.expect("an entry of src can be read").path();
+            if file.is_dir() {
+                folders.push(file);
+                continue;
+            }
+            let text = fs::read_to_string(&file).expect("a source file can be read");
+            for target in included_files(&text) {
+                let wanted = folder.join(target).canonicalize().expect("an included file exists");
+                if !taken.iter().any(|root| wanted.starts_with(root)) {
+                    forgotten.push(format!("{}: {target}", file.display()));
+                }
+            }
+        }
+    }
+    assert_eq!(forgotten, [""; 0]);
+}

@@ -25,10 +25,10 @@ in
 {
   inherit lib;
   legacyPackages.x86_64-linux = named [
-    "cargo" "cargo-deny" "cargo-nextest" "clippy" "e2fsprogs" "fakeroot" "firecracker" "git" "jq" "makeWrapper"
-    "mmdebstrap" "nix" "nixfmt-rfc-style" "openssh" "qemu" "rust-analyzer" "rustc" "rustfmt" "shadow" "sudo" "tmux" "xz"
+    "cargo" "cargo-deny" "cargo-nextest" "clippy" "dpkg" "e2fsprogs" "fakeroot" "firecracker" "git" "gnutar" "jq"
+    "makeWrapper" "mmdebstrap" "nix" "nixfmt-rfc-style" "openssh" "qemu" "rust-analyzer" "rustc" "rustfmt"
+    "shellcheck" "sudo" "tmux" "xz"
   ] // {
-    pkgsStatic.busybox = package "busybox-static";
     rustPlatform.buildRustPackage = build;
     mkShell = { packages }: { shell = map (each: each.name) packages; };
   };
