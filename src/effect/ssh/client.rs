@@ -158,6 +158,10 @@ async fn log_in(handle: &mut Handle<HostKeyChecker>, user: &str, identity: Priva
     let key = PrivateKeyWithHashAlg::new(Arc::new(identity), hash);
     match handle.authenticate_publickey(user, key).await {
         Ok(AuthResult::Success) => Ok(()),
+        // The library's answer for a connection that ended without one: a server's names what else could be tried.
+        Ok(AuthResult::Failure { remaining_methods, .. }) if remaining_methods.is_empty() && handle.is_closed() => {
+            Err(hung_up(russh::Error::HUP))
+        }
         Ok(AuthResult::Failure { .. }) => Err(ConnectError::KeyRefused { user: user.to_owned() }),
         Err(cause) => Err(hung_up(cause)),
     }
