@@ -8,7 +8,7 @@ use russh::server::{Auth, PublicKeyOffer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::loopback::{Sshd, write_secret};
+use super::loopback::{Setup, Sshd, ssh_keygen, write_secret};
 use super::*;
 use crate::effect::keys::{self, KeyPair};
 
@@ -93,10 +93,11 @@ async fn another_host_key_or_type_is_refused_with_both_fingerprints() {
     let (found, pinned) = (format!("ssh-ed25519 {right}"), format!("ssh-ed25519 {}", other.fingerprint()));
     assert_eq!(refusal(&target).await, ConnectError::HostKey { found, pinned: pinned.clone() });
 
-    let Some(server) = Sshd::start_with(|path| {
-        let keygen = ["-q", "-t", "ecdsa", "-N", "", "-f", path.as_str()];
-        assert!(std::process::Command::new("ssh-keygen").args(keygen).status().unwrap().success());
-        std::fs::read_to_string(format!("{path}.pub")).unwrap()
+    let Some(server) = Sshd::start_with(|dir| {
+        let path = dir.join("host_key");
+        ssh_keygen(&["-q", "-t", "ecdsa", "-N", "", "-f", path.as_str()]);
+        let host_key = std::fs::read_to_string(format!("{path}.pub")).unwrap();
+        Setup { host_key, options: vec![format!("HostKey={path}")] }
     }) else {
         return;
     };
