@@ -13,15 +13,21 @@ use super::command::CappedOutput;
 use super::{Output, Status};
 
 mod client;
+mod destination;
 mod exec;
+mod known_hosts;
+mod login;
 #[cfg(test)]
 pub(crate) mod loopback;
 mod quote;
 mod system;
 #[cfg(test)]
 mod tests;
+mod trust;
 
 pub use client::SshClient;
+pub use destination::{Destination, Login, Trust};
+pub use known_hosts::KnownHosts;
 pub use system::{known_hosts_line, ssh_arguments};
 
 /// A guest's SSH server and how to log in.
@@ -52,6 +58,22 @@ pub enum ConnectError {
         found: String,
         /// Fingerprint of the pinned key.
         pinned: String,
+    },
+    /// Nothing is known about its host key, and unknown keys are never accepted.
+    #[error("the host key of {host} is {found}, and none is known for it")]
+    HostUnknown {
+        /// The host and port.
+        host: String,
+        /// Fingerprint of the key it showed.
+        found: String,
+    },
+    /// It answered with a key that is marked as revoked.
+    #[error("the host key of {host} is {found}, which is revoked")]
+    HostRevoked {
+        /// The host and port.
+        host: String,
+        /// Fingerprint of the key it showed.
+        found: String,
     },
     /// It answered with the right host key and refused ours.
     #[error("our key was refused for user `{user}`")]
@@ -127,4 +149,9 @@ pub trait Shell: Send + Sync {
         let status = self.stream(argv, streams, deadline).await?;
         Ok(Output { status, stdout: stdout.into_bytes(), stderr: stderr.into_bytes() })
     }
+}
+
+/// Untrusted or long text for a message.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }

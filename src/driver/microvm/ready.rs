@@ -152,6 +152,8 @@ async fn log_in(
 const fn is_final(failure: &ConnectError) -> bool {
     match failure {
         ConnectError::HostKey { .. }
+        | ConnectError::HostUnknown { .. }
+        | ConnectError::HostRevoked { .. }
         | ConnectError::KeyRefused { .. }
         | ConnectError::Identity { .. }
         | ConnectError::Command(_) => true,

@@ -9,9 +9,9 @@ use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Semaphore;
 
-use super::client::HostKeyChecker;
 use super::quote::remote_command;
-use super::{ConnectError, Shell, Streams};
+use super::trust::HostKeyChecker;
+use super::{ConnectError, Shell, Streams, plain};
 use crate::effect::Status;
 
 /// Commands at the same time on one connection: OpenSSH allows ten sessions (`MaxSessions`).
@@ -151,9 +151,4 @@ fn signal_number(signal: &Sig) -> Result<i32, ConnectError> {
     number
         .map(|signal| signal as i32)
         .map_err(|_| ConnectError::Protocol(format!("a signal we do not know ended the command: `{}`", plain(&name))))
-}
-
-/// Untrusted or long text for a message.
-fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
 }

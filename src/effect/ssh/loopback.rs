@@ -20,18 +20,27 @@ pub(crate) struct Sshd {
     dir: tempfile::TempDir,
 }
 
+/// What a server is started with.
+pub(crate) struct Setup {
+    /// The public line of the host key that a client should pin.
+    pub(crate) host_key: String,
+    /// Further lines of its configuration, `HostKey=…` among them.
+    pub(crate) options: Vec<String>,
+}
+
 impl Sshd {
     /// Starts one with a new ed25519 host key; `None`, loudly, where none is installed.
     pub(crate) fn start() -> Option<Self> {
-        Self::start_with(|path| {
+        Self::start_with(|dir| {
             let host = KeyPair::generate("host").unwrap();
-            write_secret(path, &host.private_pem().unwrap());
-            host.public_line().unwrap()
+            write_secret(&dir.join("host_key"), &host.private_pem().unwrap());
+            let options = vec![format!("HostKey={dir}/host_key")];
+            Setup { host_key: host.public_line().unwrap(), options }
         })
     }
 
-    /// Starts one whose host key, and the public line of it, come from `make_host_key(path)`.
-    pub(crate) fn start_with(make_host_key: impl FnOnce(&Utf8Path) -> String) -> Option<Self> {
+    /// Starts one with what `prepare` sets up in the server's own directory.
+    pub(crate) fn start_with(prepare: impl FnOnce(&Utf8Path) -> Setup) -> Option<Self> {
         if testing::lacks(SSHD) {
             return None;
         }
@@ -39,12 +48,12 @@ impl Sshd {
             std::fs::create_dir_all("/run/sshd").unwrap();
         }
         let dir = tempfile::tempdir().unwrap();
-        let host_key = make_host_key(&file(&dir, "host_key"));
+        let setup = prepare(Utf8Path::from_path(dir.path()).unwrap());
         let client = KeyPair::generate("client").unwrap();
         write_secret(&file(&dir, "identity"), &client.private_pem().unwrap());
         std::fs::write(file(&dir, "authorized_keys"), client.public_line().unwrap() + "\n").unwrap();
-        let (child, port) = (0..10).find_map(|_| spawn(&dir)).unwrap();
-        Some(Self { child, port, host_key, dir })
+        let (child, port) = (0..10).find_map(|_| spawn(&dir, &setup.options)).unwrap();
+        Some(Self { child, port, host_key: setup.host_key, dir })
     }
 
     /// The right way to log in.
@@ -75,6 +84,12 @@ fn file(dir: &tempfile::TempDir, name: &str) -> Utf8PathBuf {
     Utf8PathBuf::from_path_buf(dir.path().join(name)).unwrap()
 }
 
+/// Runs `ssh-keygen`, which must succeed.
+pub(crate) fn ssh_keygen(args: &[&str]) {
+    let output = Command::new("ssh-keygen").args(args).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Writes a private key as OpenSSH wants it.
 pub(crate) fn write_secret(path: &Utf8Path, text: &str) {
     std::fs::write(path, text).unwrap();
@@ -82,7 +97,7 @@ pub(crate) fn write_secret(path: &Utf8Path, text: &str) {
 }
 
 /// Starts the server on a port that was free a moment ago and waits until it listens; `None` when the port is taken.
-fn spawn(dir: &tempfile::TempDir) -> Option<(Child, u16)> {
+fn spawn(dir: &tempfile::TempDir, further: &[String]) -> Option<(Child, u16)> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = [
         "ListenAddress=127.0.0.1".to_owned(),
@@ -94,8 +109,8 @@ fn spawn(dir: &tempfile::TempDir) -> Option<(Child, u16)> {
         "MaxStartups=100".to_owned(),
     ];
     let mut child = Command::new(SSHD)
-        .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-h", file(dir, "host_key").as_str()])
-        .args(options.iter().flat_map(|option| ["-o", option]))
+        .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string()])
+        .args(options.iter().chain(further).flat_map(|option| ["-o", option]))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

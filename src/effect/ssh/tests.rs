@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use russh::keys::PrivateKey;
+use russh::server::{Auth, PublicKeyOffer};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::loopback::{Sshd, write_secret};
+use super::loopback::{Setup, Sshd, ssh_keygen, write_secret};
 use super::*;
 use crate::effect::keys::{self, KeyPair};
 
@@ -91,10 +93,11 @@ async fn another_host_key_or_type_is_refused_with_both_fingerprints() {
     let (found, pinned) = (format!("ssh-ed25519 {right}"), format!("ssh-ed25519 {}", other.fingerprint()));
     assert_eq!(refusal(&target).await, ConnectError::HostKey { found, pinned: pinned.clone() });
 
-    let Some(server) = Sshd::start_with(|path| {
-        let keygen = ["-q", "-t", "ecdsa", "-N", "", "-f", path.as_str()];
-        assert!(std::process::Command::new("ssh-keygen").args(keygen).status().unwrap().success());
-        std::fs::read_to_string(format!("{path}.pub")).unwrap()
+    let Some(server) = Sshd::start_with(|dir| {
+        let path = dir.join("host_key");
+        ssh_keygen(&["-q", "-t", "ecdsa", "-N", "", "-f", path.as_str()]);
+        let host_key = std::fs::read_to_string(format!("{path}.pub")).unwrap();
+        Setup { host_key, options: vec![format!("HostKey={path}")] }
     }) else {
         return;
     };
@@ -156,6 +159,37 @@ async fn a_port_that_is_closed_silent_or_hangs_up_is_not_up() {
 
     drop(listener);
     assert!(matches!(refusal(&target).await, ConnectError::NotUp(_)));
+}
+
+/// A server that hangs up instead of judging the key.
+struct Rude;
+
+impl russh::server::Handler for Rude {
+    type Error = russh::Error;
+
+    async fn auth_publickey_offered(&mut self, _: &str, _: PublicKeyOffer<'_>) -> Result<Auth, Self::Error> {
+        Err(russh::Error::Disconnect)
+    }
+}
+
+/// LESSON 27: a server that goes down while we log in has not refused our key.
+#[tokio::test]
+async fn a_server_that_hangs_up_during_login_has_not_refused_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let identity = Utf8PathBuf::from_path_buf(dir.path().join("identity")).unwrap();
+    let key = KeyPair::generate("both").unwrap();
+    write_secret(&identity, &key.private_pem().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let host_key = key.public_line().unwrap();
+    let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: "root".to_owned(), host_key, identity };
+    let keys = vec![PrivateKey::from_openssh(key.private_pem().unwrap()).unwrap()];
+    let config = Arc::new(russh::server::Config { keys, ..Default::default() });
+    let (refused, ()) = tokio::join!(refusal(&target), async {
+        let (stream, _) = listener.accept().await.unwrap();
+        assert!(russh::server::run_stream(config, stream, Rude).await.unwrap().await.is_err());
+    });
+    assert!(matches!(refused, ConnectError::NotUp(_)), "{refused}");
 }
 
 /// Runs a command that says its line and then waits, and does `then(line)` as soon as it was said.
