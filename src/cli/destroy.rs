@@ -14,7 +14,7 @@ pub(super) async fn run(global: &Global, args: &DestroyArgs) -> Result<Exit, Cli
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta destroy", args.wait).await?;
     let observed = session.observe().await?;
-    let plan = crate::plan::plan(session.desired(), &observed, &Options { goal: Goal::Destroy });
+    let plan = crate::plan::plan(session.desired(), &observed, &Options { goal: Goal::Destroy, ..Options::default() });
     run::show_before(&plan, global.format, Shown { length: Length::Short, next: "" })?;
     match plan::verdict(&plan) {
         Exit::Success => {}
