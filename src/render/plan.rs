@@ -15,7 +15,7 @@ pub struct PlanView<'a> {
     pub screen: Screen,
     /// How much of long texts.
     pub length: Length,
-    /// The command that comes next, such as `regatta apply`; shown when there is something to do.
+    /// The command that comes next, such as `regatta apply`; shown when there is something to do. Empty: none.
     pub next: &'a str,
 }
 
@@ -151,7 +151,7 @@ fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
         lines.extend(paragraph("Nothing can be applied until what is refused is resolved.", 0, Tone::Alarm, screen));
     } else if sum.changes() == 0 {
         lines.extend(paragraph("Nothing to apply: what cannot be read is left alone.", 0, Tone::Plain, screen));
-    } else {
+    } else if !view.next.is_empty() {
         lines.push(format!("Next: {}", screen.paint(Tone::Strong, view.next)));
     }
     lines

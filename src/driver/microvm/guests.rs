@@ -1,7 +1,9 @@
 //! The guests of one fleet on this machine: what the steps and the observation share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use crate::driver::record;
 use crate::driver::state::{GuestDir, StateDir};
@@ -111,30 +113,63 @@ impl Guests {
         Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
     }
 
-    /// Whether a guest's VMM runs. The recorded process decides; when that one is gone (or was never written down,
-    /// because regatta died between starting and recording it), the guest's uuid is looked for on command lines.
+    /// Whether a guest's VMM runs.
     pub(super) fn run_state(&self, record: &Record) -> RunState {
-        if let Some(identity) = &record.process {
-            match self.processes.liveness(&process_id(identity)) {
-                Liveness::Alive => return RunState::Running(identity.clone()),
-                Liveness::Unknown(why) => return RunState::Unknown(why),
-                Liveness::Dead => {}
+        self.run_states([record]).remove(&record.uuid).unwrap_or_else(not_looked_at)
+    }
+
+    /// Whether each guest's VMM runs, by the guest's uuid. The recorded process decides; when that one is gone (or was
+    /// never written down, because regatta died between starting and recording it), the uuid is looked for on the
+    /// command lines of all processes, in one pass for all guests.
+    pub(super) fn run_states<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> BTreeMap<Uuid, RunState> {
+        let mut states = BTreeMap::new();
+        let mut unrecorded = Vec::new();
+        for record in records {
+            match self.recorded_state(record) {
+                Some(state) => drop(states.insert(record.uuid, state)),
+                None => unrecorded.push(record.uuid),
             }
         }
-        match self.find_process(record) {
-            Ok(Some(identity)) => RunState::Running(identity),
-            Ok(None) => RunState::Stopped,
-            Err(why) => RunState::Unknown(why),
+        match self.find_processes(&unrecorded) {
+            Ok(mut found) => {
+                let state = |uuid| (uuid, found.remove(&uuid).map_or(RunState::Stopped, RunState::Running));
+                states.extend(unrecorded.into_iter().map(state));
+            }
+            Err(why) => states.extend(unrecorded.into_iter().map(|uuid| (uuid, RunState::Unknown(why.clone())))),
+        }
+        states
+    }
+
+    /// What the recorded process says; `None` when it is gone.
+    fn recorded_state(&self, record: &Record) -> Option<RunState> {
+        let identity = record.process.as_ref()?;
+        match self.processes.liveness(&process_id(identity)) {
+            Liveness::Alive => Some(RunState::Running(identity.clone())),
+            Liveness::Unknown(why) => Some(RunState::Unknown(why)),
+            Liveness::Dead => None,
         }
     }
 
-    /// The process that has the guest's uuid on its command line.
-    pub(super) fn find_process(&self, record: &Record) -> Result<Option<ProcessIdentity>, String> {
-        let uuid = record.uuid.to_string();
-        let mut found = self.processes.find(&[&uuid]).map_err(|error| error.to_string())?;
+    /// The processes that have these uuids on their command lines.
+    fn find_processes(&self, uuids: &[Uuid]) -> Result<BTreeMap<Uuid, ProcessIdentity>, String> {
+        if uuids.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let marks: Vec<String> = uuids.iter().map(Uuid::to_string).collect();
+        let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
+        let mut found = self.processes.find(&marks).map_err(|error| error.to_string())?;
         // While QEMU daemonizes there are two for a moment: the child, started last, stays.
-        let newest = found.remove(&uuid).unwrap_or_default().into_iter().map(|process| process.id);
-        Ok(newest.max_by_key(|id| (id.start_time, id.pid)).map(process_identity))
+        let newest = |uuid: &Uuid| {
+            let processes = found.remove(&uuid.to_string())?;
+            let last = processes.into_iter().map(|process| process.id).max_by_key(|id| (id.start_time, id.pid))?;
+            Some((*uuid, process_identity(last)))
+        };
+        Ok(uuids.iter().filter_map(newest).collect())
+    }
+
+    /// The process of a guest that was just started.
+    pub(super) fn started_process(&self, record: &Record) -> Result<Option<ProcessIdentity>, Failure> {
+        Ok(self.find_processes(&[record.uuid]).map_err(Failure::unknown)?.remove(&record.uuid))
     }
 
     /// Succeeds when the guest is certainly stopped.
@@ -160,4 +195,9 @@ pub(super) fn process_id(identity: &ProcessIdentity) -> ProcessId {
 fn process_identity(id: ProcessId) -> ProcessIdentity {
     let ProcessId { pid, start_time, boot_id } = id;
     ProcessIdentity { pid, start_time, boot_id }
+}
+
+/// A guest that no answer was given for is not taken for stopped.
+pub(super) fn not_looked_at() -> RunState {
+    RunState::Unknown("its process was not looked for".into())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guests::Guests;
+use super::guests::{Guests, not_looked_at};
 use crate::config::ByteSize;
 use crate::driver::files::{Wanted, live};
 use crate::driver::record;
@@ -31,38 +31,46 @@ impl Guests {
         for name in self.names()? {
             wanted.entry(name).or_default();
         }
+        let records: BTreeMap<String, Reading<Record>> =
+            wanted.keys().map(|name| (name.clone(), record::read(&self.dir(name).record()))).collect();
+        let states = self.run_states(records.values().filter_map(Reading::present));
         let limit = Arc::new(tokio::sync::Semaphore::new(PARALLEL));
-        let mut reads = tokio::task::JoinSet::new();
-        for (name, files) in wanted {
-            let (guests, limit) = (Arc::clone(self), Arc::clone(&limit));
+        let (mut guests, mut reads) = (BTreeMap::new(), tokio::task::JoinSet::new());
+        for (name, record) in records {
+            let record = match record {
+                Reading::Present(record) => record,
+                Reading::Absent => {
+                    guests.insert(name, Reading::Absent);
+                    continue;
+                }
+                Reading::Unreadable(why) => {
+                    guests.insert(name, Reading::Unreadable(why));
+                    continue;
+                }
+            };
+            let state = states.get(&record.uuid).cloned().unwrap_or_else(not_looked_at);
+            let (observer, limit) = (Arc::clone(self), Arc::clone(&limit));
+            let files = wanted.remove(&name).unwrap_or_default();
             reads.spawn(async move {
                 let _permit = limit.acquire_owned().await;
-                let reading = guests.observe_guest(&name, &files).await;
-                (name, reading)
+                (name, observer.observe_guest(record, state, &files).await)
             });
         }
-        let mut guests = BTreeMap::new();
         while let Some(read) = reads.join_next().await {
-            let (name, reading) = read.map_err(|error| Failure::unknown(format!("reading a guest failed: {error}")))?;
-            guests.insert(name, reading);
+            let (name, guest) = read.map_err(|error| Failure::unknown(format!("reading a guest failed: {error}")))?;
+            guests.insert(name, Reading::Present(guest));
         }
         Ok(Observed { built, guests })
     }
 
-    async fn observe_guest(&self, name: &str, wanted: &Wanted) -> Reading<ObservedGuest> {
-        let record = match record::read(&self.dir(name).record()) {
-            Reading::Present(record) => record,
-            Reading::Absent => return Reading::Absent,
-            Reading::Unreadable(why) => return Reading::Unreadable(why),
-        };
-        let state = self.run_state(&record);
-        let work_disk = match paths::size(&self.dir(name).work_disk()) {
+    async fn observe_guest(&self, record: Record, state: RunState, wanted: &Wanted) -> ObservedGuest {
+        let work_disk = match paths::size(&self.dir(&record.name).work_disk()) {
             Ok(Some(size)) => Reading::Present(ByteSize::bytes(size)),
             Ok(None) => Reading::Absent,
             Err(error) => Reading::Unreadable(error.to_string()),
         };
         let files = self.observe_files(&record, &state, wanted).await;
-        Reading::Present(ObservedGuest { record, state, work_disk, files })
+        ObservedGuest { record, state, work_disk, files }
     }
 
     async fn observe_files(&self, record: &Record, state: &RunState, wanted: &Wanted) -> Reading<GuestFiles> {

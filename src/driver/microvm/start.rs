@@ -57,7 +57,7 @@ impl Guests {
             pid_file: &dir.pid_file(),
         };
         self.run.run_ok(&qemu::start(&launch)).await?;
-        record.process = self.find_process(&record).map_err(Failure::unknown)?;
+        record.process = self.started_process(&record)?;
         self.write_record(&record)
     }
 
