@@ -20,7 +20,7 @@ mod words;
 pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
 pub use diff::Length;
 pub use graph::{GRAPH_FORMAT_VERSION, graph_dot, graph_json, graph_mermaid, graph_text};
-pub use journal::{journal_json, journal_list, journal_story};
+pub use journal::{journal_json, journal_list, journal_list_json, journal_story};
 pub use json::{PLAN_FORMAT_VERSION, plan_json};
 pub use live::{LiveProgress, Size};
 pub use plan::{PlanView, plan};
