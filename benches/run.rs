@@ -30,7 +30,7 @@ fn graph(size: u32) -> Graph {
         let guest = format!("guest-{}", index / 5);
         let needs = match index {
             0 => None,
-            _ if index % 5 == 0 => Some(0),
+            _ if index.is_multiple_of(5) => Some(0),
             _ => Some(index - 1),
         };
         Step {

@@ -65,6 +65,8 @@ pub(super) enum Command {
     Status,
     /// Log in to a guest, or run a command there and return its exit code
     Ssh(SshArgs),
+    /// List the runs of the fleet, or tell what one of them did
+    Journal(JournalArgs),
     /// Remove every guest of the fleet, with its disks
     Destroy(DestroyArgs),
 }
@@ -119,4 +121,22 @@ pub(super) struct SshArgs {
     /// The command and its arguments, after `--`; without, an interactive login
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+/// Arguments of `journal`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct JournalArgs {
+    /// What to tell; without, every run is listed
+    #[command(subcommand)]
+    pub command: Option<JournalCommand>,
+}
+
+/// What to tell.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum JournalCommand {
+    /// Tell what one run did, step by step
+    Show {
+        /// Its id, or the beginning of it; without, the last run
+        run: Option<String>,
+    },
 }

@@ -5,6 +5,7 @@ mod args;
 mod check;
 mod destroy;
 mod error;
+mod journal;
 mod loader;
 mod output;
 mod plan;
@@ -55,6 +56,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Check => check::run(global),
         Command::Plan(args) => plan::run(global, args).await,
         Command::Apply(args) => apply::run(global, args).await,
+        Command::Journal(args) => journal::run(global, args),
         Command::Status => status::run(global).await,
         Command::Ssh(args) => ssh::run(global, args),
         Command::Destroy(args) => destroy::run(global, args).await,

@@ -5,6 +5,7 @@
 
 mod cancel;
 mod claim;
+mod estimate;
 mod event;
 pub mod journal;
 mod perform;
@@ -19,6 +20,7 @@ mod worker;
 
 pub use cancel::{Cancel, CancelLevel};
 pub use claim::{Claim, Limits};
+pub use estimate::{Durations, estimate};
 pub use event::{Event, EventKind};
 pub use journal::{Identity, Journal, Journals};
 pub use perform::{Failure, FailureKind, Perform, Progress};

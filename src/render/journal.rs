@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::layout::pad;
@@ -9,6 +10,7 @@ use super::progress::{count, ending, name, seconds};
 use super::screen::{Screen, Tone};
 use super::scrub;
 use crate::exec::journal::{JOURNAL_FORMAT_VERSION, Listed, Pulse, RunPhase, StepPhase, StepStory, Story};
+use crate::exec::RunId;
 use crate::plan::StepId;
 
 /// Every run on a line of its own, the newest last.
@@ -41,7 +43,7 @@ fn line(listed: &Listed, screen: Screen) -> String {
 /// Columns of the longest status.
 const STATUS_WIDTH: usize = "finished in part".len();
 
-fn moment(at: jiff::Timestamp) -> String {
+fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
@@ -143,6 +145,47 @@ fn push(text: &mut String, line: &str) {
     let _ = writeln!(text, "{line}");
 }
 
+/// The list as programs read it.
+#[derive(Serialize)]
+struct ListJson<'a> {
+    format_version: u32,
+    runs: Vec<LineJson<'a>>,
+}
+
+/// One run of the list.
+#[derive(Serialize)]
+struct LineJson<'a> {
+    run: RunId,
+    status: &'a str,
+    began: Option<Timestamp>,
+    elapsed_ms: Option<u64>,
+    steps: Option<usize>,
+    done: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// Every run as one JSON document, ending with a newline.
+///
+/// # Errors
+/// When it has no JSON form, which no run is known to lack.
+pub fn journal_list_json(runs: &[Listed]) -> serde_json::Result<String> {
+    let line = |listed: &Listed| {
+        let story = listed.story.as_ref().ok();
+        LineJson {
+            run: listed.run,
+            status: story.map_or("unreadable", |story| status(story, listed.pulse).1),
+            began: story.and_then(|story| story.beginning.as_ref()).map(|beginning| beginning.at),
+            elapsed_ms: story.map(Story::elapsed_ms),
+            steps: story.map(|story| story.steps.len()),
+            done: story.map(|story| story.steps.iter().filter(|step| step.phase == StepPhase::Done).count()),
+            error: listed.story.as_ref().err().map(ToString::to_string),
+        }
+    };
+    let list = ListJson { format_version: JOURNAL_FORMAT_VERSION, runs: runs.iter().map(line).collect() };
+    Ok(serde_json::to_string_pretty(&list)? + "\n")
+}
+
 /// A run as programs read it.
 #[derive(Serialize)]
 struct RunJson<'a> {
@@ -165,16 +208,14 @@ pub fn journal_json(listed: &Listed) -> serde_json::Result<String> {
         error: listed.story.as_ref().err().map(ToString::to_string),
         story: listed.story.as_ref().ok(),
     };
-    Ok(serde_json::to_string(&run)? + "\n")
+    Ok(serde_json::to_string_pretty(&run)? + "\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
-
     use super::*;
     use crate::exec::journal::{Beginning, PlannedStep};
-    use crate::exec::{Failure, Outcome, RunId};
+    use crate::exec::{Failure, Outcome};
     use crate::plan::Repeat;
     use crate::resource::{Address, Digest};
 
@@ -231,6 +272,24 @@ mod tests {
 "
         );
         assert_eq!(journal_list(&[], Screen::plain(80)), "no runs\n");
+    }
+
+    #[test]
+    fn the_list_has_a_json_form() {
+        let json: serde_json::Value =
+            serde_json::from_str(&journal_list_json(&[listed(RunPhase::Closed(Outcome::Done))]).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "format_version": 1,
+            "runs": [{
+                "run": "00000000-0000-0000-0000-000000000007",
+                "status": "finished",
+                "began": "1970-01-01T00:00:00Z",
+                "elapsed_ms": 62_300,
+                "steps": 4,
+                "done": 1,
+            }],
+        });
+        assert_eq!(json, expected);
     }
 
     #[test]
