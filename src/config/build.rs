@@ -83,6 +83,15 @@ impl Declarations {
             "network" => insert("network", &mut self.networks, node::network::decode(node, problems), problems),
             "profile" => insert("profile", &mut self.profiles, node::profile::decode(node, problems), problems),
             "vm" => self.vms.extend(node::vm::decode(node, problems)),
+            "module" => problems.push(
+                Diagnostic::error(
+                    "config::misplaced",
+                    "found `module` in the middle",
+                    node.name.span,
+                    "not possible here",
+                )
+                .help("it is the first node of a file that others import"),
+            ),
             // Decoded together in `base`.
             "authorized-key" | "git-identity" => {}
             _ => problems.push(block::unknown_node(node, &DOCUMENT)),

@@ -155,10 +155,10 @@ impl Loading<'_> {
         let mut names = Names::new();
         let mut parts = Vec::new();
         self.path.push((source, None));
-        for node in tree.nodes {
+        for (index, node) in tree.nodes.into_iter().enumerate() {
             match node.name.value.as_str() {
                 "import" => parts.push(Part::Imported(self.import(&node, &mut names))),
-                "module" if import.is_some() => {}
+                "module" if import.is_some() && index == 0 => {}
                 _ => parts.push(Part::Own(node)),
             }
         }

@@ -18,6 +18,8 @@ mod params;
 mod pattern;
 mod problems;
 mod profiles;
+mod reference;
+mod schema;
 mod scope;
 mod settings;
 mod template;
@@ -28,7 +30,9 @@ pub use fleet::{
     Network, NetworkMode, Origin, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
-pub use node::DOCUMENT;
+pub use node::{CONTROL, DOCUMENT};
+pub use reference::reference;
+pub use schema::schema;
 pub use units::ByteSize;
 
 /// The kernel package of a kernel that names none: Debian's kernel for virtual machines, without drivers they never
