@@ -6,6 +6,7 @@
 mod block;
 mod build;
 mod expand;
+mod explain;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;
@@ -25,6 +26,7 @@ mod settings;
 mod template;
 mod units;
 
+pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, AuthorizedKey, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource, Kernel, KernelSource,
     Network, NetworkMode, Origin, Setting, Vm,
@@ -33,6 +35,7 @@ pub use load::{LoadError, Loader, load};
 pub use node::{CONTROL, DOCUMENT};
 pub use reference::reference;
 pub use schema::schema;
+pub use settings::Priority;
 pub use units::ByteSize;
 
 /// The kernel package of a kernel that names none: Debian's kernel for virtual machines, without drivers they never
