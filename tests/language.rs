@@ -162,6 +162,19 @@ fn resources() {
     });
 }
 
+/// Where every value of every guest comes from.
+#[test]
+fn explanations() {
+    golden::check("explain", |case| {
+        let (sources, result) = load(case);
+        let fleet = result.unwrap_or_else(|found| panic!("{}:\n{}", case.display(), plain(&sources, &found)));
+        let vms = fleet.vms.keys().map(|name| format!("vm.{name}"));
+        let addresses = vms.chain(fleet.images.keys().map(|name| format!("image.{name}")));
+        let explained = addresses.map(|address| config::explain(&fleet, &sources, &address).unwrap().to_string());
+        expected(explained.collect::<Vec<_>>().join("\n"))
+    });
+}
+
 /// The example in the repository is right as it stands, for somebody without keys and without a git identity too.
 #[test]
 fn the_example_is_right() {

@@ -1,6 +1,6 @@
 //! Nodes → [`Fleet`]: declarations decoded, profiles merged, counts expanded, references and clashes checked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::guests;
 use super::node::{self, DOCUMENT, guest};
@@ -44,6 +44,9 @@ pub(super) fn fleet(nodes: &[Node], default_name: &str, problems: &mut Problems)
         kernels: unplaced(declared.kernels),
         networks: unplaced(declared.networks),
         vms: BTreeMap::new(),
+        profiles: declared.profiles.iter().map(|(name, (_, profile))| (name.clone(), profile.span)).collect(),
+        modules: BTreeSet::new(),
+        priorities: BTreeMap::new(),
     };
     let profiles = Profiles::new(unplaced(declared.profiles), problems);
     guests::add(&mut fleet, declared.vms, &profiles, &base, problems);
@@ -83,6 +86,15 @@ impl Declarations {
             "network" => insert("network", &mut self.networks, node::network::decode(node, problems), problems),
             "profile" => insert("profile", &mut self.profiles, node::profile::decode(node, problems), problems),
             "vm" => self.vms.extend(node::vm::decode(node, problems)),
+            "module" => problems.push(
+                Diagnostic::error(
+                    "config::misplaced",
+                    "found `module` in the middle",
+                    node.name.span,
+                    "not possible here",
+                )
+                .help("it is the first node of a file that others import"),
+            ),
             // Decoded together in `base`.
             "authorized-key" | "git-identity" => {}
             _ => problems.push(block::unknown_node(node, &DOCUMENT)),

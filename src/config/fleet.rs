@@ -1,11 +1,11 @@
 //! The typed fleet: one value per thing the user declared, profiles and counts already applied.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::ByteSize;
-use crate::syntax::{Span, Spanned};
+use super::{ByteSize, Priority};
+use crate::syntax::{SourceId, Span, Spanned};
 
 /// Where a value came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,12 @@ pub struct Fleet {
     pub networks: BTreeMap<String, Network>,
     /// By name; `count` already expanded (`web` with `count=2` is `web-1` and `web-2`).
     pub vms: BTreeMap<String, Vm>,
+    /// The blocks of profiles, by name: what is written in one of them came from it.
+    pub profiles: BTreeMap<String, Span>,
+    /// Files that are modules.
+    pub modules: BTreeSet<SourceId>,
+    /// Values in force that were written with a priority, by their place.
+    pub priorities: BTreeMap<Span, Priority>,
 }
 
 /// `image NAME { … }`.
@@ -204,7 +210,7 @@ pub struct FileSync {
     /// Path on the host, as written; `~` is the user's home, relative paths start at the declaring file.
     pub from: String,
     /// The file that declared it, whose directory relative paths start at.
-    pub declared_in: crate::syntax::SourceId,
+    pub declared_in: SourceId,
     /// Path in the guest, below the work directory, as written.
     pub to: Spanned<String>,
     /// Permission bits of files; `None` keeps the host's for directories and means 0600 for a single file.

@@ -3,7 +3,7 @@
 //! An import stands for the nodes of the imported file: they come where the `import` node is. A file that is imported
 //! several times without parameters counts once, where it is imported first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -66,11 +66,13 @@ pub fn load(
         problems: Problems::default(),
         path: Vec::new(),
         read: BTreeMap::new(),
+        modules: BTreeSet::new(),
         made: 0,
     };
     let nodes = loading.open(path, None).nodes;
-    let Loading { sources, mut problems, .. } = loading;
-    let fleet = build::fleet(&nodes, default_name, &mut problems);
+    let Loading { sources, mut problems, modules, .. } = loading;
+    let mut fleet = build::fleet(&nodes, default_name, &mut problems);
+    fleet.modules = modules;
     let problems = problems.finish();
     let fleet = if problems.is_empty() { Ok(fleet) } else { Err(problems) };
     (sources, fleet)
@@ -84,6 +86,8 @@ struct Loading<'a> {
     path: Vec<(SourceId, Option<Span>)>,
     /// Files read without parameters, with the values they share: a second import of one adds nothing.
     read: BTreeMap<Utf8PathBuf, Names>,
+    /// Files that are modules.
+    modules: BTreeSet<SourceId>,
     /// Nodes made by repetition so far.
     made: usize,
 }
@@ -152,13 +156,16 @@ impl Loading<'_> {
             self.problems.extend(problems);
         }
         let params = self.params(&tree.nodes, import);
+        if params.is_some() || modules::is_embedded(&self.sources.file(source).path) {
+            self.modules.insert(source);
+        }
         let mut names = Names::new();
         let mut parts = Vec::new();
         self.path.push((source, None));
-        for node in tree.nodes {
+        for (index, node) in tree.nodes.into_iter().enumerate() {
             match node.name.value.as_str() {
                 "import" => parts.push(Part::Imported(self.import(&node, &mut names))),
-                "module" if import.is_some() => {}
+                "module" if import.is_some() && index == 0 => {}
                 _ => parts.push(Part::Own(node)),
             }
         }

@@ -6,6 +6,7 @@
 mod block;
 mod build;
 mod expand;
+mod explain;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;
@@ -18,17 +19,23 @@ mod params;
 mod pattern;
 mod problems;
 mod profiles;
+mod reference;
+mod schema;
 mod scope;
 mod settings;
 mod template;
 mod units;
 
+pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, AuthorizedKey, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource, Kernel, KernelSource,
     Network, NetworkMode, Origin, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
-pub use node::DOCUMENT;
+pub use node::{CONTROL, DOCUMENT};
+pub use reference::reference;
+pub use schema::schema;
+pub use settings::Priority;
 pub use units::ByteSize;
 
 /// The kernel package of a kernel that names none: Debian's kernel for virtual machines, without drivers they never

@@ -7,11 +7,11 @@
 
 use super::problems::Problems;
 use super::{Accelerator, AuthorizedKey, ByteSize, FileSync, Forward, GitIdentity};
-use crate::syntax::{Diagnostic, Node, Spanned};
+use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 /// How strongly something is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Priority {
+pub enum Priority {
     /// `(default)`: holds until somebody says otherwise.
     Default,
     /// Nothing said.
@@ -58,6 +58,28 @@ pub(super) struct Settings {
 }
 
 impl Settings {
+    /// The places of all values with a priority.
+    pub(super) fn priorities(&self) -> Vec<(Span, Priority)> {
+        fn one<T>(setting: &Option<Definition<T>>) -> Option<(Span, Priority)> {
+            setting.as_ref().map(|definition| (definition.value.span, definition.priority))
+        }
+        fn all<T>(list: &[Definition<T>]) -> impl Iterator<Item = (Span, Priority)> {
+            list.iter().map(|definition| (definition.value.span, definition.priority))
+        }
+        let single = [
+            one(&self.cpus),
+            one(&self.memory),
+            one(&self.image),
+            one(&self.kernel),
+            one(&self.network),
+            one(&self.work_disk),
+            one(&self.accel),
+            one(&self.git_identity),
+        ];
+        let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
+        single.into_iter().flatten().chain(several).filter(|(_, priority)| *priority != Priority::Normal).collect()
+    }
+
     /// These settings on top of those that are used, which are equals among each other.
     pub(super) fn over(self, used: &[&Self], problems: &mut Problems) -> Self {
         Self {

@@ -18,6 +18,13 @@ pub struct Span {
     pub end: usize,
 }
 
+impl Span {
+    /// Whether another place is inside of this one.
+    pub fn contains(self, other: Self) -> bool {
+        self.source == other.source && self.start <= other.start && other.end <= self.end
+    }
+}
+
 /// A value and the place it was written at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spanned<T> {

@@ -18,9 +18,13 @@ pub(super) mod vm;
 
 use super::language::{ChildRule, NodeRule};
 
+/// Nodes that may stand in every block, and are gone before the rest is decoded.
+pub static CONTROL: [&NodeRule; 3] = [&control::LET, &control::FOR_EACH, &control::WHEN];
+
 /// The document itself: a node without a name whose block is the file.
 pub static DOCUMENT: NodeRule = NodeRule {
     children: &[
+        ChildRule::at_most_once(&module::MODULE),
         ChildRule::any(&import::IMPORT),
         ChildRule::at_most_once(&fleet::FLEET),
         ChildRule::any(&host::HOST),

@@ -5,7 +5,7 @@ use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, Kind, NodeRule};
 use crate::config::problems::Problems;
 use crate::config::settings::Settings;
-use crate::syntax::{Node, Spanned};
+use crate::syntax::{Node, Span, Spanned};
 
 /// `profile "devbox" { cpus 2 }`
 pub(in crate::config) static PROFILE: NodeRule = NodeRule {
@@ -21,6 +21,8 @@ pub(in crate::config) struct Profile {
     pub(in crate::config) uses: Vec<Spanned<String>>,
     /// What it states itself.
     pub(in crate::config) own: Settings,
+    /// The whole node.
+    pub(in crate::config) span: Span,
     /// Whether nothing was wrong with its block.
     pub(in crate::config) sound: bool,
 }
@@ -31,5 +33,5 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
     let block = Block::read(node, &PROFILE, problems);
     let uses = guest::decode_uses(&block, problems);
     let own = guest::decode_settings(&block, problems);
-    Some((block.text("name")?, Profile { uses, own, sound: problems.count() == before }))
+    Some((block.text("name")?, Profile { uses, own, span: node.span, sound: problems.count() == before }))
 }

@@ -1,0 +1,242 @@
+//! Where the values of a resource come from: for `regatta explain ADDRESS`.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::language::suggestion;
+use super::settings::Priority;
+use super::{AuthorizedKey, Fleet, GitIdentity, Image, ImageSource, Kernel, KernelSource, Origin, Setting, Vm};
+use crate::syntax::{SourceMap, SourceRef, Span, Spanned, shown};
+
+/// Every value of one resource, with where it was decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The resource.
+    pub address: String,
+    /// Its values, in the order of the reference.
+    pub values: Vec<Explained>,
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explained {
+    /// The setting, as the fleet file calls it.
+    pub setting: String,
+    /// Its value, as the fleet file would write it.
+    pub value: String,
+    /// Who decided.
+    pub decided: Decided,
+    /// The module it is written in, if it is one.
+    pub module: Option<String>,
+    /// `default` or `force`, where one of them was written.
+    pub priority: Option<&'static str>,
+    /// Where it is written; nothing for defaults.
+    pub place: Option<SourceRef>,
+    /// The imports that lead to that file, the nearest first.
+    pub imported: Vec<SourceRef>,
+}
+
+/// Who decided a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decided {
+    /// Nobody: regatta's own default.
+    Default,
+    /// The resource's own block.
+    Block,
+    /// A profile of this name.
+    Profile(String),
+    /// The top of a file.
+    Top,
+}
+
+/// Explains the resource at an address.
+///
+/// # Errors
+/// There is no such resource: what was found, and the nearest address there is.
+pub fn explain(fleet: &Fleet, sources: &SourceMap, address: &str) -> Result<Explanation, String> {
+    let (kind, name) = address.split_once('.').unwrap_or((address, ""));
+    // Addresses of what belongs to a guest go on with a path.
+    let owner = name.split_once('/').map_or(name, |(owner, _)| owner);
+    let mut explainer = Explainer { fleet, sources, values: Vec::new() };
+    let known = match kind {
+        "vm" => fleet.vms.get(name).map(|vm| explainer.vm(vm)),
+        "file-sync" | "git-identity" | "authorized-key" => fleet.vms.get(owner).map(|vm| explainer.vm(vm)),
+        "image" => fleet.images.get(name).map(|image| explainer.image(image)),
+        "kernel" => fleet.kernels.get(name).map(|kernel| explainer.kernel(kernel)),
+        _ => None,
+    };
+    let mut values = explainer.values;
+    if matches!(kind, "file-sync" | "git-identity" | "authorized-key") {
+        values.retain(|value| value.setting == kind);
+    }
+    match known {
+        Some(()) if !values.is_empty() => Ok(Explanation { address: address.to_owned(), values }),
+        _ => Err(unknown(fleet, address)),
+    }
+}
+
+fn unknown(fleet: &Fleet, address: &str) -> String {
+    let vms = fleet.vms.keys().map(|name| format!("vm.{name}"));
+    let images = fleet.images.keys().map(|name| format!("image.{name}"));
+    let kernels = fleet.kernels.keys().map(|name| format!("kernel.{name}"));
+    let known: Vec<String> = vms.chain(images).chain(kernels).collect();
+    let near = suggestion(address, known.iter().map(String::as_str));
+    let hint = near.unwrap_or_else(|| "addresses are such as `vm.web-1` and `image.bookworm`".into());
+    format!("found no resource `{}` in the fleet file; {hint}", shown(address))
+}
+
+struct Explainer<'a> {
+    fleet: &'a Fleet,
+    sources: &'a SourceMap,
+    values: Vec<Explained>,
+}
+
+impl Explainer<'_> {
+    fn vm(&mut self, vm: &Vm) {
+        self.setting("cpus", vm, &vm.cpus, vm.cpus.value.to_string());
+        self.setting("memory", vm, &vm.memory, format!("{:?}", vm.memory.value.to_string()));
+        self.written("image", vm.span, &vm.image, format!("{:?}", vm.image.value));
+        match &vm.kernel {
+            Some(kernel) => self.written("kernel", vm.span, kernel, format!("{:?}", kernel.value)),
+            None => self.default("kernel", "the cloud kernel of the image's suite"),
+        }
+        match &vm.network {
+            Some(network) => self.written("network", vm.span, network, format!("{:?}", network.value)),
+            None => self.default("network", "a user-mode network"),
+        }
+        for forward in &vm.forwards {
+            let value = format!("host={} guest={}", forward.value.host, forward.value.guest);
+            self.written("forward", vm.span, forward, value);
+        }
+        self.setting("work-disk", vm, &vm.work_disk, format!("size=\"{}\"", vm.work_disk.value));
+        self.setting("accel", vm, &vm.accel, format!("{:?}", format!("{:?}", vm.accel.value).to_lowercase()));
+        for key in &vm.authorized_keys {
+            let value = match &key.value {
+                AuthorizedKey::File(path) => format!("file=\"{}\"", shown(path)),
+                AuthorizedKey::Inline(line) => format!("\"{}\"", shown(line)),
+            };
+            self.written("authorized-key", vm.span, key, value);
+        }
+        if let Some(identity) = &vm.git_identity {
+            let value = match &identity.value {
+                GitIdentity::Host => "from=\"host\"".into(),
+                GitIdentity::Given { name, email } => format!("name=\"{}\" email=\"{}\"", shown(name), shown(email)),
+            };
+            self.written("git-identity", vm.span, identity, value);
+        }
+        for sync in &vm.file_syncs {
+            let value = format!("\"{}\" to=\"~/{}\"", shown(&sync.value.from), shown(&sync.value.to.value));
+            self.written("file-sync", vm.span, sync, value);
+        }
+    }
+
+    fn image(&mut self, image: &Image) {
+        let ImageSource::Debootstrap { suite, mirror, packages } = &image.source;
+        self.written("suite", image.span, suite, format!("{:?}", suite.value));
+        if let Some(mirror) = mirror {
+            self.written("mirror", image.span, mirror, format!("{:?}", mirror.value));
+        }
+        for package in packages {
+            self.written("package", image.span, package, format!("{:?}", package.value));
+        }
+        self.either("size", image.span, &image.size, format!("\"{}\"", image.size.value));
+    }
+
+    fn kernel(&mut self, kernel: &Kernel) {
+        let KernelSource::Debian { suite, mirror, package } = &kernel.source;
+        self.written("suite", kernel.span, suite, format!("{:?}", suite.value));
+        if let Some(mirror) = mirror {
+            self.written("mirror", kernel.span, mirror, format!("{:?}", mirror.value));
+        }
+        self.either("package", kernel.span, package, format!("{:?}", package.value));
+    }
+
+    fn setting<T>(&mut self, setting: &str, vm: &Vm, value: &Setting<T>, shown: String) {
+        self.either(setting, vm.span, value, shown);
+    }
+
+    fn either<T>(&mut self, setting: &str, block: Span, value: &Setting<T>, shown: String) {
+        match value.origin {
+            Origin::Default => self.default(setting, &shown),
+            Origin::Written(span) => self.add(setting, block, span, shown),
+        }
+    }
+
+    fn written<T>(&mut self, setting: &str, block: Span, value: &Spanned<T>, shown: String) {
+        self.add(setting, block, value.span, shown);
+    }
+
+    fn default(&mut self, setting: &str, value: &str) {
+        self.values.push(Explained {
+            setting: setting.into(),
+            value: value.into(),
+            decided: Decided::Default,
+            module: None,
+            priority: None,
+            place: None,
+            imported: Vec::new(),
+        });
+    }
+
+    fn add(&mut self, setting: &str, block: Span, span: Span, value: String) {
+        let profile = self.fleet.profiles.iter().find(|(_, profile)| profile.contains(span));
+        let decided = match profile {
+            _ if block.contains(span) => Decided::Block,
+            Some((name, _)) => Decided::Profile(name.clone()),
+            None => Decided::Top,
+        };
+        let priority = self.fleet.priorities.get(&span).and_then(|priority| match priority {
+            Priority::Default => Some("default"),
+            Priority::Normal => None,
+            Priority::Force => Some("force"),
+        });
+        let file = self.sources.file(span.source);
+        let module = self.fleet.modules.contains(&span.source).then(|| file.path.to_string());
+        let imports = std::iter::successors(file.imported_at, |import| self.sources.file(import.source).imported_at);
+        self.values.push(Explained {
+            setting: setting.into(),
+            value,
+            decided,
+            module,
+            priority,
+            place: Some(self.sources.source_ref(span)),
+            imported: imports.map(|import| self.sources.source_ref(import)).collect(),
+        });
+    }
+}
+
+impl fmt::Display for Explained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.decided {
+            Decided::Default => f.write_str("regatta's default")?,
+            Decided::Block => f.write_str("its own block")?,
+            Decided::Profile(name) => write!(f, "profile `{name}`")?,
+            Decided::Top => f.write_str("the top of the file")?,
+        }
+        if let Some(module) = &self.module {
+            write!(f, " of module `{}`", shown(module))?;
+        }
+        if let Some(priority) = self.priority {
+            write!(f, ", ({priority})")?;
+        }
+        if let Some(place) = &self.place {
+            write!(f, ", {place}")?;
+        }
+        self.imported.iter().try_for_each(|import| write!(f, ", imported at {import}"))
+    }
+}
+
+impl fmt::Display for Explanation {
+    /// The address, then a line for each value: setting and value, then who decided and where.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", shown(&self.address))?;
+        let said = |value: &Explained| format!("{} {}", value.setting, value.value);
+        let width = self.values.iter().map(|value| said(value).chars().count()).max().unwrap_or(0);
+        for value in &self.values {
+            writeln!(f, "  {:width$}  {value}", said(value))?;
+        }
+        Ok(())
+    }
+}
