@@ -8,6 +8,7 @@
 mod build;
 mod built;
 mod change;
+mod drift;
 mod file;
 mod files;
 mod fingerprint;
@@ -25,6 +26,7 @@ mod vm;
 
 pub use build::{Goal, Options, plan};
 pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown};
+pub use drift::{Drift, Mute, drift};
 pub use pattern::Pattern;
 pub use saved::{SAVED_PLAN_FORMAT_VERSION, SavedPlan, Stale};
 pub use select::{Selected, Selection};
