@@ -8,11 +8,14 @@
 mod build;
 mod built;
 mod change;
+mod drift;
 mod file;
 mod files;
+mod fingerprint;
 mod lane;
 mod order;
 mod pattern;
+mod saved;
 mod select;
 mod sensitive;
 mod status;
@@ -23,7 +26,9 @@ mod vm;
 
 pub use build::{Goal, Options, plan};
 pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown};
+pub use drift::{Drift, Mute, drift};
 pub use pattern::Pattern;
+pub use saved::{SAVED_PLAN_FORMAT_VERSION, SavedPlan, Stale};
 pub use select::{Selected, Selection};
 pub use status::{GuestState, GuestStatus, status};
 pub use step::{Edge, Graph, Op, Plan, Privilege, Refusal, Repeat, Rule, Step, StepId, Undo};

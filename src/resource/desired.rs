@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::Serialize;
+
 use super::{Address, FileSet, ImageSpec, KernelSpec, VmSpec};
 use crate::syntax::SourceRef;
 
@@ -26,7 +28,8 @@ pub struct Declared {
 }
 
 /// What should be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Resource {
     /// A built image in the store.
     Image(ImageSpec),

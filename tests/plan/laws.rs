@@ -1,7 +1,7 @@
 //! What holds for every fleet and every world.
 
 use proptest::prelude::*;
-use regatta::plan::{Action, Goal, Op, Options, Plan, plan};
+use regatta::plan::{Action, Goal, Op, Options, Plan, SavedPlan, plan};
 use regatta::render::{Length, PlanView, Screen, graph_text, plan as plan_text, plan_json};
 use regatta::resource::{Desired, Observed, Reading, RunState};
 
@@ -33,7 +33,7 @@ fn outputs(plan: &Plan) -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// LESSON 41: apply, then plan, is empty. From any fleet to any other, through any mishaps that can be read.
     #[test]
@@ -76,6 +76,22 @@ proptest! {
         let mut world = applied(&desired);
         world.apply(&plan(&desired, &world.observed, &Options { goal: Goal::Destroy, ..Options::default() }));
         prop_assert!(world.observed.guests.is_empty());
+    }
+
+    /// A saved plan shows and does what the live one does, and holds as long as nothing moves.
+    #[test]
+    fn a_saved_plan_is_the_plan(before in sketch(), after in sketch(), mishaps in mishaps()) {
+        let mut world = applied(&before.desired());
+        mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
+        let desired = after.desired();
+        let live = matching(&desired, &world.observed);
+        let saved = SavedPlan::new(live.clone(), &desired, &world.observed, "1");
+        let read = SavedPlan::from_json(&saved.to_json().unwrap()).unwrap();
+        prop_assert_eq!(outputs(read.plan()), outputs(&live));
+        prop_assert_eq!(read.check(&desired, &world.observed, "1"), Ok(()));
+        world.apply(read.plan());
+        let moved = !live.graph.steps.is_empty();
+        prop_assert_eq!(read.check(&desired, &world.observed, "1").is_err(), moved);
     }
 
     /// People and programs read the same, and nobody reads a secret or an escape sequence.

@@ -1,0 +1,121 @@
+//! Digests of what was declared and of what was seen: equal when a plan made from one holds for the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::config::ByteSize;
+use crate::resource::{
+    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, Observed, ObservedFile, ObservedGuest,
+    Reading, Resource, RunState,
+};
+
+/// Everything that was declared, host files included; not where it was written.
+pub(super) fn desired(desired: &Desired) -> Digest {
+    #[derive(Serialize)]
+    struct View<'a> {
+        fleet: &'a str,
+        resources: BTreeMap<&'a Address, (&'a Resource, &'a BTreeSet<Address>)>,
+    }
+    let resources = desired.resources.iter();
+    digest(&View {
+        fleet: &desired.fleet,
+        resources: resources.map(|(address, declared)| (address, (&declared.resource, &declared.needs))).collect(),
+    })
+}
+
+/// Everything that was seen of some guests and of the store, without what changes by itself: process ids, how much of
+/// the disk the store takes, the words of an error.
+pub(super) fn observed<'a>(observed: &'a Observed, planned: impl Fn(&str) -> bool) -> Digest {
+    #[derive(Serialize)]
+    struct View<'a> {
+        built: Vec<&'a ContentKey>,
+        guests: BTreeMap<&'a str, Seen<Guest<'a>>>,
+    }
+    let guests = observed.guests.iter().filter(|(name, _)| planned(name));
+    digest(&View {
+        built: observed.built.keys().collect(),
+        guests: guests.map(|(name, reading)| (name.as_str(), Seen::of(reading, Guest::of))).collect(),
+    })
+}
+
+pub(super) fn digest(view: &impl Serialize) -> Digest {
+    // Views are maps with text keys, lists and numbers: serialising them cannot fail.
+    Digest::of(&serde_json::to_vec(view).unwrap_or_default())
+}
+
+/// A reading without the words of its error.
+#[derive(Serialize)]
+enum Seen<T> {
+    Absent,
+    Present(T),
+    Unreadable,
+}
+
+impl<T> Seen<T> {
+    fn of<'a, U>(reading: &'a Reading<U>, view: impl FnOnce(&'a U) -> T) -> Self {
+        match reading {
+            Reading::Absent => Self::Absent,
+            Reading::Present(value) => Self::Present(view(value)),
+            Reading::Unreadable(_) => Self::Unreadable,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Guest<'a> {
+    fleet: &'a str,
+    uuid: &'a uuid::Uuid,
+    ssh_port: u16,
+    host_key: &'a str,
+    applied: &'a AppliedGuest,
+    state: &'static str,
+    work_disk: Seen<&'a ByteSize>,
+    files: Seen<Files<'a>>,
+}
+
+#[derive(Serialize)]
+struct Files<'a> {
+    files: BTreeMap<&'a GuestPath, File<'a>>,
+    manifest: &'a BTreeMap<Address, BTreeMap<GuestPath, Digest>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    kind: FileKind,
+    mode: u32,
+    owner: (u32, u32),
+    size: u64,
+    digest: Option<&'a Digest>,
+}
+
+impl<'a> Guest<'a> {
+    fn of(guest: &'a ObservedGuest) -> Self {
+        let record = &guest.record;
+        Self {
+            fleet: &record.fleet,
+            uuid: &record.uuid,
+            ssh_port: record.ssh_port,
+            host_key: &record.host_key,
+            applied: &record.applied,
+            state: match guest.state {
+                RunState::Running(_) => "running",
+                RunState::Stopped => "stopped",
+                RunState::Unknown(_) => "unknown",
+            },
+            work_disk: Seen::of(&guest.work_disk, |size| size),
+            files: Seen::of(&guest.files, |files| Files {
+                files: files.files.iter().map(|(path, file)| (path, File::of(file))).collect(),
+                manifest: &files.manifest,
+            }),
+        }
+    }
+}
+
+impl<'a> File<'a> {
+    fn of(file: &'a ObservedFile) -> Self {
+        // A directory's size and a file system's idea of it say nothing about what is in it.
+        let size = if file.kind == FileKind::File { file.size } else { 0 };
+        Self { kind: file.kind, mode: file.mode, owner: file.owner, size, digest: file.digest.as_ref() }
+    }
+}
