@@ -8,6 +8,7 @@ mod lock;
 pub mod paths;
 pub mod process;
 mod socket;
+mod sparse;
 mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -19,4 +20,5 @@ pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};
 pub use socket::{connect_unix, port_is_free};
+pub use sparse::copy_sparse;
 pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};
