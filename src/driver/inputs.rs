@@ -1,14 +1,12 @@
 //! Reads what a fleet names on the host: key files, synced trees and the user's git identity.
 
-use std::collections::BTreeSet;
-
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::config::{AuthorizedKey, Fleet, GitIdentity};
+use crate::config::Fleet;
 use crate::effect::walk::{self, EntryKind, Limits, Tree, WalkError};
 use crate::effect::{Command, CommandError, Run, Status};
 use crate::exec::Failure;
-use crate::resource::{Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs};
+use crate::resource::{self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs};
 use crate::syntax::SourceMap;
 
 /// The user whose files a fleet may name.
@@ -34,32 +32,17 @@ pub async fn read(
     own_keys: Vec<String>,
 ) -> Result<Inputs, Failure> {
     let mut inputs = Inputs { own_keys, ..Inputs::default() };
-    for path in wanted_paths(fleet) {
+    let requests = resource::requests(fleet);
+    for path in requests.paths {
         let input = read_path(&path, sources, &user.home).await;
         inputs.paths.insert(path, input);
     }
-    let from_host = |vm: &crate::config::Vm| vm.git_identity.as_ref().is_some_and(|id| id.value == GitIdentity::Host);
-    if fleet.vms.values().any(from_host) {
+    if requests.git_identity {
         inputs.git_identity = git_identity(user, run).await.map_err(|error| {
             Failure::permanent(error.to_string()).context("cannot read the git identity of this user")
         })?;
     }
     Ok(inputs)
-}
-
-fn wanted_paths(fleet: &Fleet) -> BTreeSet<HostPath> {
-    let mut wanted = BTreeSet::new();
-    for vm in fleet.vms.values() {
-        for sync in &vm.file_syncs {
-            wanted.insert(HostPath { written: sync.value.from.clone(), declared_in: sync.value.declared_in });
-        }
-        for key in &vm.authorized_keys {
-            if let AuthorizedKey::File(written) = &key.value {
-                wanted.insert(HostPath { written: written.clone(), declared_in: key.span.source });
-            }
-        }
-    }
-    wanted
 }
 
 async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> HostInput {
@@ -146,7 +129,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Accelerator, ByteSize, FileSync, Setting, Vm};
+    use crate::config::{Accelerator, AuthorizedKey, ByteSize, FileSync, GitIdentity, Setting, Vm};
     use crate::effect::CommandRunner;
     use crate::syntax::{SourceId, Span, Spanned};
 

@@ -10,6 +10,7 @@ pub mod paths;
 pub mod process;
 mod replace;
 mod socket;
+mod sparse;
 mod ssh;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,7 +24,9 @@ pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};
 pub use replace::exec;
 pub use socket::{connect_unix, port_is_free};
+pub use sparse::copy_sparse;
 pub use ssh::{
     Connect, ConnectError, Destination, KnownHosts, Login, Shell, SshClient, SshTarget, Streams, Trust,
     known_hosts_line, ssh_arguments,
 };
+pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};

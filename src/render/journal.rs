@@ -9,8 +9,8 @@ use super::layout::pad;
 use super::progress::{count, ending, name, seconds};
 use super::screen::{Screen, Tone};
 use super::scrub;
-use crate::exec::journal::{JOURNAL_FORMAT_VERSION, Listed, Pulse, RunPhase, StepPhase, StepStory, Story};
 use crate::exec::RunId;
+use crate::exec::journal::{JOURNAL_FORMAT_VERSION, Listed, Pulse, RunPhase, StepPhase, StepStory, Story};
 use crate::plan::StepId;
 
 /// Every run on a line of its own, the newest last.

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Request, manifest};
+use super::Request;
+use super::manifest::{self, Manifest};
 use crate::resource::{Content, Digest, FileSet, GuestPath};
 
 /// Bytes up to which the text of a guest's file is read.
@@ -10,7 +11,10 @@ pub(super) const TEXT_LIMIT: u64 = 64 << 10;
 
 /// Paths to look at. Their ancestors are always looked at as well: a link among them hides what is below.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted(BTreeMap<GuestPath, Interest>);
+pub struct Wanted {
+    paths: BTreeMap<GuestPath, Interest>,
+    and_written: bool,
+}
 
 /// How closely to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub(super) enum Interest {
 }
 
 impl Wanted {
-    /// Everything a plan for these sets compares.
+    /// Everything a plan for these sets compares: them, and all that we wrote earlier.
     pub fn of<'a>(sets: impl IntoIterator<Item = &'a FileSet>) -> Self {
         let mut wanted = Self::default();
         for (path, file) in sets.into_iter().flat_map(|set| &set.files) {
@@ -36,6 +40,7 @@ impl Wanted {
             wanted.add(path.clone(), interest);
         }
         wanted.add(GuestPath::root(), Interest::Metadata);
+        wanted.and_written = true;
         wanted
     }
 
@@ -48,7 +53,7 @@ impl Wanted {
 
     /// What computing edits needs to know.
     pub(super) fn for_request(request: &Request<'_>) -> Self {
-        let mut wanted = Self::of(request.sets.iter().map(|(_, set)| set));
+        let mut wanted = Self { and_written: false, ..Self::of(request.sets.iter().map(|(_, set)| set)) };
         for path in request.remove {
             wanted.add(path.clone(), Interest::Metadata);
         }
@@ -62,15 +67,26 @@ impl Wanted {
         wanted
     }
 
+    /// And, where a plan asks, what the manifest says we wrote.
+    pub(super) fn complete(&mut self, manifest: &Manifest) {
+        if self.and_written {
+            for (path, digest) in manifest.values().flatten() {
+                if !self.paths.contains_key(path) {
+                    self.add(path.clone(), Interest::TextUnless(digest.clone()));
+                }
+            }
+        }
+    }
+
     fn add(&mut self, path: GuestPath, interest: Interest) {
         for above in path.ancestors() {
-            self.0.entry(above).or_insert(Interest::Metadata);
+            self.paths.entry(above).or_insert(Interest::Metadata);
         }
-        self.0.insert(path, interest);
+        self.paths.insert(path, interest);
     }
 
     /// In order of path: what is above comes before what is below.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&GuestPath, &Interest)> {
-        self.0.iter()
+        self.paths.iter()
     }
 }

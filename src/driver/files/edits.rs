@@ -93,6 +93,7 @@ pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, F
         directories: BTreeMap::new(),
         files: Vec::new(),
         named: BTreeSet::new(),
+        cleared: BTreeSet::new(),
         manifest: current.manifest.clone(),
     };
     for (address, set) in request.sets {
@@ -126,6 +127,8 @@ struct Wanted<'a> {
     files: Vec<Edit>,
     /// Every path that should hold a file.
     named: BTreeSet<GuestPath>,
+    /// Files and links that make room for a declared directory.
+    cleared: BTreeSet<GuestPath>,
     manifest: Manifest,
 }
 
@@ -133,8 +136,9 @@ impl Wanted<'_> {
     fn set(&mut self, address: &Address, set: &FileSet) -> Result<(), Failure> {
         let mut written = BTreeMap::new();
         for (path, file) in &set.files {
-            let digest = self.desired(path, file)?;
-            written.insert(path.clone(), digest);
+            if let Some(digest) = self.desired(path, file)? {
+                written.insert(path.clone(), digest);
+            }
         }
         if !set.prune {
             // What stays in the guest stays ours: turning `prune` on later still finds it.
@@ -146,14 +150,16 @@ impl Wanted<'_> {
         Ok(())
     }
 
-    /// Notes one desired file, and gives the digest of what will be there.
-    fn desired(&mut self, path: &GuestPath, file: &DesiredFile) -> Result<Digest, Failure> {
+    /// Notes one desired file or directory, and gives the digest of what will be in the file.
+    fn desired(&mut self, path: &GuestPath, file: &DesiredFile) -> Result<Option<Digest>, Failure> {
         let source = match &file.content {
             Content::Directory => {
                 self.parents(path)?;
-                self.expect(path, FileKind::Directory)?;
                 self.directories.insert(path.clone(), Some(file.mode));
-                return Ok(Digest::of(b""));
+                if self.current.files.get(path).is_some_and(|found| found.kind != FileKind::Directory) {
+                    self.cleared.insert(path.clone());
+                }
+                return Ok(None);
             }
             Content::Host(host) => Source::Host(host.clone()),
             Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => {
@@ -166,7 +172,7 @@ impl Wanted<'_> {
         }
         let digest = source.digest();
         self.file(path, source, file.mode)?;
-        Ok(digest)
+        Ok(Some(digest))
     }
 
     /// Notes one file, unless it is right already.
@@ -190,14 +196,16 @@ impl Wanted<'_> {
     /// Notes the directories above a path; refuses to go through anything that is no directory.
     fn parents(&mut self, path: &GuestPath) -> Result<(), Failure> {
         for above in path.ancestors() {
-            self.expect(&above, FileKind::Directory)?;
+            if !self.cleared.contains(&above) {
+                self.expect(&above, FileKind::Directory)?;
+            }
             let mode = (above.as_bytes() == manifest::DIRECTORY.0.as_bytes()).then_some(manifest::DIRECTORY.1);
             self.directories.entry(above).or_insert(mode);
         }
         Ok(())
     }
 
-    /// Refuses when something of another kind is there. A link in place of a file is replaced, never followed.
+    /// Refuses when something is there that must not go. A link in place of a file is replaced, never followed.
     fn expect(&self, path: &GuestPath, kind: FileKind) -> Result<(), Failure> {
         let found = self.current.files.get(path).map(|file| file.kind);
         let name = |kind| match kind {
@@ -207,7 +215,7 @@ impl Wanted<'_> {
             FileKind::Other => "a special file",
         };
         match (kind, found) {
-            (_, None) | (FileKind::File, Some(FileKind::File | FileKind::Symlink)) => Ok(()),
+            (_, None) | (FileKind::File, Some(FileKind::File | FileKind::Symlink | FileKind::Other)) => Ok(()),
             (_, Some(found)) if found == kind => Ok(()),
             (_, Some(found)) => {
                 Err(Failure::permanent(format!("`{path}` in the guest is {}, expected {}", name(found), name(kind)))
@@ -223,7 +231,7 @@ impl Wanted<'_> {
             written.retain(|path, _| !remove.contains(path));
         }
         self.manifest.retain(|_, written| !written.is_empty());
-        let mut files = Vec::new();
+        let mut files: Vec<Edit> = self.cleared.iter().cloned().map(Edit::RemoveFile).collect();
         let mut directories = Vec::new();
         for path in
             remove.into_iter().filter(|path| !self.named.contains(*path) && !self.directories.contains_key(*path))
@@ -249,7 +257,8 @@ impl Wanted<'_> {
     }
 
     fn directory_edits(&self) -> impl Iterator<Item = Edit> {
-        self.directories.iter().filter_map(|(path, asked)| match (self.current.files.get(path), asked) {
+        let found = |path| self.current.files.get(path).filter(|_| !self.cleared.contains(path));
+        self.directories.iter().filter_map(move |(path, asked)| match (found(path), asked) {
             (None, asked) if *path != GuestPath::root() => {
                 Some(Edit::MakeDirectory { path: path.clone(), mode: asked.unwrap_or(0o755) })
             }

@@ -224,7 +224,7 @@ impl Session {
 /// Reads an image that needs no recovery.
 async fn look(image: &Utf8Path, wanted: Wanted) -> Result<GuestFiles, Failure> {
     let image = image.to_owned();
-    blocking(move || reader::with_disk(&image, |disk| disk.files(&wanted))).await
+    blocking(move || reader::with_disk(&image, |disk| disk.files(wanted))).await
 }
 
 /// Runs disk work off the event loop's threads.

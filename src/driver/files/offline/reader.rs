@@ -10,7 +10,7 @@ use ext4_view::{Ext4, Ext4Error, Ext4Read, Metadata};
 use sha2::{Digest as _, Sha256};
 
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
-use crate::driver::files::manifest;
+use crate::driver::files::manifest::{self, Manifest};
 use crate::effect::walk::as_text;
 use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, ObservedFile};
 
@@ -55,19 +55,25 @@ impl Reader {
     }
 
     /// Everything wanted, and the manifest.
-    pub(super) fn files(&mut self, wanted: &Wanted) -> Result<GuestFiles, String> {
-        let mut found = GuestFiles::default();
+    pub(super) fn files(&mut self, mut wanted: Wanted) -> Result<GuestFiles, String> {
+        let mut found = GuestFiles { files: BTreeMap::new(), manifest: self.manifest()? };
+        wanted.complete(&found.manifest);
         for (path, interest) in wanted.iter() {
             if let Some((file, _)) = self.file(path, interest)? {
                 found.files.insert(path.clone(), file);
             }
         }
-        let path = GuestPath::new(manifest::PATH)?;
-        if let Some((metadata, FileKind::File)) = self.look(&path)? {
-            let bytes = self.bytes(&path, metadata.len().min(manifest::LIMIT))?;
-            found.manifest = manifest::decode(&bytes)?;
-        }
         Ok(found)
+    }
+
+    fn manifest(&mut self) -> Result<Manifest, String> {
+        let path = GuestPath::new(manifest::PATH)?;
+        match self.look(&path)? {
+            Some((metadata, FileKind::File)) => {
+                manifest::decode(&self.bytes(&path, metadata.len().min(manifest::LIMIT))?)
+            }
+            _ => Ok(Manifest::new()),
+        }
     }
 
     /// One path, as closely as asked for; `None` when it is not there or below something that is no directory.

@@ -4,14 +4,10 @@
 //! so it would show old content as if it were current. e2fsck replays on a sparse copy instead: the disk itself is not
 //! written to for the sake of reading it.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom};
-
-use camino::{Utf8Path, Utf8PathBuf};
-use nix::errno::Errno;
-use nix::unistd::{Whence, lseek64};
+use camino::Utf8PathBuf;
 
 use super::tool::{Tool, io_failure};
+use crate::effect::copy_sparse;
 use crate::exec::Failure;
 
 /// A copy with its journal replayed; removed when dropped.
@@ -26,7 +22,7 @@ impl Replayed {
         let copy = Self { image: Utf8PathBuf::from(format!("{}.replayed", tool.disk)) };
         let (from, to) = (tool.disk.to_owned(), copy.image.clone());
         let copied = tokio::task::spawn_blocking(move || copy_sparse(&from, &to)).await;
-        copied.map_err(io::Error::other).flatten().map_err(|cause| io_failure("copy", tool.disk, &cause))?;
+        copied.map_err(std::io::Error::other).flatten().map_err(|cause| io_failure("copy", tool.disk, &cause))?;
         Tool { disk: &copy.image, run: tool.run, lock: tool.lock.clone() }.repair().await?;
         Ok(copy)
     }
@@ -36,52 +32,5 @@ impl Drop for Replayed {
     fn drop(&mut self) {
         // What stays behind is overwritten by the next copy.
         let _ = std::fs::remove_file(&self.image);
-    }
-}
-
-/// Copies what is allocated and leaves holes as holes.
-fn copy_sparse(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
-    let (mut source, mut target) = (File::open(from)?, File::create(to)?);
-    let size = source.metadata()?.len();
-    target.set_len(size)?;
-    let mut at = 0;
-    while let Some((start, end)) = next_data(&source, at)? {
-        source.seek(SeekFrom::Start(start))?;
-        target.seek(SeekFrom::Start(start))?;
-        io::copy(&mut (&source).take(end - start), &mut target)?;
-        at = end;
-    }
-    Ok(())
-}
-
-/// The next allocated range at or after an offset.
-fn next_data(file: &File, at: u64) -> io::Result<Option<(u64, u64)>> {
-    let offset = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
-    let bytes = |offset: i64| u64::try_from(offset).map_err(io::Error::other);
-    match lseek64(file, offset(at)?, Whence::SeekData) {
-        Ok(start) => Ok(Some((bytes(start)?, bytes(lseek64(file, start, Whence::SeekHole)?)?))),
-        Err(Errno::ENXIO) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-
-    use super::*;
-
-    #[test]
-    fn a_copy_is_equal_and_as_sparse() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = Utf8Path::from_path(dir.path()).unwrap();
-        let source = File::create(dir.join("a")).unwrap();
-        source.set_len(64 << 20).unwrap();
-        for at in [0, 5 << 20, (64 << 20) - 3] {
-            source.write_all_at(b"abc", at).unwrap();
-        }
-        copy_sparse(&dir.join("a"), &dir.join("b")).unwrap();
-        assert!(std::fs::read(dir.join("a")).unwrap() == std::fs::read(dir.join("b")).unwrap());
-        assert!(dir.join("b").metadata().unwrap().blocks() * 512 < 1 << 20);
     }
 }
