@@ -186,6 +186,9 @@ mod tests {
                 kernels: BTreeMap::new(),
                 networks: BTreeMap::new(),
                 vms: BTreeMap::from([("web".to_owned(), vm)]),
+                profiles: BTreeMap::new(),
+                modules: BTreeSet::new(),
+                priorities: BTreeMap::new(),
             }
         }
 

@@ -29,4 +29,3 @@ pub use ssh::{
     Connect, ConnectError, Destination, KnownHosts, Login, Shell, SshClient, SshTarget, Streams, Trust,
     known_hosts_line, ssh_arguments,
 };
-pub use ssh::{Connect, ConnectError, Shell, SshClient, SshTarget, Streams, known_hosts_line, ssh_arguments};
