@@ -24,7 +24,7 @@ pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliEr
         }
     }
     if plan.is_empty() {
-        return run::nothing_to_do(&plan, global.format);
+        return run::nothing_to_do(&session, &plan, global.format);
     }
     if removes_everything(&plan) && !args.allow_empty {
         let error = CliError::refused("this would remove every guest of the fleet; nothing was done");

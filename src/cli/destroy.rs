@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global, args: &DestroyArgs) -> Result<Exit, Cli
         exit => return Err(CliError { exit, ..CliError::failure("not everything can be removed; nothing was done") }),
     }
     if plan.is_empty() {
-        return run::nothing_to_do(&plan, global.format);
+        return run::nothing_to_do(&session, &plan, global.format);
     }
     let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
     let parallel = Limits::default().parallel;

@@ -9,6 +9,7 @@ mod journal;
 mod loader;
 mod output;
 mod plan;
+mod progress;
 mod run;
 mod session;
 mod signals;

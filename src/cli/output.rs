@@ -29,6 +29,12 @@ pub(super) fn talk(text: &str) {
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Writes to a terminal that is drawn on: cursor movements go through even where colours do not.
+pub(super) fn draw(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Prints a fatal error: what happened, each cause, what to do.
 pub(super) fn error(error: &CliError) {
     let Some((first, causes)) = error.causes.split_first() else { return };

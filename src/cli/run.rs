@@ -6,13 +6,17 @@ use std::time::Duration;
 use super::args::Format;
 use super::error::{CliError, Exit};
 use super::plan::{self, Shown};
+use super::progress::ProgressScreen;
 use super::session::Session;
 use super::{output, signals};
 use crate::driver::LocalDriver;
 use crate::effect::{Clock, Holder, Lock, LockError, SystemClock, files};
-use crate::exec::{Cancel, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner};
+use crate::exec::journal::{Keep, Verdict, recover};
+use crate::exec::{
+    Cancel, Durations, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
+};
 use crate::plan::Plan;
-use crate::render::{self, PlanView, ProgressLines};
+use crate::render::{self, PlanView};
 
 /// Whether a person agreed already, and what to ask otherwise.
 pub(super) struct Consent {
@@ -59,10 +63,12 @@ pub(super) fn show_before(plan: &Plan, format: Format, shown: Shown) -> Result<(
     }
 }
 
-/// Reports a run that had nothing to do.
-pub(super) fn nothing_to_do(plan: &Plan, format: Format) -> Result<Exit, CliError> {
+/// Reports a run that had nothing to do. What an interrupted one left open is settled by that as well.
+pub(super) fn nothing_to_do(session: &Session, plan: &Plan, format: Format) -> Result<Exit, CliError> {
+    let nothing = Report::nothing(&plan.fleet, SystemClock.now());
+    close_unfinished(&Journals::new(session.state().runs(session.fleet())), nothing.run, &SystemClock)?;
     if format == Format::Json {
-        report(&Report::nothing(&plan.fleet, SystemClock.now()), format)?;
+        report(&nothing, format)?;
     }
     Ok(Exit::Success)
 }
@@ -93,6 +99,7 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result
     files::private_dir(&directory)?;
     let (journals, run, clock) = (Journals::new(directory), RunId::generate(), Arc::new(SystemClock));
     let resumes = close_unfinished(&journals, run, &*clock)?;
+    journals.rotate(Keep::default())?;
     let identity = Identity { run, fleet: plan.fleet.clone(), resumes };
     let journal = journals.begin(identity, &plan.graph, clock.now())?;
     let cancel = Cancel::default();
@@ -104,17 +111,23 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result
         retry: Retry::default(),
         cancel,
     };
-    let mut lines = ProgressLines::new(output::error_screen());
-    let mut tell = |event: &Event| output::talk(&lines.lines(event));
-    Ok(runner.run(&plan.graph, journal, &mut tell).await)
+    let past: Vec<_> = journals.list()?.into_iter().filter_map(|listed| listed.story.ok()).collect();
+    let screen = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));
+    let mut tell = |event: &Event| screen.tell(event);
+    Ok(screen.watch(runner.run(&plan.graph, journal, &mut tell)).await)
 }
 
 /// Runs whose process died are closed. Their work is taken up by what was just planned: the plan was made of the world
-/// as they left it, under the lock that only one run can hold.
+/// as they left it, under the lock that only one run can hold. What only a person can tell stops everything.
 fn close_unfinished(journals: &Journals, by: RunId, clock: &dyn Clock) -> Result<Vec<RunId>, CliError> {
     let mut resumed = Vec::new();
     for open in journals.unfinished()? {
-        output::talk(&format!("run {} was cut short: this one takes up its work\n", open.run()));
+        output::talk(&render::cut_short(open.run(), open.story(), output::error_screen()));
+        if recover(open.story()).iter().any(|left| left.verdict == Verdict::Ask) {
+            let error = CliError::refused("a step of it must not be repeated, and nobody knows whether it happened");
+            let path = journals.path(open.run());
+            return Err(error.hint(format!("find out, put right what is not, then move `{path}` away")));
+        }
         resumed.push(open.run());
         open.close(by, clock.now())?;
     }

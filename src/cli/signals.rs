@@ -3,10 +3,9 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::error::CliError;
-use super::output;
-use crate::exec::{Cancel, CancelLevel};
+use crate::exec::Cancel;
 
-/// Listens for the rest of the process' life.
+/// Listens for the rest of the process' life. The run itself tells what it does about it.
 pub(super) fn listen(cancel: Cancel) -> Result<(), CliError> {
     let fail = |cause| CliError::failure("cannot listen for signals").cause(cause);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
@@ -18,12 +17,6 @@ pub(super) fn listen(cancel: Cancel) -> Result<(), CliError> {
                 _ = terminate.recv() => {}
             }
             cancel.request();
-            output::talk(match cancel.level() {
-                CancelLevel::None | CancelLevel::Finish => {
-                    "interrupted: running steps finish, no new ones start; once more to abort them\n"
-                }
-                CancelLevel::Abort => "aborted: the next apply looks at what was left and goes on from there\n",
-            });
         }
     });
     Ok(())

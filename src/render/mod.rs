@@ -25,6 +25,6 @@ pub use json::{PLAN_FORMAT_VERSION, plan_json};
 pub use live::{LiveProgress, Size};
 pub use plan::{PlanView, plan};
 pub use progress::ProgressLines;
-pub use run::report_text;
+pub use run::{cut_short, report_text};
 pub use screen::{Colour, Screen};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json};

@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use super::progress::{count, ending, name, seconds};
 use super::screen::{Screen, Tone};
 use super::scrub;
-use crate::exec::{Failure, FailureKind, Outcome, Report, StepOutcome, StepReport, StopCause};
+use crate::exec::journal::{StepPhase, Story};
+use crate::exec::{Failure, FailureKind, Outcome, Report, RunId, StepOutcome, StepReport, StopCause};
 use crate::plan::StepId;
 
 /// The report as text, ending with a newline.
@@ -59,6 +60,19 @@ fn failure(text: &mut String, report: &Report, id: StepId, screen: Screen) {
     }
 }
 
+/// An unfinished run whose process died: how far it came, and what it may or may not have done.
+pub fn cut_short(run: RunId, story: &Story, screen: Screen) -> String {
+    let done = story.steps.iter().filter(|step| step.phase == StepPhase::Done).count();
+    let steps = count(story.steps.len() as u64, "step");
+    let headline = screen.paint(Tone::Changed, "cut short");
+    let mut text = format!("run {run} was {headline} after {done} of {steps}: this one takes up its work\n");
+    for open in story.open_steps() {
+        let name = name(&open.planned.op, open.planned.addresses.first());
+        push(&mut text, &format!("  nobody knows how `{name}` ended: what is there now decides"));
+    }
+    text
+}
+
 const fn verb(failure: &Failure) -> &'static str {
     match failure.kind {
         FailureKind::Transient | FailureKind::Permanent => "failed",
@@ -94,8 +108,10 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::exec::{REPORT_FORMAT_VERSION, RunId};
-    use crate::resource::Address;
+    use crate::exec::REPORT_FORMAT_VERSION;
+    use crate::exec::journal::{PlannedStep, StepStory};
+    use crate::plan::Repeat;
+    use crate::resource::{Address, Digest};
 
     fn step(id: u32, op: &str, outcome: StepOutcome) -> StepReport {
         StepReport {
@@ -107,6 +123,31 @@ mod tests {
             started: Some(Timestamp::UNIX_EPOCH),
             elapsed_ms: 3_100,
         }
+    }
+
+    #[test]
+    fn a_run_that_was_cut_short_says_what_nobody_knows() {
+        let planned = |step: u32, op: &str| PlannedStep {
+            step: StepId(step),
+            op: op.into(),
+            addresses: vec![Address::vm("web-1")],
+            digest: Digest::of(b""),
+            repeat: Repeat::CheckFirst,
+        };
+        let step =
+            |step, op, phase| StepStory { planned: planned(step, op), phase, attempts: 1, started: None, ended: None };
+        let steps = vec![
+            step(0, "create-guest", StepPhase::Done),
+            step(1, "start-guest", StepPhase::Started(1)),
+            step(2, "await-ready", StepPhase::Planned),
+        ];
+        assert_eq!(
+            cut_short(RunId::from_u128(7), &Story { steps, ..Story::default() }, Screen::plain(80)),
+            "\
+run 00000000-0000-0000-0000-000000000007 was cut short after 1 of 3 steps: this one takes up its work
+  nobody knows how `start-guest vm.web-1` ended: what is there now decides
+"
+        );
     }
 
     #[test]
