@@ -26,7 +26,7 @@ pub(super) fn desired(desired: &Desired) -> Digest {
 
 /// Everything that was seen of some guests and of the store, without what changes by itself: process ids, how much of
 /// the disk the store takes, the words of an error.
-pub(super) fn observed<'a>(observed: &'a Observed, planned: impl Fn(&str) -> bool) -> Digest {
+pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> Digest {
     #[derive(Serialize)]
     struct View<'a> {
         built: Vec<&'a ContentKey>,

@@ -4,11 +4,13 @@
 mod attributes;
 mod diagnostic;
 mod diff;
+mod drift;
 mod graph;
 mod journal;
 mod json;
 mod layout;
 mod live;
+mod pipeline;
 mod plan;
 mod progress;
 mod run;
@@ -19,10 +21,14 @@ mod words;
 
 pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
 pub use diff::Length;
+pub use drift::{DRIFT_FORMAT_VERSION, drift, drift_json};
 pub use graph::{GRAPH_FORMAT_VERSION, graph_dot, graph_json, graph_mermaid, graph_text};
 pub use journal::{journal_json, journal_list, journal_list_json, journal_story};
 pub use json::{PLAN_FORMAT_VERSION, plan_json};
 pub use live::{LiveProgress, Size};
+pub use pipeline::{
+    drift_junit, drift_markdown, drift_prometheus, gitlab_report, plan_junit, plan_markdown, report_prometheus, sarif,
+};
 pub use plan::{PlanView, plan};
 pub use progress::ProgressLines;
 pub use run::{cut_short, report_text};

@@ -4,6 +4,11 @@
 use super::screen::Tone;
 use crate::plan::{Action, Aspect, Cause, Impact, Reason, Rule};
 
+/// A number of things: `1 change`, `2 changes`.
+pub(super) fn count(number: usize, one: &str) -> String {
+    format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
 /// The sign before a change.
 pub(super) const fn glyph(action: Action) -> &'static str {
     match action {

@@ -9,7 +9,7 @@
 //! | `options.json` | [`Asked`] |
 //!
 //! and the outputs `expected.txt` (100 columns), `expected.60.txt` where asked for, `expected.json`, `expected.graph.txt`,
-//! and the graph as a picture and as data where asked for.
+//! and the graph as a picture and as data where asked for; what pipelines read where asked for.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -18,9 +18,11 @@ use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use regatta::config::{self, LoadError, Loader};
-use regatta::plan::{Goal, Options, Plan, Selection, plan};
+use regatta::plan::{Goal, Mute, Options, Plan, Selection, drift, plan};
 use regatta::render::{
-    Length, PlanView, Screen, graph_dot, graph_json, graph_mermaid, graph_text, plan as plan_text, plan_json,
+    Length, PlanView, Screen, drift as drift_text, drift_json, drift_junit, drift_markdown, drift_prometheus,
+    gitlab_report, graph_dot, graph_json, graph_mermaid, graph_text, plan as plan_text, plan_json, plan_junit,
+    plan_markdown,
 };
 use regatta::resource::{
     self, Address, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs,
@@ -42,6 +44,8 @@ struct Asked {
     full: bool,
     narrow: bool,
     pictures: bool,
+    pipeline: bool,
+    mute: Vec<String>,
 }
 
 impl Asked {
@@ -74,10 +78,30 @@ pub fn outputs(case: &Path) -> Outputs {
         outputs.insert("expected.mmd".into(), graph_mermaid(&made.graph));
         outputs.insert("expected.graph.json".into(), graph_json(&made.fleet, &made.graph).unwrap());
     }
+    if asked.pipeline {
+        outputs.extend(pipeline(&made, &asked));
+    }
     if asked.narrow {
         outputs.insert("expected.60.txt".into(), text(60));
     }
     outputs
+}
+
+/// What a pipeline reads of a plan, and of the drift in it.
+fn pipeline(made: &Plan, asked: &Asked) -> Outputs {
+    let mutes: Vec<Mute> = asked.mute.iter().map(|mute| mute.parse().unwrap()).collect();
+    let drift = drift(made, &mutes);
+    let outputs = [
+        ("expected.md", plan_markdown(made)),
+        ("expected.junit.xml", plan_junit(made)),
+        ("expected.gitlab.json", gitlab_report(made).unwrap()),
+        ("expected.drift.txt", drift_text(&drift, Screen::plain(80))),
+        ("expected.drift.json", drift_json(&drift).unwrap()),
+        ("expected.drift.md", drift_markdown(&drift)),
+        ("expected.drift.junit.xml", drift_junit(&drift)),
+        ("expected.drift.prom", drift_prometheus(&drift, 1_795_000_000)),
+    ];
+    outputs.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
 fn made(case: &Path, asked: &Asked) -> Plan {

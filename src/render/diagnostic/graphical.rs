@@ -7,7 +7,7 @@ use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan};
 
 use super::excerpt::Excerpt;
 use crate::render::screen::{Colour, Screen, Tone};
-use crate::render::scrub;
+use crate::render::{scrub, words};
 use crate::syntax::{Diagnostic, Label, Severity, SourceId, SourceMap, Span};
 
 /// Diagnostics that are shown in full; the rest are counted.
@@ -42,7 +42,7 @@ fn closing(list: &[Diagnostic], screen: Screen) -> String {
     let counts: Vec<String> = counts
         .into_iter()
         .filter(|(count, _, _)| *count > 0)
-        .map(|(count, word, tone)| screen.paint(tone, &format!("{count} {word}{}", if count == 1 { "" } else { "s" })))
+        .map(|(count, word, tone)| screen.paint(tone, &words::count(count, word)))
         .collect();
     if counts.is_empty() {
         return String::new();
