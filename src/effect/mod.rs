@@ -26,6 +26,6 @@ pub use replace::exec;
 pub use socket::{connect_unix, port_is_free};
 pub use sparse::copy_sparse;
 pub use ssh::{
-    Connect, ConnectError, Destination, KnownHosts, Login, Shell, SshClient, SshTarget, Streams, Trust,
+    Connect, ConnectError, Destination, KnownHosts, Login, Passphrase, Shell, SshClient, SshTarget, Streams, Trust,
     known_hosts_line, ssh_arguments,
 };

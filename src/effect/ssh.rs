@@ -26,7 +26,7 @@ mod tests;
 mod trust;
 
 pub use client::SshClient;
-pub use destination::{Destination, Login, Trust};
+pub use destination::{Destination, Login, Passphrase, Trust};
 pub use known_hosts::KnownHosts;
 pub use system::{known_hosts_line, ssh_arguments};
 
@@ -132,7 +132,8 @@ pub struct Streams<'a> {
 #[async_trait]
 pub trait Shell: Send + Sync {
     /// Runs one command with these arguments (quoted for the remote POSIX shell by us) between these streams, and waits
-    /// for it. A missing exit status is an error. After an error the command may still be running.
+    /// for it. A missing exit status is an error. After an error, or when the future is dropped, the command loses its
+    /// streams and may still be running.
     ///
     /// # Errors
     /// [`ConnectError`] when the connection breaks or the deadline passes; any exit is a [`Status`].
@@ -153,5 +154,5 @@ pub trait Shell: Send + Sync {
 
 /// Untrusted or long text for a message.
 fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(80).collect()
+    text.chars().filter(|c| !c.is_control()).take(240).collect()
 }

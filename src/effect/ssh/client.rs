@@ -68,7 +68,7 @@ impl SshClient {
     pub async fn connect_to(&self, to: &Destination, deadline: Duration) -> Result<Box<dyn Shell>, ConnectError> {
         let deadline = Deadline { end: Instant::now() + deadline, after: deadline };
         let trusted = Trusted::prepare(&to.trust)?;
-        let credentials = login::prepare(&to.logins)?;
+        let credentials = deadline.limit("reading our keys", login::prepare(&to.logins)).await??;
         let stream = answering_server(to, deadline).await?;
         let (mut handle, notes) = self.agree(to, trusted, stream, deadline).await?;
         let mut door = Door { handle: &mut handle, notes: &notes, user: &to.user };

@@ -37,8 +37,33 @@ pub enum Trust {
 /// A way to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
-    /// The private key in this file.
+    /// The private key in this file, which is not encrypted.
     KeyFile(Utf8PathBuf),
+    /// The private key in this file, encrypted with this.
+    EncryptedKeyFile(Utf8PathBuf, Passphrase),
+    /// The keys of the SSH agent that listens on this socket.
+    Agent(Utf8PathBuf),
+}
+
+/// What a private key is encrypted with. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Passphrase(String);
+
+impl Passphrase {
+    /// Takes what somebody typed.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(super) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Passphrase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Passphrase(…)")
+    }
 }
 
 impl From<&SshTarget> for Destination {

@@ -1,13 +1,14 @@
 //! Running commands on a connection: input and output move at the same time, and only an exit status is an end.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
 use russh::client::{Handle, Msg};
-use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::quote::remote_command;
 use super::trust::HostKeyChecker;
@@ -17,27 +18,39 @@ use crate::effect::Status;
 /// Commands at the same time on one connection: OpenSSH allows ten sessions (`MaxSessions`).
 const PARALLEL: usize = 8;
 
+/// A command that was given up has this long to end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// Bytes of input passed on at a time: the packet size that servers take.
 const CHUNK: usize = 32 << 10;
 
 /// A logged-in connection. Dropping it closes the connection.
 pub(super) struct Session {
-    handle: Handle<HostKeyChecker>,
-    slots: Semaphore,
+    handle: Arc<Handle<HostKeyChecker>>,
+    slots: Arc<Semaphore>,
 }
 
 impl Session {
     pub(super) fn new(handle: Handle<HostKeyChecker>) -> Self {
-        Self { handle, slots: Semaphore::new(PARALLEL) }
+        Self { handle: Arc::new(handle), slots: Arc::new(Semaphore::new(PARALLEL)) }
     }
 
-    async fn open(&self) -> Result<Channel<Msg>, ConnectError> {
-        self.handle.channel_open_session().await.map_err(|cause| match cause {
-            russh::Error::ChannelOpenFailure(_) => {
-                ConnectError::Protocol(format!("the server refused to start a session: {cause}"))
+    async fn open(&self) -> Result<Running, ConnectError> {
+        let lost = |cause: &dyn std::fmt::Display| ConnectError::Lost(format!("starting a session: {cause}"));
+        let slot = self.slots.clone().acquire_owned().await.map_err(|cause| lost(&cause))?;
+        let handle = self.handle.clone();
+        // A task of its own: whoever gives up in the middle of this would leave a session that nobody closes.
+        let opening = tokio::spawn(async move {
+            let (output, input) = handle.channel_open_session().await?.split();
+            Ok(Running { input: Arc::new(input), output: Some(output), slot: Some(slot) })
+        });
+        match opening.await.map_err(|cause| lost(&cause))? {
+            Ok(running) => Ok(running),
+            Err(cause @ russh::Error::ChannelOpenFailure(_)) => {
+                Err(ConnectError::Protocol(format!("the server refused to start a session: {cause}")))
             }
-            _ => ConnectError::Lost(format!("starting a session: {cause}")),
-        })
+            Err(cause) => Err(lost(&cause)),
+        }
     }
 }
 
@@ -45,12 +58,7 @@ impl Session {
 impl Shell for Session {
     async fn stream(&self, argv: &[&str], streams: Streams<'_>, deadline: Duration) -> Result<Status, ConnectError> {
         let command = remote_command(argv)?;
-        let run = async {
-            // The semaphore is never closed, so that waiting for it only ends with a slot.
-            let _slot = self.slots.acquire().await;
-            let channel = self.open().await?;
-            run(channel, command, streams).await
-        };
+        let run = async { self.open().await?.run(command, streams).await };
         let program = argv.first().copied().unwrap_or_default();
         match tokio::time::timeout(deadline, run).await {
             Ok(outcome) => outcome,
@@ -59,33 +67,52 @@ impl Shell for Session {
     }
 }
 
-/// Closes its channel when dropped, however the command's run ended: by its deadline or by being dropped, too.
-struct Closing(Option<ChannelWriteHalf<Msg>>);
+/// An open session and the command in it. One that is dropped before its command has ended asks the server to end it, and
+/// keeps its slot for a while: the sessions of commands that linger count there as well.
+struct Running {
+    input: Arc<ChannelWriteHalf<Msg>>,
+    output: Option<ChannelReadHalf>,
+    slot: Option<OwnedSemaphorePermit>,
+}
 
-impl Drop for Closing {
-    fn drop(&mut self) {
-        let (Some(channel), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) else { return };
-        runtime.spawn(async move {
-            // Best effort: a server that is gone has closed it already.
-            let _ = channel.close().await;
-        });
+impl Running {
+    async fn run(mut self, command: String, streams: Streams<'_>) -> Result<Status, ConnectError> {
+        let lost = |cause: &dyn std::fmt::Display| ConnectError::Lost(format!("starting a command: {cause}"));
+        self.input.exec(true, command).await.map_err(|cause| lost(&cause))?;
+        let input = self.input.clone();
+        let output = self.output.as_mut().ok_or_else(|| lost(&"it has ended"))?;
+        let feed = async {
+            feed(&input, streams.stdin).await?;
+            // The output says how the command ends.
+            std::future::pending::<Result<Status, ConnectError>>().await
+        };
+        let outcome = tokio::select! {
+            status = drain(output, streams.stdout, streams.stderr) => status,
+            failure = feed => failure,
+        };
+        if outcome.is_ok() {
+            self.slot = None;
+        }
+        outcome
     }
 }
 
-async fn run(channel: Channel<Msg>, command: String, streams: Streams<'_>) -> Result<Status, ConnectError> {
-    let lost = |cause: russh::Error| ConnectError::Lost(format!("starting a command: {cause}"));
-    let (mut output, input) = channel.split();
-    input.exec(true, command).await.map_err(lost)?;
-    let closing = Closing(Some(input));
-    let Some(input) = &closing.0 else { return Err(lost(russh::Error::WrongChannel)) };
-    let feed = async {
-        feed(input, streams.stdin).await?;
-        // The output says how the command ends.
-        std::future::pending::<Result<Status, ConnectError>>().await
-    };
-    tokio::select! {
-        status = drain(&mut output, streams.stdout, streams.stderr) => status,
-        failure = feed => failure,
+impl Drop for Running {
+    fn drop(&mut self) {
+        let input = self.input.clone();
+        let (Some(mut output), Some(slot)) = (self.output.take(), self.slot.take()) else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            // Best effort: a server that is gone has ended it already, and OpenSSH passes no signals on to root's.
+            let _ = input.signal(Sig::TERM).await;
+            let _ = input.eof().await;
+            let ended = async { while !matches!(output.wait().await, None | Some(ChannelMsg::Close)) {} };
+            if tokio::time::timeout(GRACE, ended).await.is_err() {
+                // Takes its output away, too. Whether it ends of that is not told any more.
+                let _ = input.close().await;
+            }
+            drop(slot);
+        });
     }
 }
 

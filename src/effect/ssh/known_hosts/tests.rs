@@ -87,6 +87,7 @@ impl World {
             "StrictHostKeyChecking=yes",
             "PreferredAuthentications=none",
             "UpdateHostKeys=no",
+            "KexAlgorithms=curve25519-sha256",
         ];
         let output = Command::new("ssh")
             .args(["-F", "/dev/null", "-p", &self.server.target().port.to_string(), "-l", "nobody"])
