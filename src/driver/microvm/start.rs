@@ -49,7 +49,7 @@ impl Guests {
             accel,
             kernel: &paths.vmlinux,
             initrd: &paths.initrd,
-            arguments: &kernel::kernel_arguments(accel, kernel::host_tsc_khz()),
+            arguments: &kernel::kernel_arguments(accel, kernel::host_tsc()),
             root_disk: &dir.root_disk(),
             work_disk: &dir.work_disk(),
             console: &dir.console(),
