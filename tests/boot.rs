@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use regatta::config::{Accelerator, ByteSize};
-use regatta::driver::kernel::{host_tsc_khz, kernel_arguments};
+use regatta::driver::kernel::{host_tsc, kernel_arguments};
 use regatta::driver::{Store, image, kernel};
 use regatta::effect::CommandRunner;
 use regatta::exec::Progress;
@@ -211,7 +211,7 @@ impl Drop for Guest {
 fn boot(dir: &Utf8Path, store: &Store, kernel: &KernelSpec, look: impl FnOnce(u16)) -> Duration {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let files = store.kernel_paths(&kernel.key);
-    let arguments = kernel_arguments(Accelerator::Tcg, host_tsc_khz());
+    let arguments = kernel_arguments(Accelerator::Tcg, host_tsc());
     let at = |name: &str| -> Utf8PathBuf { dir.join(name) };
     let start = Instant::now();
     run(

@@ -1,36 +1,74 @@
 //! The kernel's command line.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use crate::config::Accelerator;
 
-/// The kernel arguments of a guest that boots with the initramfs of this module. `host_khz`: see [`host_tsc_khz`].
+/// The argument that makes `init.sh` end the machine at once, having said [`PROBE_PASSED`].
+const PROBE: &str = "regatta.probe";
+
+/// What `init.sh` prints when it was started with [`probe_arguments`].
+pub(in crate::driver) const PROBE_PASSED: &str = "regatta-init: probe passed";
+
+/// The kernel arguments of a guest that boots with the initramfs of this module. `tsc`: see [`host_tsc`].
 ///
 /// - `console=ttyS0 quiet`: the console is QEMU's serial port. Each character costs an emulated device access, so the
-///   kernel speaks only of errors (0.4 s less under TCG).
+///   kernel speaks only of errors, and systemd of failures.
 /// - `panic=-1`: a panic resets at once, which ends QEMU (`-no-reboot`) instead of hanging.
 /// - `net.ifnames=0`: the one interface keeps the name that `init.sh` configured.
 /// - `cryptomgr.notests`: no self-tests of ciphers at each boot.
-/// - `tsc_early_khz`: under TCG on a busy host the early measurement of the clock can hang; telling it the host's
-///   frequency skips that. KVM guests have a better clock of their own.
 /// - `root`, `regatta.work`: the disks in QEMU's order. No `ip=`: LESSONS 26.
-pub fn kernel_arguments(accel: Accelerator, host_khz: Option<u32>) -> String {
-    let mut arguments = "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests".to_owned();
-    if let (Accelerator::Tcg | Accelerator::Auto, Some(khz)) = (accel, host_khz) {
-        arguments.push_str(&format!(" tsc_early_khz={khz}"));
-    }
+///
+/// KVM guests have a clock of their own. Under TCG they read the host's time stamp counter, and must be told about it:
+///
+/// - `tsc_early_khz`: on a busy host the measurement at boot can hang; this skips it.
+/// - `tsc=reliable`: without it the kernel counts timer interrupts instead, and a busy host delivers too few: a guest
+///   was seen to lose 16 s in 50. Only when the frequency is exact, because nothing corrects the clock afterwards.
+pub fn kernel_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
+    let mut arguments = common_arguments(accel, tsc);
     arguments.push_str(" root=/dev/vda regatta.work=/dev/vdb");
     arguments
 }
 
-/// The host's time stamp counter in kHz, from the best source there is: Intel's base frequency, AMD's nominal one,
-/// or what `/proc/cpuinfo` shows, which on a machine that changes its speed is only near.
-pub fn host_tsc_khz() -> Option<u32> {
+/// The kernel arguments of a machine that only shows that it can run the kernel.
+pub(in crate::driver) fn probe_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
+    format!("{} {PROBE}", common_arguments(accel, tsc))
+}
+
+fn common_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
+    let mut arguments = "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests".to_owned();
+    if let (Accelerator::Tcg | Accelerator::Auto, Some(tsc)) = (accel, tsc) {
+        // Writing to a string cannot fail.
+        let _ = write!(arguments, " tsc_early_khz={}", tsc.khz);
+        arguments.push_str(if tsc.exact { " tsc=reliable" } else { "" });
+    }
+    arguments
+}
+
+/// What is known about the host's time stamp counter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tsc {
+    /// Its frequency.
+    pub khz: u32,
+    /// Whether that was measured, and is not a figure from a data sheet or of the moment.
+    pub exact: bool,
+}
+
+/// The host's time stamp counter, from the best source there is. A processor that does not change its speed (as in a
+/// virtual machine) shows the measured frequency in `/proc/cpuinfo`; otherwise there are Intel's base frequency and
+/// AMD's nominal one, which are round numbers.
+pub fn host_tsc() -> Option<Tsc> {
     let cpu = "/sys/devices/system/cpu/cpu0";
     let number = |path: String| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+    let inexact = |khz| Tsc { khz, exact: false };
     number(format!("{cpu}/cpufreq/base_frequency"))
         .or_else(|| number(format!("{cpu}/acpi_cppc/nominal_freq"))?.checked_mul(1000))
-        .or_else(|| cpuinfo_khz(&fs::read_to_string("/proc/cpuinfo").ok()?))
+        .map(inexact)
+        .or_else(|| {
+            let khz = cpuinfo_khz(&fs::read_to_string("/proc/cpuinfo").ok()?)?;
+            Some(Tsc { khz, exact: !fs::exists(format!("{cpu}/cpufreq")).ok()? })
+        })
 }
 
 /// `cpu MHz : 2299.998` → 2299998.
@@ -45,17 +83,27 @@ fn cpuinfo_khz(cpuinfo: &str) -> Option<u32> {
 mod tests {
     use super::*;
 
+    const EXACT: Option<Tsc> = Some(Tsc { khz: 2_299_998, exact: true });
+
     #[test]
     fn the_whole_line() {
-        assert_eq!(
-            kernel_arguments(Accelerator::Tcg, Some(2_299_998)),
-            "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests tsc_early_khz=2299998 \
-             root=/dev/vda regatta.work=/dev/vdb"
-        );
-        assert_eq!(
-            kernel_arguments(Accelerator::Kvm, Some(2_299_998)),
-            "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests root=/dev/vda regatta.work=/dev/vdb"
-        );
+        let common = "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests";
+        let disks = "root=/dev/vda regatta.work=/dev/vdb";
+        let tcg = |tsc| kernel_arguments(Accelerator::Tcg, tsc);
+        assert_eq!(tcg(EXACT), format!("{common} tsc_early_khz=2299998 tsc=reliable {disks}"));
+        let rounded = Some(Tsc { khz: 2_300_000, exact: false });
+        assert_eq!(tcg(rounded), format!("{common} tsc_early_khz=2300000 {disks}"));
+        assert_eq!(tcg(None), format!("{common} {disks}"));
+        assert_eq!(kernel_arguments(Accelerator::Kvm, EXACT), format!("{common} {disks}"));
+        assert_eq!(probe_arguments(Accelerator::Kvm, EXACT), format!("{common} regatta.probe"));
+    }
+
+    #[test]
+    fn init_answers_the_probe() {
+        let init = include_str!("init.sh");
+        assert!(init.contains(&format!("*\" {PROBE} \"*")));
+        assert_eq!(PROBE_PASSED, "regatta-init: probe passed");
+        assert!(init.contains("say \"probe passed\""));
     }
 
     #[test]

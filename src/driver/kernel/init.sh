@@ -3,7 +3,8 @@
 # guest the identity that lies on its work disk, and hands over to the image's own init.
 #
 # Contract with regatta on the host:
-#   kernel arguments  root=DEVICE (ext4), regatta.work=DEVICE (ext4, mounted at /root); or regatta.probe alone
+#   kernel arguments  root=DEVICE (ext4), regatta.work=DEVICE (ext4, mounted at /root); or instead regatta.probe,
+#                     which only shows that the machine can run the kernel, and ends it
 #   work disk         .regatta/guest/{hostname,machine-id,address,gateway,nameserver,
 #                     ssh_host_ed25519_key,ssh_host_ed25519_key.pub}, one line each but the keys
 #   console           every line of ours starts with `regatta-init: `; after `regatta-init: fatal: ` the machine resets,

@@ -18,7 +18,8 @@ use crate::effect::Run;
 use crate::exec::{Failure, Progress};
 use crate::resource::KernelSpec;
 
-pub use arguments::{host_tsc_khz, kernel_arguments};
+pub(super) use arguments::{PROBE_PASSED, probe_arguments};
+pub use arguments::{Tsc, host_tsc, kernel_arguments};
 
 /// Run by mmdebstrap: fetches and unpacks the packages.
 const FETCH: &str = include_str!("fetch.sh");

@@ -1,5 +1,6 @@
 //! Guests as QEMU microVMs on this machine.
 
+mod accel;
 mod console;
 mod create;
 mod disks;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::accel;
 use super::guests::Guests;
 use super::qemu::{self, Launch};
 use super::ready::{Guest, Pace, wait_until_ready};
-use crate::config::Accelerator;
 use crate::driver::kernel;
 use crate::effect::{Liveness, files, paths};
 use crate::exec::{Failure, Progress};
@@ -32,15 +32,16 @@ impl Guests {
         paths::rename_if_there(&dir.console(), &dir.previous_console())?;
         self.disk(&dir.work_disk(), &|| self.must_be_stopped(&record)).settle().await?;
 
+        let paths = self.store.kernel_paths(&vm.kernel);
+        let accel = accel::choose(&*self.run, &self.state, &paths, vm.accel, progress).await?;
+
         // Written before the act: after a crash between the two, the running VMM is found by its uuid, and what it
         // was started with is already on record.
         record.applied.started = Some(vm.clone());
         record.process = None;
         self.write_record(&record)?;
 
-        let accel = if vm.accel == Accelerator::Auto { Accelerator::Tcg } else { vm.accel };
         progress.say("starting QEMU");
-        let paths = self.store.kernel_paths(&vm.kernel);
         let launch = Launch {
             fleet: &self.fleet,
             vm,
@@ -49,7 +50,7 @@ impl Guests {
             accel,
             kernel: &paths.vmlinux,
             initrd: &paths.initrd,
-            arguments: &kernel::kernel_arguments(accel, kernel::host_tsc_khz()),
+            arguments: &kernel::kernel_arguments(accel, kernel::host_tsc()),
             root_disk: &dir.root_disk(),
             work_disk: &dir.work_disk(),
             console: &dir.console(),
