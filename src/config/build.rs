@@ -1,13 +1,13 @@
 //! Nodes → [`Fleet`]: declarations decoded, profiles merged, counts expanded, references and clashes checked.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::guests;
 use super::node::{self, DOCUMENT, guest};
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::Settings;
-use super::{Fleet, Setting, block};
+use super::{Fleet, Provenance, Setting, block};
 use crate::syntax::{Diagnostic, Node, Span, Spanned, Value};
 
 /// Declarations of one kind by name, with the place of the name.
@@ -23,33 +23,34 @@ struct Declarations {
     networks: Declared<super::Network>,
     profiles: Declared<node::profile::Profile>,
     vms: Vec<node::vm::VmNode>,
+    /// What the top of the file says about every guest.
+    base: Settings,
+    /// Where it says who commits.
+    identity: Option<Span>,
 }
 
-/// The fleet; only to be used when no problem was found.
-pub(super) fn fleet(nodes: &[Node], default_name: &str, problems: &mut Problems) -> Fleet {
+/// The fleet; only to be used when no problem was found. Nodes are dropped as they are decoded: a large fleet is never
+/// in memory twice.
+pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problems) -> Fleet {
     let mut declared = Declarations::default();
-    for node in nodes {
+    for node in &nodes {
         mention(node, problems);
     }
     for node in nodes {
-        declared.add(node, problems);
+        declared.add(&node, problems);
     }
-    let base = base(nodes, problems);
+    let name = declared.name.map(|name| Setting::written(name.value, name.span));
+    let profiles = declared.profiles.iter().map(|(name, (_, profile))| (name.clone(), profile.span)).collect();
     let mut fleet = Fleet {
-        name: declared.name.map_or_else(
-            || Setting::default_value(default_name.into()),
-            |name| Setting::written(name.value, name.span),
-        ),
+        name: name.unwrap_or_else(|| Setting::default_value(default_name.into())),
         images: unplaced(declared.images),
         kernels: unplaced(declared.kernels),
         networks: unplaced(declared.networks),
         vms: BTreeMap::new(),
-        profiles: declared.profiles.iter().map(|(name, (_, profile))| (name.clone(), profile.span)).collect(),
-        modules: BTreeSet::new(),
-        priorities: BTreeMap::new(),
+        provenance: Provenance { profiles, ..Provenance::default() },
     };
     let profiles = Profiles::new(unplaced(declared.profiles), problems);
-    guests::add(&mut fleet, declared.vms, &profiles, &base, problems);
+    guests::add(&mut fleet, declared.vms, &profiles, &declared.base, problems);
     fleet
 }
 
@@ -95,9 +96,29 @@ impl Declarations {
                 )
                 .help("it is the first node of a file that others import"),
             ),
-            // Decoded together in `base`.
-            "authorized-key" | "git-identity" => {}
+            "authorized-key" => guest::decode_setting(node, &mut self.base, problems),
+            "git-identity" => self.add_identity(node, problems),
             _ => problems.push(block::unknown_node(node, &DOCUMENT)),
+        }
+    }
+}
+
+impl Declarations {
+    fn add_identity(&mut self, node: &Node, problems: &mut Problems) {
+        match self.identity {
+            None => {
+                self.identity = Some(node.name.span);
+                guest::decode_setting(node, &mut self.base, problems);
+            }
+            Some(first) => problems.push(
+                Diagnostic::error(
+                    "config::duplicate-node",
+                    "found a second `git-identity` at the top of a file",
+                    node.name.span,
+                    "again here",
+                )
+                .also(first, "first here"),
+            ),
         }
     }
 }
@@ -110,25 +131,4 @@ fn insert<T>(kind: &str, all: &mut Declared<T>, found: Option<(Spanned<String>, 
             all.insert(name.value, (name.span, value));
         }
     }
-}
-
-/// What the top of the file says about every guest.
-fn base(nodes: &[Node], problems: &mut Problems) -> Settings {
-    let mut base = Settings::default();
-    let mut identity: Option<&Node> = None;
-    for node in nodes.iter().filter(|node| matches!(node.name.value.as_str(), "authorized-key" | "git-identity")) {
-        if node.name.value == "git-identity" {
-            if let Some(first) = identity {
-                let message = "found a second `git-identity` at the top of a file";
-                problems.push(
-                    Diagnostic::error("config::duplicate-node", message, node.name.span, "again here")
-                        .also(first.name.span, "first here"),
-                );
-                continue;
-            }
-            identity = Some(node);
-        }
-        guest::decode_setting(node, &mut base, problems);
-    }
-    base
 }

@@ -181,19 +181,19 @@ impl Explainer<'_> {
     }
 
     fn add(&mut self, setting: &str, block: Span, span: Span, value: String) {
-        let profile = self.fleet.profiles.iter().find(|(_, profile)| profile.contains(span));
+        let profile = self.fleet.provenance.profiles.iter().find(|(_, profile)| profile.contains(span));
         let decided = match profile {
             _ if block.contains(span) => Decided::Block,
             Some((name, _)) => Decided::Profile(name.clone()),
             None => Decided::Top,
         };
-        let priority = self.fleet.priorities.get(&span).and_then(|priority| match priority {
+        let priority = self.fleet.provenance.priorities.get(&span).and_then(|priority| match priority {
             Priority::Default => Some("default"),
             Priority::Normal => None,
             Priority::Force => Some("force"),
         });
         let file = self.sources.file(span.source);
-        let module = self.fleet.modules.contains(&span.source).then(|| file.path.to_string());
+        let module = self.fleet.provenance.modules.contains(&span.source).then(|| file.path.to_string());
         let imports = std::iter::successors(file.imported_at, |import| self.sources.file(import.source).imported_at);
         self.values.push(Explained {
             setting: setting.into(),

@@ -50,6 +50,13 @@ pub struct Fleet {
     pub networks: BTreeMap<String, Network>,
     /// By name; `count` already expanded (`web` with `count=2` is `web-1` and `web-2`).
     pub vms: BTreeMap<String, Vm>,
+    /// What is needed to say where a value came from.
+    pub provenance: Provenance,
+}
+
+/// What is needed, beside the places of values, to say where they came from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Provenance {
     /// The blocks of profiles, by name: what is written in one of them came from it.
     pub profiles: BTreeMap<String, Span>,
     /// Files that are modules.

@@ -26,7 +26,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         let before = problems.count();
         let own = profiles.apply(node.own, &node.uses, problems);
         let settings = own.over(&[base], problems);
-        fleet.priorities.extend(settings.priorities());
+        fleet.provenance.priorities.extend(settings.priorities());
         let Some(vm) = guest(&node.name, node.span, settings) else {
             // What is missing may be what was not understood.
             let understood = node.sound && problems.count() == before && problems.is_complete();

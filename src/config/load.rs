@@ -71,8 +71,8 @@ pub fn load(
     };
     let nodes = loading.open(path, None).nodes;
     let Loading { sources, mut problems, modules, .. } = loading;
-    let mut fleet = build::fleet(&nodes, default_name, &mut problems);
-    fleet.modules = modules;
+    let mut fleet = build::fleet(nodes, default_name, &mut problems);
+    fleet.provenance.modules = modules;
     let problems = problems.finish();
     let fleet = if problems.is_empty() { Ok(fleet) } else { Err(problems) };
     (sources, fleet)

@@ -29,7 +29,7 @@ mod units;
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, AuthorizedKey, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource, Kernel, KernelSource,
-    Network, NetworkMode, Origin, Setting, Vm,
+    Network, NetworkMode, Origin, Provenance, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
 pub use node::{CONTROL, DOCUMENT};

@@ -186,9 +186,7 @@ mod tests {
                 kernels: BTreeMap::new(),
                 networks: BTreeMap::new(),
                 vms: BTreeMap::from([("web".to_owned(), vm)]),
-                profiles: BTreeMap::new(),
-                modules: BTreeSet::new(),
-                priorities: BTreeMap::new(),
+                provenance: crate::config::Provenance::default(),
             }
         }
 

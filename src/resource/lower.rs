@@ -54,6 +54,7 @@ pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowe
         inputs,
         desired: Desired { fleet: fleet.name.value.clone(), resources: BTreeMap::new() },
         found: Vec::new(),
+        said: BTreeSet::new(),
     };
     for vm in fleet.vms.values() {
         lowering.vm(vm);
@@ -74,6 +75,8 @@ struct Lowering<'a> {
     inputs: &'a Inputs,
     desired: Desired,
     found: Vec<Diagnostic>,
+    /// Code, place and message of each.
+    said: BTreeSet<(&'static str, Option<Span>, String)>,
 }
 
 impl Lowering<'_> {
@@ -86,7 +89,8 @@ impl Lowering<'_> {
 
     /// Records a mistake or warning; guests of one `count` share theirs.
     fn report(&mut self, diagnostic: Diagnostic) {
-        if !self.found.contains(&diagnostic) {
+        let place = diagnostic.labels.first().map(|label| label.span);
+        if self.said.insert((diagnostic.code, place, diagnostic.message.clone())) {
             self.found.push(diagnostic);
         }
     }

@@ -17,8 +17,10 @@ pub(super) struct Converter<'a> {
 impl Converter<'_> {
     /// Converts one node with everything below it. Depth is bounded by the scanner.
     pub(super) fn node(self, node: &KdlNode) -> Node {
-        let mut arguments = Vec::new();
-        let mut properties = Vec::new();
+        // Exact sizes: a large fleet has hundreds of thousands of these lists, of one or two elements each.
+        let named = node.entries().iter().filter(|entry| entry.name().is_some()).count();
+        let mut arguments = Vec::with_capacity(node.entries().len() - named);
+        let mut properties = Vec::with_capacity(named);
         for entry in node.entries() {
             let value = self.value(entry);
             let annotation = self.annotation(entry.ty());

@@ -7,6 +7,7 @@ mod convert;
 mod diagnostic;
 pub mod limits;
 mod parse;
+mod plain;
 mod scan;
 mod shown;
 mod source;

@@ -14,7 +14,7 @@ use kdl::{KdlDiagnostic, KdlDocument};
 use super::convert::Converter;
 use super::limits::MAX_ERRORS;
 use super::scan::{Piece, scan};
-use super::{Diagnostic, Node, SourceId, SourceMap, Span, Tree};
+use super::{Diagnostic, Node, SourceId, SourceMap, Span, Tree, plain};
 
 /// Documents smaller than this are parsed on the calling thread.
 const PARALLEL_BYTES: usize = 256 << 10;
@@ -84,6 +84,10 @@ fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
     for piece in pieces.iter().filter(|piece| piece.sound) {
         let converter = Converter { source, base: piece.range.start, text };
         let written = &text[piece.range.clone()];
+        if let Some(mut nodes) = plain::nodes(source, piece.range.start, written) {
+            parsed.nodes.append(&mut nodes);
+            continue;
+        }
         match KdlDocument::parse_v2(written) {
             Ok(document) => parsed.nodes.extend(document.nodes().iter().map(|node| converter.node(node))),
             Err(error) if parsed.problems.len() < MAX_ERRORS => {

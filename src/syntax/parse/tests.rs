@@ -66,6 +66,64 @@ fn everything_knows_where_it_was_written() {
     assert_eq!(node.properties[1].annotation.as_deref().map(|a: &Spanned<String>| a.value.as_str()), Some("u8"));
 }
 
+/// What is read without the parser is what the parser reads, spans included.
+fn assert_plain_is_the_same(text: &str) -> bool {
+    let mut sources = SourceMap::default();
+    let source = sources.add("fleet.kdl", text.into(), None);
+    let Some(plain) = plain::nodes(source, 0, text) else { return false };
+    let document = KdlDocument::parse_v2(text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
+    let converter = Converter { source, base: 0, text };
+    let parsed: Vec<Node> = document.nodes().iter().map(|node| converter.node(node)).collect();
+    assert_eq!(plain, parsed, "{text:?}");
+    true
+}
+
+#[test]
+fn plain_pieces_are_read_as_the_parser_reads_them() {
+    for plain in [
+        "vm \"web\" count=2 {\n    cpus 2 // two\n\n    use a-b\n}\n",
+        "a;b 1 -2 \"\" ;c #true x=#null y=z{ }\n".replace("z{", "z {").as_str(),
+        "// größe\n  a \"größe // {\" // \"",
+        "a { b { c { } ; } } ",
+        "a {b}",
+        "",
+    ] {
+        assert!(assert_plain_is_the_same(plain), "{plain:?} is not plain");
+    }
+    for other in [
+        "a (t)1",
+        "a \"\\n\"",
+        "a 1.5",
+        "a 1_0",
+        "/- a",
+        "a /* */",
+        "a \\\n b",
+        "a #\"x\"#",
+        "a \"\"\"\n\"\"\"",
+        "a \"k\"=1",
+        "a x = 1",
+        "a{ }",
+        "a true",
+        "a\r\nb",
+        "a {",
+        "a } b",
+        "a 99999999999999999999",
+        "a \"x\"y",
+        "a b//c",
+        "a // x\u{85}b",
+    ] {
+        assert!(!assert_plain_is_the_same(other), "{other:?} was taken for plain");
+    }
+}
+
+proptest::proptest! {
+    /// Any text of the characters that matter: what is taken for plain is valid, and means the same to the parser.
+    #[test]
+    fn plain_is_a_part_of_the_language(text in r#"([ab]|"[a{};/ =]{0,3}"|[0-9]{1,2}|-|=|#true|\{|\}|;|//|\n| |\t|[ab]=1|[ab] \{|\}\n){0,16}"#) {
+        assert_plain_is_the_same(&text);
+    }
+}
+
 #[test]
 fn one_mistake_is_one_diagnostic() {
     assert_eq!(mistakes("a {\n b\n"), ["syntax::unclosed \"{\""]);
