@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 fn path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -133,4 +134,65 @@ fn the_flake_takes_along_what_the_source_includes() {
         }
     }
     assert_eq!(forgotten, [""; 0]);
+}
+
+/// Standard output of the program itself.
+fn regatta(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_regatta"))
+        .args(arguments)
+        .env_remove("REGATTA_STATE_DIR")
+        .output()
+        .expect("the program runs");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+/// Names of commands in a help text.
+fn commands(help: &str) -> Vec<&str> {
+    let (_, after) = help.split_once("\nCommands:\n").expect("the help lists commands");
+    after
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  "))
+        .filter(|line| !line.starts_with(' '))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .collect()
+}
+
+/// Long options in a help text.
+fn options(help: &str) -> Vec<&str> {
+    help.split_whitespace()
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(|name| name.split(|c: char| !c.is_ascii_lowercase() && c != '-').next().unwrap_or(name))
+        .filter(|name| !name.is_empty() && !matches!(*name, "help" | "version"))
+        .collect()
+}
+
+#[test]
+fn every_command_and_option_is_documented() {
+    let document = read("docs/commands.md");
+    let (general, _) = document.split_once("\n## ").expect("the document has sections");
+    let help = regatta(&["--help"]);
+    let mut forgotten = Vec::new();
+    for name in commands(&help) {
+        let Some((_, after)) = document.split_once(&format!("\n## `{name}`\n")) else {
+            forgotten.push(name.to_owned());
+            continue;
+        };
+        let section = after.split("\n## ").next().unwrap_or(after);
+        for option in options(&regatta(&[name, "--help"])) {
+            let written = format!("`--{option}");
+            if !section.contains(&written) && !general.contains(&written) {
+                forgotten.push(format!("{name} --{option}"));
+            }
+        }
+    }
+    assert_eq!(forgotten, [""; 0], "docs/commands.md");
+}
+
+#[test]
+fn the_example_has_no_mistake() {
+    let fleet = path("examples/fleet.kdl");
+    regatta(&["check", "--file", fleet.to_str().expect("UTF-8")]);
 }

@@ -27,13 +27,14 @@ pub(crate) fn bool_parameters(file: &str, text: &str) -> Vec<String> {
     found
 }
 
-/// Whether the tokens before `fn` end in `pub` and qualifiers such as `(crate)`, `const` and `async`.
+/// Whether the tokens before `fn` end in `pub` and qualifiers such as `(crate)`, `const` and `async`; what only the parent
+/// module sees is private.
 fn is_public(before: &[Token]) -> bool {
     let mut rest = before;
     while let [head @ .., last] = rest {
         match &last.kind {
             Kind::Word(word) if word == "pub" => return true,
-            Kind::Word(word) if matches!(word.as_str(), "const" | "async" | "crate" | "super" | "in") => rest = head,
+            Kind::Word(word) if matches!(word.as_str(), "const" | "async" | "crate") => rest = head,
             Kind::Mark('(' | ')') => rest = head,
             _ => return false,
         }
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn other_bools_are_fine() {
-        let text = "fn private(a: bool) {} pub fn f(a: Option<bool>, b: &[bool], g: impl Fn(u8, bool)) -> bool { true }\
+        let text = "fn private(a: bool) {} pub(super) fn also(a: bool) {} pub fn f(a: Option<bool>, b: &[bool], g: impl Fn(u8, bool)) -> bool { true }\
                     pub struct S { pub a: bool } pub fn g(self) { let a: bool = true; }";
         assert_eq!(bool_parameters("a.rs", text), [""; 0]);
     }

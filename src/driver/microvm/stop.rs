@@ -93,7 +93,7 @@ impl Guests {
     }
 
     fn kill(&self, process: &ProcessIdentity) -> Result<(), String> {
-        let sent = self.processes.signal(&process_id(process), nix::sys::signal::Signal::SIGKILL);
+        let sent = self.processes.signal(&process_id(process), crate::effect::Signal::SIGKILL);
         sent.map(|_| ()).map_err(|error| error.to_string())
     }
 
