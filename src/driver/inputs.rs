@@ -126,7 +126,7 @@ async fn git_value(key: &str, user: &User, run: &dyn Run) -> Result<Option<Strin
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::config::{Accelerator, AuthorizedKey, ByteSize, FileSync, GitIdentity, Setting, Vm};
