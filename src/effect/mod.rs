@@ -25,6 +25,8 @@ pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Proc
 pub use replace::exec;
 pub use socket::{connect_unix, port_is_free};
 pub use sparse::copy_sparse;
+#[cfg(test)]
+pub(crate) use ssh::loopback;
 pub use ssh::{
     Connect, ConnectError, Destination, KnownHosts, Login, Passphrase, Shell, SshClient, SshTarget, Streams, Trust,
     known_hosts_line, ssh_arguments,

@@ -29,6 +29,12 @@ impl Digest {
         Self(text)
     }
 
+    /// From 64 lower-case hexadecimal digits; `None` when it is anything else.
+    pub fn parse(digits: &str) -> Option<Self> {
+        let digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        (digits.len() == 64 && digits.bytes().all(digit)).then(|| Self(digits.to_owned()))
+    }
+
     /// All 64 digits.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -1,7 +1,7 @@
 //! Where the bytes of a new file come from.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt as _;
 
 use sha2::{Digest as _, Sha256};
@@ -36,56 +36,95 @@ impl Source {
         }
     }
 
-    /// Copies the bytes out and says when a host file was last modified, in seconds since 1970.
+    /// Opens it for one reading.
     ///
     /// # Errors
-    /// When a host file is not what was planned: its bytes must not be used then, wherever they were copied.
-    pub(super) fn copy_to(&self, out: &mut impl Write) -> Result<Option<i64>, Failure> {
+    /// When a host file is gone or cannot be read.
+    pub(super) fn open(&self) -> Result<Opened<'_>, Failure> {
         match self {
-            Self::Bytes(bytes) => {
-                out.write_all(bytes).map_err(|cause| Failure::permanent(format!("cannot stage a file: {cause}")))?;
-                Ok(None)
+            Self::Bytes(bytes) => Ok(Opened { modified: None, bytes: Bytes::Given(bytes) }),
+            Self::Host(planned) => {
+                let unreadable = |cause: io::Error| match cause.kind() {
+                    io::ErrorKind::NotFound => stale(planned, "is gone").into(),
+                    _ => Failure::permanent(format!("cannot read `{}`: {cause}", name(planned))),
+                };
+                let file = walk::open_file(&planned.root, planned.below.as_bytes()).map_err(unreadable)?;
+                let modified = file.metadata().map_err(unreadable)?.mtime();
+                let bytes = Bytes::Host { file, planned, hash: Sha256::new(), read: 0 };
+                Ok(Opened { modified: Some(modified), bytes })
             }
-            Self::Host(file) => copy_host_file(file, out).map(Some),
         }
     }
 }
 
-fn copy_host_file(planned: &HostFile, out: &mut impl Write) -> Result<i64, Failure> {
-    let name = || match planned.below.as_bytes() {
+/// A source that is being read. What comes out of it is only good when the end was reached without an error: a host
+/// file that is not what was planned is told there at the latest.
+pub(super) struct Opened<'a> {
+    /// When a host file was last modified, in seconds since 1970.
+    pub(super) modified: Option<i64>,
+    bytes: Bytes<'a>,
+}
+
+enum Bytes<'a> {
+    Given(&'a [u8]),
+    Host { file: File, planned: &'a HostFile, hash: Sha256, read: u64 },
+}
+
+impl Read for Opened<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.bytes {
+            Bytes::Given(bytes) => bytes.read(buffer),
+            Bytes::Host { file, planned, hash, read } => {
+                let count = file.read(buffer)?;
+                hash.update(&buffer[..count]);
+                *read += count as u64;
+                let ends = count == 0 && !buffer.is_empty();
+                let differs = || Digest::from_hash(&hash.clone().finalize()) != planned.digest;
+                if *read > planned.size || ends && (*read < planned.size || differs()) {
+                    return Err(io::Error::other(stale(planned, "changed")));
+                }
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// A host file is no longer what was planned.
+#[derive(Debug, thiserror::Error)]
+#[error("`{name}` {what} since the plan was made")]
+struct Stale {
+    name: String,
+    what: &'static str,
+}
+
+fn stale(planned: &HostFile, what: &'static str) -> Stale {
+    Stale { name: name(planned), what }
+}
+
+fn name(planned: &HostFile) -> String {
+    match planned.below.as_bytes() {
         [] => planned.root.to_string(),
         below => format!("{}/{}", planned.root, String::from_utf8_lossy(below).escape_debug()),
-    };
-    let unreadable = |cause: io::Error| match cause.kind() {
-        io::ErrorKind::NotFound => stale(&name(), "is gone"),
-        _ => Failure::permanent(format!("cannot read `{}`: {cause}", name())),
-    };
-    let file = walk::open_file(&planned.root, planned.below.as_bytes()).map_err(unreadable)?;
-    let modified = file.metadata().map_err(unreadable)?.mtime();
-    if copy_hashed(file, planned.size, out).map_err(unreadable)? != Some(planned.digest.clone()) {
-        return Err(stale(&name(), "changed"));
     }
-    Ok(modified)
 }
 
-fn stale(name: &str, what: &str) -> Failure {
-    Failure::permanent(format!("`{name}` {what} since the plan was made")).hint("plan again")
+impl From<Stale> for Failure {
+    fn from(stale: Stale) -> Self {
+        Self::permanent(stale.to_string()).hint("plan again")
+    }
 }
 
-/// Copies exactly `size` bytes and gives their digest; `None` when there are more or fewer.
-fn copy_hashed(mut file: File, size: u64, out: &mut impl Write) -> io::Result<Option<Digest>> {
-    let mut hash = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut copied = 0;
-    loop {
-        let read = file.read(&mut buffer)?;
-        copied += read as u64;
-        if read == 0 || copied > size {
-            return Ok((copied == size).then(|| Digest::from_hash(&hash.finalize())));
-        }
-        hash.update(&buffer[..read]);
-        out.write_all(&buffer[..read])?;
+/// What a copy from a source failed of: the source, or what `doing` names.
+pub(super) fn copy_failure(doing: &str, cause: io::Error) -> Failure {
+    match cause.downcast::<Stale>() {
+        Ok(stale) => stale.into(),
+        Err(cause) => Failure::permanent(format!("cannot {doing}: {cause}")),
     }
+}
+
+/// The closest date that both roads can write: after 1970 (0 means «now» to debugfs), and within ext4's years.
+pub(super) fn storable(seconds: i64) -> i64 {
+    seconds.clamp(1, 0x3_7fff_ffff)
 }
 
 #[cfg(test)]
@@ -106,7 +145,8 @@ mod tests {
             Source::Host(HostFile { root: root.clone(), below, digest: Digest::of(b"planned"), size: 7, text: None });
         let copy = || {
             let mut out = Vec::new();
-            source.copy_to(&mut out).map(|_| out)
+            source.open()?.read_to_end(&mut out).map_err(|cause| copy_failure("copy", cause))?;
+            Ok::<_, Failure>(out)
         };
         assert_eq!(copy().unwrap(), b"planned");
         for other in ["plannes", "plan", "planned and more"] {

@@ -84,7 +84,7 @@ impl Guests {
                 self.disk(&self.dir(&record.name).work_disk(), &still_stopped).read(wanted).await
             }
             RunState::Running(_) => match self.connect.connect(&self.ssh_target(record), LOGIN_DEADLINE).await {
-                Ok(shell) => live::read(&*shell, wanted).await,
+                Ok(shell) => live::Guest::behind(&*shell).read(wanted).await,
                 Err(error) => Reading::Unreadable(error.to_string()),
             },
         }

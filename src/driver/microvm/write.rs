@@ -31,7 +31,7 @@ impl Guests {
             RunState::Running(_) => {
                 progress.say("writing files over SSH");
                 let shell = self.connect.connect(&self.ssh_target(&record), LOGIN_DEADLINE).await?;
-                live::write(&*shell, request).await
+                live::Guest::behind(&*shell).write(request, &*self.clock).await
             }
             RunState::Unknown(why) => {
                 Err(Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs")))

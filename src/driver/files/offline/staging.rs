@@ -1,7 +1,6 @@
 //! Puts the bytes of new files where debugfs can copy them from: their names there are numbers.
 
 use std::fs::{File, Permissions};
-use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -9,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::script::{Script, Staged};
 use super::tool::io_failure;
 use crate::driver::files::edits::{Edit, NewFile};
+use crate::driver::files::source::{copy_failure, storable};
 use crate::exec::Failure;
 
 /// Name of the script among the staged files.
@@ -62,13 +62,13 @@ impl Staging {
         let number = self.files.len();
         let path = self.directory.join(number.to_string());
         let fail = |cause| io_failure("write", &path, &cause);
-        let mut out = std::io::BufWriter::new(File::create_new(&path).map_err(fail)?);
-        let modified = file.source.copy_to(&mut out)?.unwrap_or(now);
-        let out = out.into_inner().map_err(|error| fail(error.into_error()))?;
+        let mut out = File::create_new(&path).map_err(fail)?;
+        let mut source = file.source.open()?;
+        let modified = source.modified.unwrap_or(now);
+        std::io::copy(&mut source, &mut out).map_err(|cause| copy_failure(&format!("write `{path}`"), cause))?;
         // debugfs copies the permission bits, but must be able to read the file, and setuid is not ours to set here.
         let mode = file.mode & 0o777 | 0o400;
         out.set_permissions(Permissions::from_mode(mode)).map_err(fail)?;
-        (&out).flush().map_err(fail)?;
         let staged = Staged { number, mode, modified: storable(modified) };
         self.files.push(staged);
         Ok(staged)
@@ -80,9 +80,4 @@ impl Drop for Staging {
         // What stays behind is removed by the next write.
         let _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-/// The closest date that both roads can write: after 1970 (0 means «now» to debugfs), and within ext4's years.
-pub(in crate::driver::files) fn storable(seconds: i64) -> i64 {
-    seconds.clamp(1, 0x3_7fff_ffff)
 }

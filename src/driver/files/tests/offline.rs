@@ -15,19 +15,19 @@ use crate::effect::{Command, CommandError, CommandRunner, Output, Run};
 use crate::exec::Failure;
 use crate::resource::{GuestFiles, Reading};
 
-const STOPPED: &(dyn Fn() -> Result<(), Failure> + Sync) = &|| Ok(());
+pub(super) const STOPPED: &(dyn Fn() -> Result<(), Failure> + Sync) = &|| Ok(());
 
-fn disk<'a>(image: &'a Utf8Path, run: &'a dyn Run) -> Disk<'a> {
+pub(super) fn disk<'a>(image: &'a Utf8Path, run: &'a dyn Run) -> Disk<'a> {
     Disk { image, effects: Effects { run, clock: &FixedClock }, still_stopped: STOPPED }
 }
 
-async fn fresh_disk(dir: &Utf8Path, size: ByteSize) -> Utf8PathBuf {
+pub(super) async fn fresh_disk(dir: &Utf8Path, size: ByteSize) -> Utf8PathBuf {
     let image = dir.join("work.img");
     create_disk(&image, size, &CommandRunner).await.unwrap();
     image
 }
 
-async fn read(image: &Utf8Path, wanted: &Wanted) -> GuestFiles {
+pub(super) async fn read(image: &Utf8Path, wanted: &Wanted) -> GuestFiles {
     match disk(image, &CommandRunner).read(wanted).await {
         Reading::Present(files) => files,
         other => panic!("{other:?}"),

@@ -1,0 +1,134 @@
+//! Carries edits out in a running guest.
+//!
+//! ```text
+//! stage: tar into .regatta/staging ─> remove ─> make directories ─> owners, modes ─> rename each file ─> manifest
+//! ```
+//!
+//! Until staging is complete nothing of the guest's own has been touched. Directories are checked again right before
+//! they are written to: one that has become a link is refused. (Whoever can win that race is root in the guest, and
+//! gains nothing by it.)
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::archive::archive;
+use super::remote::{Remote, listed};
+use crate::driver::files::edits::{Edit, NewFile};
+use crate::driver::files::manifest;
+use crate::exec::Failure;
+use crate::resource::GuestPath;
+
+/// The manifest's name in the archive: it is put in place last, and alone.
+pub(super) const MANIFEST_NAME: &str = "manifest";
+
+/// Makes an empty place for the archive and unpacks it there. What an earlier, interrupted write left goes.
+const STAGE: &str = r#"umask 077
+if [ -L .regatta ]; then echo ".regatta is a symbolic link" >&2; exit 1; fi
+mkdir -p .regatta && chown 0:0 .regatta && chmod 0700 .regatta && rm -rf .regatta/staging &&
+    mkdir .regatta/staging .regatta/staging/tree && tar -x -p --same-owner --numeric-owner -f - -C .regatta/staging &&
+    sync -f .regatta/staging"#;
+
+/// Removes files and links.
+const REMOVE_FILES: &str = "exec xargs -0 -r rm -f --";
+
+/// Removes directories in which nothing is left.
+const REMOVE_DIRECTORIES: &str = "exec xargs -0 -r rmdir --ignore-fail-on-non-empty --";
+
+/// Makes directories that are missing; refuses everything else that is there.
+const MAKE_DIRECTORIES: &str = r#"exec xargs -0 -r sh -c '
+umask 022
+for path do
+    if [ -L "$path" ]; then printf "%s is a symbolic link\n" "$path" >&2; exit 255; fi
+    [ -d "$path" ] || mkdir -- "$path" || exit 255
+done' sh"#;
+
+/// Gives files and directories to root, with mode `$1`.
+const PERMIT: &str =
+    r#"exec xargs -0 -r sh -c 'mode=$1; shift; chown -h 0:0 -- "$@" && chmod -- "$mode" "$@"' sh "$1""#;
+
+/// Moves the staged files of each directory to their places. `mv` renames: a file is old or new, and one that is a
+/// directory by now stays.
+const MOVE: &str = r#"exec xargs -0 -r sh -c '
+for path do
+    if [ -L "$path" ]; then printf "%s is a symbolic link\n" "$path" >&2; exit 255; fi
+    find ".regatta/staging/tree/$path" -mindepth 1 -maxdepth 1 -type f -print0 |
+        xargs -0 -r mv -f -t "$path" -- || exit 255
+done' sh"#;
+
+/// Puts the manifest in place and clears up.
+const FINISH: &str = r#"if [ -e .regatta/staging/manifest ]; then
+    mv -f -T .regatta/staging/manifest .regatta/manifest.json || exit 1
+fi
+rm -rf .regatta/staging && sync -f ."#;
+
+/// Carries the edits out, in their order. Files without a date of their own get `now`, in seconds since 1970.
+///
+/// # Errors
+/// As [`super::Guest::write`].
+pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -> Result<(), Failure> {
+    let mut steps = Steps::default();
+    edits.into_iter().for_each(|edit| steps.add(edit));
+    let writes = !steps.files.is_empty();
+    if writes {
+        stage(remote, std::mem::take(&mut steps.files), now).await?;
+    }
+    remote.run("remove files", REMOVE_FILES, &[], &listed(&steps.remove_files)).await?;
+    remote.run("remove directories", REMOVE_DIRECTORIES, &[], &listed(&steps.remove_directories)).await?;
+    remote.run("make directories", MAKE_DIRECTORIES, &[], &listed(&steps.directories)).await?;
+    for (mode, paths) in &steps.permits {
+        remote.run("set permissions", PERMIT, &[&format!("{mode:04o}")], &listed(paths)).await?;
+    }
+    if writes {
+        remote.run("put files in place", MOVE, &[], &listed(&steps.parents)).await?;
+        remote.run("finish", FINISH, &[], b"").await?;
+    }
+    Ok(())
+}
+
+/// Brings the files into the guest, beside their places.
+async fn stage(remote: &Remote<'_>, files: Vec<NewFile>, now: i64) -> Result<(), Failure> {
+    let (mut pieces, archived) = archive(files, now);
+    let staged = remote.feed("stage files", STAGE, &[], &mut pieces).await;
+    drop(pieces);
+    match archived.await {
+        Ok(Ok(())) => staged.map(drop),
+        // The host's own failure is the cause of what the guest then says about its input.
+        Ok(Err(failure)) if staged.is_ok() || failure.hint.is_some() => Err(failure),
+        Ok(Err(failure)) => staged.map(drop).and(Err(failure)),
+        Err(stopped) => Err(Failure::unknown(format!("sending files was stopped: {stopped}"))),
+    }
+}
+
+/// Edits by what is done at once.
+#[derive(Default)]
+struct Steps {
+    remove_files: Vec<GuestPath>,
+    /// From the bottom up.
+    remove_directories: Vec<GuestPath>,
+    /// To make, or to find as directories: parents before children.
+    directories: BTreeSet<GuestPath>,
+    permits: BTreeMap<u32, Vec<GuestPath>>,
+    files: Vec<NewFile>,
+    /// Directories that get files.
+    parents: BTreeSet<GuestPath>,
+}
+
+impl Steps {
+    fn add(&mut self, edit: Edit) {
+        match edit {
+            Edit::RemoveFile(path) => self.remove_files.push(path),
+            Edit::RemoveDirectory(path) => self.remove_directories.push(path),
+            Edit::MakeDirectory { path, mode } => {
+                self.permits.entry(mode).or_default().push(path.clone());
+                self.directories.insert(path);
+            }
+            Edit::Permit { path, mode, .. } => self.permits.entry(mode).or_default().push(path),
+            Edit::Write(file) => {
+                self.directories.extend(file.path.ancestors());
+                if file.path.as_bytes() != manifest::PATH.as_bytes() {
+                    self.parents.extend(file.path.parent());
+                }
+                self.files.push(file);
+            }
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The live road, in a directory of this machine that stands for a guest's work directory; and that both roads leave
+//! the same tree.
+
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::process::Stdio;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use camino::{Utf8Path, Utf8PathBuf};
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt as _;
+
+use super::offline::{disk, fresh_disk};
+use super::*;
+use crate::config::ByteSize;
+use crate::driver::files::live::Guest;
+use crate::driver::files::{Request, Wanted};
+use crate::effect::{CommandRunner, ConnectError, Shell, Status, Streams};
+use crate::exec::Failure;
+use crate::resource::{GuestFiles, Reading};
+
+/// Runs commands here, as a guest would.
+struct LocalShell;
+
+#[async_trait]
+impl Shell for LocalShell {
+    async fn stream(&self, argv: &[&str], streams: Streams<'_>, _: Duration) -> Result<Status, ConnectError> {
+        let mut child = tokio::process::Command::new(argv[0])
+            .args(&argv[1..])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (mut stdin, mut stdout, mut stderr) =
+            (child.stdin.take().unwrap(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let feed = async {
+            let _ = tokio::io::copy(streams.stdin, &mut stdin).await;
+            let _ = stdin.shutdown().await;
+            drop(stdin);
+        };
+        let (_, out, err) = tokio::join!(
+            feed,
+            tokio::io::copy(&mut stdout, streams.stdout),
+            tokio::io::copy(&mut stderr, streams.stderr)
+        );
+        out.and(err).unwrap();
+        Ok(Status::Code(child.wait().await.unwrap().code().unwrap()))
+    }
+}
+
+/// Owners can only be set by root; loudly, because it is the whole test that is skipped.
+fn not_root() -> bool {
+    let unprivileged = !nix::unistd::geteuid().is_root();
+    if unprivileged {
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), "SKIPPED: the live road writes as root");
+    }
+    unprivileged
+}
+
+fn guest(root: &Utf8Path) -> Guest<'_> {
+    Guest { shell: &LocalShell, root: root.as_str(), deadline: Duration::from_secs(60) }
+}
+
+async fn read(root: &Utf8Path, wanted: &Wanted) -> GuestFiles {
+    match guest(root).read(wanted).await {
+        Reading::Present(files) => files,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn write(root: &Utf8Path, request: &Request<'_>) -> Result<(), Failure> {
+    guest(root).write(request, &FixedClock).await
+}
+
+/// Everything below a directory, dates included. (debugfs's `rdump` drops set-user-id bits: those are compared by what
+/// both roads read.)
+fn tree(root: &Utf8Path) -> BTreeMap<GuestPath, (ObservedFile, i64)> {
+    let read = walk::walk(root, &[], &Limits::default()).unwrap();
+    assert_eq!(read.skipped, []);
+    let date = |below: &[u8]| {
+        let found = root.as_std_path().join(std::ffi::OsStr::from_bytes(below)).symlink_metadata().unwrap();
+        ((found.uid(), found.gid()), if found.is_dir() { 0 } else { found.mtime() })
+    };
+    let mut found = BTreeMap::new();
+    for entry in read.entries {
+        let (owner, modified) = date(&entry.path);
+        let (kind, size, digest, text) = match entry.kind {
+            EntryKind::Directory => (FileKind::Directory, 0, None, None),
+            EntryKind::File { size, sha256, .. } => (FileKind::File, size, Some(Digest::from_hash(&sha256)), None),
+        };
+        found.insert(
+            path(entry.path),
+            (ObservedFile { kind, mode: entry.mode & 0o777, owner, size, digest, text }, modified),
+        );
+    }
+    found
+}
+
+/// The whole content of a disk, taken out by debugfs.
+async fn extracted(image: &Utf8Path, to: &Utf8Path) -> BTreeMap<GuestPath, (ObservedFile, i64)> {
+    std::fs::create_dir(to).unwrap();
+    let script = to.with_extension("script");
+    std::fs::write(&script, format!("rdump / {to}\n")).unwrap();
+    let command = crate::effect::Command::new("debugfs").args(["-f", script.as_str(), image.as_str()]);
+    crate::effect::Run::run_ok(&CommandRunner, &command).await.unwrap();
+    let mut found = tree(to);
+    found.retain(|path, _| !path.as_bytes().starts_with(b"lost+found"));
+    found
+}
+
+/// Sets to write and paths to remove.
+type Asked = (Vec<(Address, FileSet)>, Vec<GuestPath>);
+
+/// What one request after another does, by each road.
+async fn both_roads(dir: &Utf8Path, requests: &[Asked]) {
+    let image = fresh_disk(dir, ByteSize::mib(64)).await;
+    let root = dir.join("root");
+    std::fs::create_dir(&root).unwrap();
+    for (i, (sets, remove)) in requests.iter().enumerate() {
+        let request = Request { sets, remove, seeds: &[] };
+        disk(&image, &CommandRunner).write(&request).await.unwrap();
+        write(&root, &request).await.unwrap();
+        let offline = extracted(&image, &dir.join(format!("extracted-{i}"))).await;
+        let live = tree(&root);
+        assert_eq!(offline.keys().collect::<Vec<_>>(), live.keys().collect::<Vec<_>>());
+        for (path, one) in &offline {
+            assert_eq!(one, &live[path], "{path}");
+        }
+        let wanted = Wanted::of(sets.iter().map(|(_, set)| set));
+        let Reading::Present(offline) = disk(&image, &CommandRunner).read(&wanted).await else { panic!() };
+        assert_eq!(offline, read(&root, &wanted).await);
+    }
+}
+
+#[tokio::test]
+async fn both_roads_leave_the_same_tree_and_read_the_same() {
+    if not_root() {
+        return;
+    }
+    let (_guard, dir) = scratch();
+    let (before, after) = (dir.join("before"), dir.join("after"));
+    for (i, name) in hostile_names().iter().enumerate() {
+        host_file(&before, name, &vec![b'x'; i * 1000], 0o600 + i as u32);
+        host_file(&after, name, &vec![b'x'; i * 1000], 0o600 + i as u32);
+    }
+    host_file(&before, &[&[b'd'; 200][..], b"/", &[b'e'; 200][..], b"/f"].concat(), b"deep", 0o4711);
+    host_file(&before, b"empty/file", b"", 0o000);
+    host_file(&after, b"-rf", b"new", 0o755);
+    let request = |key, host: &Utf8Path| {
+        let mut sets = merged(key);
+        sets.push(synced(host, &path(".config/to")));
+        sets
+    };
+    let (first, second) = (request("ssh-ed25519 OLD me", &before), request("ssh-ed25519 NEW me", &after));
+    let left = |path: &&GuestPath| !second[2].1.files.contains_key(*path);
+    let removed = first[2].1.files.keys().filter(left).cloned().collect();
+    both_roads(&dir, &[(first, vec![]), (second.clone(), removed)]).await;
+}
+
+/// LESSON 2: a running guest takes names that a stopped guest's disk does not.
+#[tokio::test]
+async fn line_breaks_in_names_arrive_in_a_running_guest() {
+    if not_root() {
+        return;
+    }
+    let (_guard, dir) = scratch();
+    let (host, root) = (dir.join("host"), dir.join("root"));
+    std::fs::create_dir(&root).unwrap();
+    host_file(&host, b"a\nb\r/c\n", b"x", 0o644);
+    let sets = [synced(&host, &path("to"))];
+    write(&root, &Request { sets: &sets, ..Request::default() }).await.unwrap();
+    let found = read(&root, &Wanted::of([&sets[0].1])).await;
+    assert_eq!(found.files[&path("to/a\nb\r/c\n")], ObservedFile { text: None, ..observed(b"x", 0o644) });
+    let remove = [path("to/a\nb\r/c\n"), path("to/a\nb\r")];
+    write(&root, &Request { remove: &remove, ..Request::default() }).await.unwrap();
+    assert_eq!(root.join("to").read_dir_utf8().unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn links_in_a_running_guest_are_not_followed() {
+    if not_root() {
+        return;
+    }
+    let (_guard, dir) = scratch();
+    let (host, root, outside) = (dir.join("host"), dir.join("root"), dir.join("outside"));
+    std::fs::create_dir_all(root.join("d")).unwrap();
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("f"), "kept").unwrap();
+    symlink(&outside, root.join("link")).unwrap();
+    symlink(outside.join("f"), root.join("d/f")).unwrap();
+    host_file(&host, b"f", b"new", 0o600);
+    let sets = [synced(&host, &path("link"))];
+    // A declared directory takes the place of the link, an undeclared one is refused.
+    let below = [synced(&host, &path("link/below"))];
+    let refused = write(&root, &Request { sets: &below, ..Request::default() }).await.unwrap_err();
+    assert_eq!(refused.causes, ["`~/link` in the guest is a symbolic link, expected a directory"]);
+    assert_eq!(read(&root, &Wanted::of([&sets[0].1])).await.files.keys().count(), 2, "nothing is seen through a link");
+    write(&root, &Request { sets: &sets, ..Request::default() }).await.unwrap();
+    let file = [synced(&host.join("f"), &path("d/f"))];
+    write(&root, &Request { sets: &file, ..Request::default() }).await.unwrap();
+    assert_eq!(std::fs::read(root.join("link/f")).unwrap(), b"new");
+    assert_eq!(std::fs::read(root.join("d/f")).unwrap(), b"new");
+    assert_eq!(std::fs::read(outside.join("f")).unwrap(), b"kept");
+    // A link that comes between reading and writing is refused by the guest's own shell.
+    let sneaky = Sneaky { root: root.clone(), outside: outside.clone() };
+    let sets = [synced(&host, &path("new"))];
+    let guest = Guest { shell: &sneaky, ..guest(&root) };
+    let request = Request { sets: &sets, ..Request::default() };
+    let refused = guest.write(&request, &FixedClock).await.unwrap_err();
+    assert_eq!(refused.causes[0], "cannot make directories in the guest");
+    assert!(refused.causes[1].contains("./new is a symbolic link"), "{refused:?}");
+    assert_eq!(std::fs::read(outside.join("f")).unwrap(), b"kept");
+}
+
+/// Puts a link in the way as soon as files are staged.
+struct Sneaky {
+    root: Utf8PathBuf,
+    outside: Utf8PathBuf,
+}
+
+#[async_trait]
+impl Shell for Sneaky {
+    async fn stream(&self, argv: &[&str], streams: Streams<'_>, deadline: Duration) -> Result<Status, ConnectError> {
+        let status = LocalShell.stream(argv, streams, deadline).await;
+        if argv.iter().any(|arg| arg.contains("tar -x")) {
+            symlink(&self.outside, self.root.join("new")).unwrap();
+        }
+        status
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_changed_since_the_plan_leaves_a_running_guest_untouched() {
+    if not_root() {
+        return;
+    }
+    let (_guard, dir) = scratch();
+    let (host, root) = (dir.join("host"), dir.join("root"));
+    std::fs::create_dir(&root).unwrap();
+    host_file(&host, b"a", &vec![1; 300_000], 0o600);
+    host_file(&host, b"b", &vec![2; 300_000], 0o600);
+    let sets = [synced(&host, &path("to"))];
+    host_file(&host, b"b", &vec![3; 300_000], 0o600);
+    let refused = write(&root, &Request { sets: &sets, ..Request::default() }).await.unwrap_err();
+    assert_eq!(refused.causes, [format!("`{host}/b` changed since the plan was made")]);
+    assert!(!root.join("to").exists());
+    // What was staged for it goes with the next write.
+    let sets = [synced(&host, &path("to"))];
+    write(&root, &Request { sets: &sets, ..Request::default() }).await.unwrap();
+    assert!(!root.join(".regatta/staging").exists() && root.join("to/b").exists());
+}
+
+/// The same over SSH as it is in a guest: arguments quoted by us, data streamed, a real login shell in between.
+#[tokio::test]
+async fn a_write_goes_through_a_real_ssh_server() {
+    let Some(sshd) = crate::effect::loopback::Sshd::start().filter(|_| !not_root()) else { return };
+    let (_guard, dir) = scratch();
+    let (host, root) = (dir.join("host"), dir.join("the root's \"dir\""));
+    std::fs::create_dir(&root).unwrap();
+    for name in hostile_names() {
+        host_file(&host, &name, &name, 0o640);
+    }
+    host_file(&host, b"big", &vec![b'x'; 3 << 20], 0o640);
+    let sets = [synced(&host, &path("to"))];
+    let deadline = Duration::from_secs(60);
+    let shell =
+        crate::effect::Connect::connect(&crate::effect::SshClient::default(), &sshd.target(), deadline).await.unwrap();
+    let guest = Guest { shell: &*shell, root: root.as_str(), deadline };
+    guest.write(&Request { sets: &sets, ..Request::default() }, &FixedClock).await.unwrap();
+    let written = tree(&root.join("to"));
+    let mut source = tree(&host);
+    let directory = source.remove(&GuestPath::root()).unwrap();
+    assert_eq!(written[&GuestPath::root()], directory);
+    assert_eq!(written.into_iter().filter(|(path, _)| *path != GuestPath::root()).collect::<BTreeMap<_, _>>(), source);
+    let Reading::Present(found) = guest.read(&Wanted::of([&sets[0].1])).await else { panic!() };
+    assert_eq!(found, read(&root, &Wanted::of([&sets[0].1])).await);
+}
+
+#[tokio::test]
+async fn a_guest_that_fails_is_quoted() {
+    let (_guard, dir) = scratch();
+    let Reading::Unreadable(why) = guest(&dir.join("gone")).read(&Wanted::default()).await else { panic!() };
+    assert!(why.starts_with("cannot read the manifest in the guest: the guest says: "), "{why}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 10, ..ProptestConfig::default() })]
+
+    /// Random trees: offline, live and source are the same.
+    #[test]
+    fn any_tree_arrives_the_same_by_both_roads(
+        files in prop::collection::btree_map(
+            prop::collection::vec(prop_oneof![
+                3 => prop::sample::select(b"\"\\ -<>#'\t;$`".to_vec()),
+                1 => (1u8..=255).prop_filter("", |b| !b"/\n\r".contains(b)),
+            ], 1..20),
+            (0usize..200_000, 0u32..0o10000, 0usize..3),
+            0..8,
+        ),
+    ) {
+        if not_root() {
+            return Ok(());
+        }
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let (_guard, dir) = scratch();
+            let host = dir.join("host");
+            std::fs::create_dir(&host).unwrap();
+            for (name, (size, mode, depth)) in &files {
+                if name != b"." && name != b".." {
+                    host_file(&host, &[&b"d/".repeat(*depth), name.as_slice()].concat(), &vec![7; *size], *mode);
+                }
+            }
+            both_roads(&dir, &[(vec![synced(&host, &path("to"))], vec![])]).await;
+        });
+    }
+}
