@@ -38,6 +38,7 @@ fn graph(size: u32) -> Graph {
             addresses: vec![Address::vm(&guest)],
             op: Op::StopGuest { guest },
             after: needs.into_iter().map(|id| Edge { step: StepId(id), why: "order".into() }).collect(),
+            rescues: Vec::new(),
             deadline_s: 60,
             repeat: Repeat::Safe,
         }

@@ -15,6 +15,8 @@ pub(super) enum Exit {
     Refused,
     /// Some steps failed, others were applied.
     Partial,
+    /// What failed was put back as it was.
+    Reverted,
     /// The command line is wrong.
     Usage,
     /// Interrupted.
@@ -29,6 +31,7 @@ impl From<Exit> for ExitCode {
             Exit::Changes => 2,
             Exit::Refused => 3,
             Exit::Partial => 4,
+            Exit::Reverted => 5,
             Exit::Usage => 64,
             Exit::Interrupted => 130,
         })

@@ -90,6 +90,7 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,
         Outcome::Partial => Exit::Partial,
+        Outcome::Reverted => Exit::Reverted,
         Outcome::Interrupted => Exit::Interrupted,
     })
 }

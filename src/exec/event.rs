@@ -89,6 +89,11 @@ pub enum EventKind {
         /// The step that failed.
         because: StepId,
     },
+    /// A step will not start, because what it would put back did not fail.
+    StepUnneeded {
+        /// Which.
+        step: StepId,
+    },
     /// No step starts any more.
     Stopping {
         /// Why.

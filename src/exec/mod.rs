@@ -28,4 +28,4 @@ pub use report::{Counts, Outcome, REPORT_FORMAT_VERSION, Report, StepOutcome, St
 pub use retry::Retry;
 pub use run::Runner;
 pub use run_id::RunId;
-pub use schedule::{MalformedGraph, Schedule};
+pub use schedule::{Fallout, MalformedGraph, Schedule};

@@ -1,5 +1,7 @@
 //! How a run ended: the outcome of every step, what failed first, and what was skipped because of whom.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,8 @@ pub enum Outcome {
     Failed,
     /// Some steps are done, others failed.
     Partial,
+    /// What failed was put back as it was.
+    Reverted,
     /// Somebody stopped it, or it died.
     Interrupted,
 }
@@ -32,6 +36,7 @@ impl Outcome {
             Self::Done => 0,
             Self::Failed => 1,
             Self::Partial => 4,
+            Self::Reverted => 5,
             Self::Interrupted => 130,
         }
     }
@@ -75,6 +80,8 @@ pub enum StepOutcome {
         /// That step.
         because: StepId,
     },
+    /// Not started, because what it would put back did not fail.
+    Unneeded,
 }
 
 /// One step of a report.
@@ -114,6 +121,8 @@ pub struct Report {
     pub stopped: Option<StopCause>,
     /// The failed steps in the order in which they failed.
     pub failures: Vec<StepId>,
+    /// Those of them after which everything was put back as it was.
+    pub reverted: Vec<StepId>,
     /// Every step of the graph, by id.
     pub steps: Vec<StepReport>,
 }
@@ -129,6 +138,8 @@ pub struct Counts {
     pub skipped: usize,
     /// Never started, because the run stopped.
     pub not_started: usize,
+    /// Never started, because there was nothing to put back.
+    pub unneeded: usize,
 }
 
 impl Report {
@@ -151,6 +162,7 @@ impl Report {
             elapsed_ms: 0,
             stopped: None,
             failures: Vec::new(),
+            reverted: Vec::new(),
             steps: steps.collect(),
         }
     }
@@ -168,9 +180,28 @@ impl Report {
                 StepOutcome::Failed { .. } => counts.failed += 1,
                 StepOutcome::Skipped { .. } => counts.skipped += 1,
                 StepOutcome::NotStarted => counts.not_started += 1,
+                StepOutcome::Unneeded => counts.unneeded += 1,
             }
             counts
         })
+    }
+
+    /// Notes which failures were put back: those that a rescue watches of which every step is done.
+    pub(super) fn note_reverted(&mut self, graph: &Graph) {
+        // The rescue that each step belongs to: the one it begins, or that of a step it comes after.
+        let mut rescue: Vec<Option<usize>> = Vec::with_capacity(graph.steps.len());
+        let mut whole = vec![true; graph.steps.len()];
+        for (index, step) in graph.steps.iter().enumerate() {
+            let inherited = step.after.iter().find_map(|edge| *rescue.get(edge.step.0 as usize)?);
+            let own = if step.rescues.is_empty() { inherited } else { Some(index) };
+            if let Some(root) = own {
+                whole[root] &= self.steps[index].outcome == StepOutcome::Done;
+            }
+            rescue.push(own);
+        }
+        let rescuers = graph.steps.iter().enumerate().filter(|(index, _)| whole[*index]);
+        let watched: BTreeSet<StepId> = rescuers.flat_map(|(_, step)| step.rescues.iter().copied()).collect();
+        self.reverted = self.failures.iter().copied().filter(|step| watched.contains(step)).collect();
     }
 
     /// Steps of which it is not known whether they happened.
@@ -186,6 +217,7 @@ impl Report {
             Some(StopCause::Journal { .. } | StopCause::Malformed { .. }) => Outcome::Failed,
             Some(StopCause::Cancelled | StopCause::Aborted) => Outcome::Interrupted,
             None if counts.failed == 0 => Outcome::Done,
+            None if self.reverted.len() == self.failures.len() => Outcome::Reverted,
             None if counts.done == 0 => Outcome::Failed,
             None => Outcome::Partial,
         }

@@ -12,7 +12,7 @@ use super::journal::{Fact, Journal, between_ms};
 use super::perform::{Failure, FailureKind, Perform};
 use super::report::{Report, StepOutcome, StepReport, StopCause};
 use super::retry::Retry;
-use super::schedule::Schedule;
+use super::schedule::{Fallout, Schedule};
 use super::worker::{Message, Workers};
 use crate::effect::Clock;
 use crate::plan::{Graph, StepId};
@@ -240,9 +240,9 @@ impl Coordinator<'_> {
 
     fn done(&mut self, step: StepId, schedule: &mut Schedule) {
         let elapsed_ms = self.settle(step, StepOutcome::Done);
-        schedule.done(step);
         self.batch.facts.push(Fact::Done { step });
         self.batch.events.push(EventKind::StepDone { step, elapsed_ms });
+        self.spread(step, schedule.done(step));
     }
 
     fn failed(&mut self, step: StepId, failure: Failure, schedule: &mut Schedule) {
@@ -277,11 +277,21 @@ impl Coordinator<'_> {
             FailureKind::Transient | FailureKind::Permanent => Fact::Failed { step, failure: failure.clone() },
         });
         self.batch.events.push(EventKind::StepFailed { step, elapsed_ms, failure });
-        for skipped in schedule.failed(step) {
-            self.settle(skipped, StepOutcome::Skipped { because: step });
-            self.batch.facts.push(Fact::Skipped { step: skipped, because: step });
-            let (address, op) = self.name_of(skipped);
-            self.batch.events.push(EventKind::StepSkipped { step: skipped, address, op, because: step });
+        self.spread(step, schedule.failed(step));
+    }
+
+    /// Enters what will not start because of how a step ended.
+    fn spread(&mut self, because: StepId, fallout: Fallout) {
+        for step in fallout.skipped {
+            self.settle(step, StepOutcome::Skipped { because });
+            self.batch.facts.push(Fact::Skipped { step, because });
+            let (address, op) = self.name_of(step);
+            self.batch.events.push(EventKind::StepSkipped { step, address, op, because });
+        }
+        for step in fallout.unneeded {
+            self.settle(step, StepOutcome::Unneeded);
+            self.batch.facts.push(Fact::Unneeded { step });
+            self.batch.events.push(EventKind::StepUnneeded { step });
         }
     }
 
@@ -310,6 +320,7 @@ impl Coordinator<'_> {
 
     fn finish(mut self) -> Report {
         let now = self.runner.clock.now();
+        self.report.note_reverted(self.graph);
         let outcome = self.report.outcome();
         if let Err(error) = self.journal.record(now, [Fact::Finished { outcome }])
             && self.report.stopped.is_none()

@@ -7,6 +7,9 @@
 //!    │                               ▼ │ the claim is released
 //!    │                              parked
 //!    └──something it needs failed──▶ settled (skipped)
+//!
+//! dormant ──what it watches is settled, and some of it failed──▶ waiting, or ready
+//!    └──and none of it failed──▶ settled (unneeded, with everything after it)
 //! ```
 
 use std::collections::{BTreeMap, BinaryHeap};
@@ -54,7 +57,12 @@ struct Slots {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    Waiting { unmet: u32 },
+    /// A rescue: so many of the steps it watches are not settled, and whether one has failed.
+    Dormant {
+        unsettled: u32,
+        alarmed: bool,
+    },
+    Waiting,
     Ready,
     Running,
     Settled,
@@ -63,10 +71,23 @@ enum State {
 #[derive(Debug)]
 struct Node {
     state: State,
+    /// How many of the steps it needs are not done.
+    unmet: u32,
+    /// The rescues that watch it.
+    watchers: Vec<StepId>,
     urgency: Urgency,
     dependents: Vec<StepId>,
     /// Indices into [`Schedule::slots`].
     claims: Vec<usize>,
+}
+
+/// Steps that will not start, because of how another one ended; each in order of id.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fallout {
+    /// They need, directly or through others, a step that failed.
+    pub skipped: Vec<StepId>,
+    /// They would put back what did not fail.
+    pub unneeded: Vec<StepId>,
 }
 
 /// The state of every step of one run.
@@ -96,7 +117,14 @@ impl Schedule {
             let claims =
                 Claim::of(step).into_iter().map(|claim| slot_of(claim, limits, &mut known, &mut slots)).collect();
             let urgency = Urgency { path: 0, id: std::cmp::Reverse(id) };
-            nodes.push(Node { state: State::Ready, urgency, dependents: Vec::new(), claims });
+            nodes.push(Node {
+                state: State::Waiting,
+                unmet: 0,
+                watchers: Vec::new(),
+                urgency,
+                dependents: Vec::new(),
+                claims,
+            });
             connect(&mut nodes, graph, id)?;
         }
         let mut schedule =
@@ -112,7 +140,8 @@ impl Schedule {
             let cost = super::claim::cost_s(&graph.steps[index].op);
             let node = &mut self.nodes[index];
             node.urgency.path = onward.unwrap_or(0).saturating_add(cost);
-            if node.state == State::Ready {
+            if node.state == State::Waiting && node.unmet == 0 {
+                node.state = State::Ready;
                 self.ready.push(node.urgency);
             }
         }
@@ -174,44 +203,88 @@ impl Schedule {
         }
     }
 
-    /// A running step is done: what waited only for it becomes ready.
-    pub fn done(&mut self, id: StepId) {
+    /// A running step is done: what waited only for it becomes ready. A rescue that only watched it is not needed.
+    pub fn done(&mut self, id: StepId) -> Fallout {
         self.release(id);
         for dependent in std::mem::take(&mut self.nodes[at(id)].dependents) {
-            let node = &mut self.nodes[at(dependent)];
-            match node.state {
-                State::Waiting { unmet: 1 } => {
-                    node.state = State::Ready;
-                    self.ready.push(node.urgency);
-                }
-                State::Waiting { unmet } => node.state = State::Waiting { unmet: unmet - 1 },
-                State::Ready | State::Running | State::Settled => {}
-            }
+            self.nodes[at(dependent)].unmet -= 1;
+            self.wake(dependent);
+        }
+        let mut fallout = Fallout::default();
+        self.tell_watchers(id, End::Harmless, &mut fallout.unneeded);
+        fallout.unneeded.sort_unstable();
+        fallout
+    }
+
+    /// A running step failed. Steps that need it, directly or through others, can no longer start, and no others; the
+    /// rescues that watch it can.
+    pub fn failed(&mut self, id: StepId) -> Fallout {
+        self.release(id);
+        let mut fallout = Fallout::default();
+        self.settle_dependents(id, &mut fallout.skipped);
+        self.tell_watchers(id, End::Failed, &mut fallout.unneeded);
+        for skipped in &fallout.skipped {
+            self.tell_watchers(*skipped, End::Harmless, &mut fallout.unneeded);
+        }
+        fallout.skipped.sort_unstable();
+        fallout.unneeded.sort_unstable();
+        fallout
+    }
+
+    /// Makes a step ready that waits for nothing any more.
+    fn wake(&mut self, id: StepId) {
+        let node = &mut self.nodes[at(id)];
+        if node.state == State::Waiting && node.unmet == 0 {
+            node.state = State::Ready;
+            self.ready.push(node.urgency);
         }
     }
 
-    /// A running step failed: returns, in order of id, the steps that can no longer start because they need it,
-    /// directly or through others. No other step is touched.
-    pub fn failed(&mut self, id: StepId) -> Vec<StepId> {
-        self.release(id);
-        let mut skipped = Vec::new();
+    /// Settles everything that comes after a step, directly or through others.
+    fn settle_dependents(&mut self, id: StepId, settled: &mut Vec<StepId>) {
         let mut reached = std::mem::take(&mut self.nodes[at(id)].dependents);
         while let Some(next) = reached.pop() {
             let node = &mut self.nodes[at(next)];
             if node.state != State::Settled {
                 node.state = State::Settled;
                 reached.append(&mut node.dependents);
-                skipped.push(next);
+                settled.push(next);
             }
         }
-        skipped.sort_unstable();
-        skipped
+    }
+
+    /// Tells rescues how a step they watch ended. The last end decides whether they are needed.
+    fn tell_watchers(&mut self, id: StepId, end: End, unneeded: &mut Vec<StepId>) {
+        for watcher in std::mem::take(&mut self.nodes[at(id)].watchers) {
+            let node = &mut self.nodes[at(watcher)];
+            let State::Dormant { unsettled, alarmed } = node.state else { continue };
+            let alarmed = alarmed || end == End::Failed;
+            match (unsettled, alarmed) {
+                (1, true) => {
+                    node.state = State::Waiting;
+                    self.wake(watcher);
+                }
+                (1, false) => {
+                    node.state = State::Settled;
+                    unneeded.push(watcher);
+                    self.settle_dependents(watcher, unneeded);
+                }
+                _ => node.state = State::Dormant { unsettled: unsettled - 1, alarmed },
+            }
+        }
     }
 
     /// How many steps run now.
     pub const fn running(&self) -> usize {
         self.running
     }
+}
+
+/// How a step ended, to those who watch it: a step that was skipped has changed nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Failed,
+    Harmless,
 }
 
 /// Finds or makes the slots of a claim.
@@ -223,24 +296,37 @@ fn slot_of(claim: Claim, limits: &Limits, known: &mut BTreeMap<Claim, usize>, sl
     })
 }
 
-/// Enters a step's edges; two edges to one step count once.
+/// Enters a step's edges, and what it watches; two edges to one step count once.
 fn connect(nodes: &mut [Node], graph: &Graph, id: StepId) -> Result<(), MalformedGraph> {
-    let mut unmet = 0;
-    for edge in &graph.steps[at(id)].after {
-        if edge.step >= id {
-            return Err(MalformedGraph::Edge { step: id, after: edge.step });
-        }
-        let dependents = &mut nodes[at(edge.step)].dependents;
+    let step = &graph.steps[at(id)];
+    for edge in &step.after {
+        let first = earlier(nodes, id, edge.step)?;
         // Dependents are entered in order of their ids, so that a repeated edge can only be the last one.
-        if dependents.last() != Some(&id) {
-            dependents.push(id);
-            unmet += 1;
+        if first.dependents.last() != Some(&id) {
+            first.dependents.push(id);
+            nodes[at(id)].unmet += 1;
         }
     }
-    if unmet > 0 {
-        nodes[at(id)].state = State::Waiting { unmet };
+    let mut unsettled = 0;
+    for watched in &step.rescues {
+        let watched = earlier(nodes, id, *watched)?;
+        if watched.watchers.last() != Some(&id) {
+            watched.watchers.push(id);
+            unsettled += 1;
+        }
+    }
+    if unsettled > 0 {
+        nodes[at(id)].state = State::Dormant { unsettled, alarmed: false };
     }
     Ok(())
+}
+
+/// The node of a step that must be an earlier one.
+fn earlier(nodes: &mut [Node], id: StepId, after: StepId) -> Result<&mut Node, MalformedGraph> {
+    if after >= id {
+        return Err(MalformedGraph::Edge { step: id, after });
+    }
+    Ok(&mut nodes[at(after)])
 }
 
 /// A step's index. Ids are 32 bits wide and so is, at least, every machine this runs on.

@@ -21,6 +21,7 @@ pub(super) fn graph(steps: &[(&str, &[u32])]) -> Graph {
         addresses: vec![Address::vm(guest)],
         op: Op::StopGuest { guest: (*guest).to_owned() },
         after: after.iter().map(|id| Edge { step: StepId(*id), why: "test".into() }).collect(),
+        rescues: Vec::new(),
         deadline_s: 60,
         repeat: Repeat::Safe,
     };

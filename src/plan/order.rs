@@ -55,6 +55,7 @@ impl Draft {
                 deadline_s: op.deadline_s(),
                 repeat: op.repeat(),
                 after: after(node),
+                rescues: Vec::new(),
                 op,
             }
         });

@@ -72,6 +72,10 @@ pub struct Step {
     pub op: Op,
     /// What must be done first, and why.
     pub after: Vec<Edge>,
+    /// It is done only when one of these earlier steps fails: it begins to put back what they changed. What comes after
+    /// it is part of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rescues: Vec<StepId>,
     /// After this many seconds it has failed.
     pub deadline_s: u64,
     /// What a crash in the middle means.

@@ -78,6 +78,7 @@ fn phase(step: &StepStory) -> (Tone, &'static str) {
         StepPhase::Failed(_) => (Tone::Alarm, "failed"),
         StepPhase::Unknown(_) => (Tone::Alarm, "unknown"),
         StepPhase::Skipped(_) => (Tone::Changed, "skipped"),
+        StepPhase::Unneeded => (Tone::Quiet, "not needed"),
     }
 }
 
@@ -132,7 +133,9 @@ fn why(story: &Story, step: &StepStory) -> String {
             format!(": {}", scrub::line(&failure.causes.join(": ")))
         }
         StepPhase::Skipped(because) => format!(", because `{}` failed", title_of(story, *because)),
-        StepPhase::Planned | StepPhase::Started(_) | StepPhase::Waiting(_) | StepPhase::Done => String::new(),
+        StepPhase::Planned | StepPhase::Started(_) | StepPhase::Waiting(_) | StepPhase::Done | StepPhase::Unneeded => {
+            String::new()
+        }
     }
 }
 

@@ -25,8 +25,11 @@ impl ProgressLines {
         Self { screen, began: None, names: BTreeMap::new() }
     }
 
-    /// The text for one event, ending with a newline.
+    /// The text for one event, ending with a newline; nothing for what need not be told.
     pub fn lines(&mut self, event: &Event) -> String {
+        if matches!(event.kind, EventKind::StepUnneeded { .. }) {
+            return String::new();
+        }
         if matches!(event.kind, EventKind::RunStarted { .. }) {
             self.began = Some(event.at);
         }
@@ -56,6 +59,7 @@ impl ProgressLines {
                 let skipped = self.screen.paint(Tone::Changed, "skipped");
                 format!("{}: {skipped}, because `{}` failed", name(op, address.as_ref()), self.name(*because))
             }
+            EventKind::StepUnneeded { step } => format!("{}: not needed", self.name(*step)),
             EventKind::Stopping { cause, running } => self.stopping(cause, *running),
             EventKind::RunFinished { outcome, elapsed_ms } => {
                 let (tone, word) = ending(*outcome);
@@ -103,6 +107,7 @@ pub(super) const fn ending(outcome: Outcome) -> (Tone, &'static str) {
         Outcome::Done => (Tone::Added, "finished"),
         Outcome::Failed => (Tone::Alarm, "failed"),
         Outcome::Partial => (Tone::Alarm, "finished in part"),
+        Outcome::Reverted => (Tone::Alarm, "reverted"),
         Outcome::Interrupted => (Tone::Changed, "interrupted"),
     }
 }

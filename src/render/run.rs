@@ -54,6 +54,9 @@ fn failure(text: &mut String, report: &Report, id: StepId, screen: Screen) {
     if let Some(hint) = &failure.hint {
         push(text, &format!("  hint: {}", scrub::line(hint)));
     }
+    if report.reverted.contains(&id) {
+        push(text, &format!("  {} as it was before", screen.paint(Tone::Changed, "put back")));
+    }
     let because = |step: &&StepReport| step.outcome == StepOutcome::Skipped { because: id };
     for skipped in report.steps.iter().filter(because) {
         push(text, &format!("  {} {}", screen.paint(Tone::Changed, "skipped"), title_of(skipped)));
@@ -83,6 +86,7 @@ const fn verb(failure: &Failure) -> &'static str {
 fn how_to_go_on(report: &Report) -> Option<&'static str> {
     match report.outcome() {
         Outcome::Done => None,
+        Outcome::Reverted => Some("What failed was put back as it was. To go on: mend the cause and apply again."),
         Outcome::Failed | Outcome::Partial => {
             Some("To go on: mend the cause and apply again; what is done already is found and not done twice.")
         }
@@ -162,6 +166,7 @@ run 00000000-0000-0000-0000-000000000007 was cut short after 1 of 3 steps: this 
             elapsed_ms: 63_000,
             stopped: None,
             failures: vec![StepId(1), StepId(3)],
+            reverted: vec![StepId(3)],
             steps: vec![
                 step(0, "build-image", StepOutcome::Done),
                 step(1, "create-guest", StepOutcome::Failed { failure }),
@@ -182,6 +187,7 @@ create-guest vm.web-1 failed after 3.1 s and 2 attempts
 
 stop-guest vm.web-1 ended without an answer after 3.1 s and 2 attempts
   reply lost
+  put back as it was before
 
 To go on: mend the cause and apply again; what is done already is found and not done twice.
 "

@@ -93,6 +93,11 @@ pub enum Fact {
         /// The failed step that it needs.
         because: StepId,
     },
+    /// A step will not start: it would put back what did not fail.
+    Unneeded {
+        /// Which.
+        step: StepId,
+    },
     /// Nothing runs any more.
     Finished {
         /// How it ended.
@@ -132,6 +137,7 @@ impl Fact {
             Self::Failed { .. } => "failed",
             Self::Unknown { .. } => "unknown",
             Self::Skipped { .. } => "skipped",
+            Self::Unneeded { .. } => "unneeded",
             Self::Finished { .. } => "finished",
             Self::Interrupted { .. } => "interrupted",
         }
@@ -146,7 +152,8 @@ impl Fact {
             | Self::Done { step }
             | Self::Failed { step, .. }
             | Self::Unknown { step, .. }
-            | Self::Skipped { step, .. } => Some(*step),
+            | Self::Skipped { step, .. }
+            | Self::Unneeded { step } => Some(*step),
             Self::Begun { .. } | Self::Finished { .. } | Self::Interrupted { .. } => None,
         }
     }

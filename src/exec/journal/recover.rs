@@ -45,7 +45,12 @@ const fn verdict(phase: &StepPhase, repeat: Repeat) -> Option<Verdict> {
         }
         (StepPhase::Started(_) | StepPhase::Unknown(_), Repeat::Never) => Some(Verdict::Ask),
         (
-            StepPhase::Planned | StepPhase::Waiting(_) | StepPhase::Done | StepPhase::Failed(_) | StepPhase::Skipped(_),
+            StepPhase::Planned
+            | StepPhase::Waiting(_)
+            | StepPhase::Done
+            | StepPhase::Failed(_)
+            | StepPhase::Skipped(_)
+            | StepPhase::Unneeded,
             _,
         ) => None,
     }

@@ -10,7 +10,8 @@
 //!           │            retrying │     └──failed──▶ failed
 //!           │                   ▼ started n+1          ▲
 //!           │                 waiting ──failed─────────┘
-//!           └──skipped──▶ skipped
+//!           ├──skipped──▶ skipped
+//!           └──unneeded──▶ unneeded
 //! ```
 
 use jiff::Timestamp;
@@ -54,6 +55,8 @@ pub enum StepPhase {
     Unknown(Failure),
     /// Not begun, and never will be: this step failed.
     Skipped(StepId),
+    /// Not begun, and never will be: what it would put back did not fail.
+    Unneeded,
 }
 
 /// A step's part of the story.
@@ -186,6 +189,7 @@ impl Story {
                 Change::Step(step, StepPhase::Unknown(failure))
             }
             (Open, Some(Planned), Fact::Skipped { step, because }) => Change::Step(step, StepPhase::Skipped(because)),
+            (Open, Some(Planned), Fact::Unneeded { step }) => Change::Step(step, StepPhase::Unneeded),
             (Open, None, Fact::Finished { outcome }) if !self.steps.iter().any(StepStory::runs) => {
                 Change::Close(outcome)
             }
@@ -216,7 +220,7 @@ impl Story {
                 story.attempts = *attempt;
                 story.started.get_or_insert(at);
             }
-            StepPhase::Planned | StepPhase::Waiting(_) => {}
+            StepPhase::Planned | StepPhase::Waiting(_) | StepPhase::Unneeded => {}
             StepPhase::Done | StepPhase::Failed(_) | StepPhase::Unknown(_) | StepPhase::Skipped(_) => {
                 story.ended = Some(at);
             }

@@ -106,6 +106,7 @@ fn the_transition_function_is_total() {
             Fact::Skipped { step: STEP, because: STEP },
             Fact::Finished { outcome: Outcome::Done },
             Fact::Interrupted { by: id() },
+            Fact::Unneeded { step: STEP },
         ]
     };
     let entry = |fact| Entry { at: NOW, fact };
@@ -114,15 +115,17 @@ fn the_transition_function_is_total() {
         Journal::begin(log, identity(), &graph(&[("a", &[])]), NOW).unwrap().story
     };
     // Every state, by the facts that lead to it, and the facts that may follow.
-    let [start, again, retry, done, failed, unknown, skipped, finished, interrupted] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
-    let table: [(&[usize], &[usize]); 8] = [
-        (&[], &[start, skipped, finished, interrupted]),
+    let [start, again, retry, done, failed, unknown, skipped, finished, interrupted, unneeded] =
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    let table: [(&[usize], &[usize]); 9] = [
+        (&[], &[start, skipped, finished, interrupted, unneeded]),
         (&[start], &[retry, done, failed, unknown, interrupted]),
         (&[start, retry], &[again, failed, interrupted]),
         (&[start, done], &[finished, interrupted]),
         (&[start, failed], &[finished, interrupted]),
         (&[start, unknown], &[finished, interrupted]),
         (&[skipped], &[finished, interrupted]),
+        (&[unneeded], &[finished, interrupted]),
         (&[finished], &[]),
     ];
     for (path, allowed) in table {

@@ -1,7 +1,7 @@
 use crate::exec::perform::Failure;
 use crate::exec::report::{Counts, Outcome, StepOutcome, StopCause};
 use crate::exec::testkit::{Act, MemoryLog, Scripted, graph, run};
-use crate::plan::StepId;
+use crate::plan::{Graph, StepId};
 
 const CHAINS: &[(&str, &[u32])] = &[("a", &[]), ("a", &[0]), ("b", &[]), ("b", &[2]), ("c", &[1, 3])];
 
@@ -113,4 +113,37 @@ async fn a_malformed_graph_is_refused_before_anything_happens() {
     let message = "step 0 is after step 0, expected an earlier step".to_owned();
     assert_eq!((report.outcome(), report.stopped), (Outcome::Failed, Some(StopCause::Malformed { message })));
     assert!(script.performed.lock().unwrap().is_empty());
+}
+
+/// A guest is changed, started and awaited; steps 3 and 4 put it back.
+fn replacement() -> Graph {
+    let mut graph = graph(&[("a", &[]), ("a", &[0]), ("b", &[]), ("a", &[]), ("a", &[3])]);
+    graph.steps[3].rescues = vec![StepId(0), StepId(1)];
+    graph
+}
+
+#[tokio::test]
+async fn what_failed_and_was_put_back_is_reverted() {
+    let script = Scripted::new([(1, Act::Fail(Failure::unknown("no answer")))]);
+    let log = MemoryLog::default();
+    let (report, _) = run(&replacement(), &script, &log, 1).await;
+    assert_eq!(*script.performed.lock().unwrap(), [0, 1, 3, 2, 4]);
+    assert_eq!((report.outcome(), report.outcome().exit_code()), (Outcome::Reverted, 5));
+    assert_eq!((report.failures, report.reverted), (vec![StepId(1)], vec![StepId(1)]));
+}
+
+#[tokio::test]
+async fn what_could_not_be_put_back_is_not_reverted() {
+    let fails = |step| (step, Act::Fail(Failure::permanent("no")));
+    let (report, _) = run(&replacement(), &Scripted::new([fails(1), fails(4)]), &MemoryLog::default(), 1).await;
+    assert_eq!((report.outcome(), report.reverted.len()), (Outcome::Partial, 0));
+}
+
+#[tokio::test]
+async fn a_rescue_that_is_not_needed_leaves_nothing_open() {
+    let log = MemoryLog::default();
+    let (report, _) = run(&replacement(), &Scripted::new([]), &log, 1).await;
+    assert_eq!((report.outcome(), report.counts().unneeded), (Outcome::Done, 2));
+    let unneeded: Vec<String> = log.facts().into_iter().filter(|fact| fact.starts_with("unneeded")).collect();
+    assert_eq!(unneeded, ["unneeded 3", "unneeded 4"]);
 }

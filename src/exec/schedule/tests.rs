@@ -53,6 +53,50 @@ fn a_graph_from_a_file_is_checked() {
     assert_eq!(error.to_string(), "step 1 is after step 5, expected an earlier step");
 }
 
+/// Steps 0 to 2 are a lane; 3 and 4 put back what 1 and 2 changed; 5 comes after the lane.
+fn lane_with_rescue() -> Schedule {
+    let mut graph = graph(&[("a", &[]), ("a", &[0]), ("a", &[1]), ("a", &[]), ("a", &[3]), ("b", &[2])]);
+    graph.steps[3].rescues = vec![StepId(1), StepId(2)];
+    Schedule::new(&graph, &limits(9, 9)).unwrap()
+}
+
+fn ids(skipped: &[u32], unneeded: &[u32]) -> Fallout {
+    let ids = |numbers: &[u32]| numbers.iter().copied().map(StepId).collect();
+    Fallout { skipped: ids(skipped), unneeded: ids(unneeded) }
+}
+
+#[test]
+fn a_rescue_begins_when_what_it_watches_has_failed() {
+    let mut schedule = lane_with_rescue();
+    assert_eq!(drain(&mut schedule), [0]);
+    assert_eq!(schedule.done(StepId(0)), ids(&[], &[]));
+    assert_eq!(drain(&mut schedule), [1]);
+    assert_eq!(schedule.failed(StepId(1)), ids(&[2, 5], &[]));
+    assert_eq!(drain(&mut schedule), [3]);
+    schedule.done(StepId(3));
+    assert_eq!(drain(&mut schedule), [4]);
+}
+
+#[test]
+fn a_rescue_is_not_needed_when_nothing_it_watches_failed() {
+    let mut schedule = lane_with_rescue();
+    for step in [0, 1] {
+        assert_eq!(drain(&mut schedule), [step]);
+        assert_eq!(schedule.done(StepId(step)), ids(&[], &[]));
+    }
+    assert_eq!(drain(&mut schedule), [2]);
+    assert_eq!(schedule.done(StepId(2)), ids(&[], &[3, 4]));
+    assert_eq!(drain(&mut schedule), [5]);
+}
+
+#[test]
+fn a_rescue_is_not_needed_when_what_it_watches_never_began() {
+    let mut schedule = lane_with_rescue();
+    assert_eq!(drain(&mut schedule), [0]);
+    assert_eq!(schedule.failed(StepId(0)), ids(&[1, 2, 5], &[3, 4]));
+    assert!(drain(&mut schedule).is_empty());
+}
+
 proptest::proptest! {
     /// Any legal schedule respects the edges and the limits, starts everything exactly once, and a failure skips
     /// exactly its descendants.
@@ -88,7 +132,7 @@ proptest::proptest! {
             let ended = running.swap_remove(pick % running.len());
             if fails[ended as usize] {
                 failed.push(ended);
-                skipped.extend(schedule.failed(StepId(ended)).into_iter().map(|id| id.0));
+                skipped.extend(schedule.failed(StepId(ended)).skipped.into_iter().map(|id| id.0));
             } else {
                 done.push(ended);
                 schedule.done(StepId(ended));
