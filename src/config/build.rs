@@ -16,7 +16,7 @@ type Declared<T> = BTreeMap<String, (Span, T)>;
 /// Everything that was declared, before guests are put together.
 #[derive(Default)]
 struct Declarations {
-    name: Option<Spanned<String>>,
+    header: Option<node::fleet::Header>,
     hosts: Declared<()>,
     images: Declared<super::Image>,
     kernels: Declared<super::Kernel>,
@@ -39,10 +39,12 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
     for node in nodes {
         declared.add(&node, problems);
     }
-    let name = declared.name.map(|name| Setting::written(name.value, name.span));
+    let header = declared.header.unwrap_or_default();
+    let name = header.name.map(|name| Setting::written(name.value, name.span));
     let profiles = declared.profiles.iter().map(|(name, (_, profile))| (name.clone(), profile.span)).collect();
     let mut fleet = Fleet {
         name: name.unwrap_or_else(|| Setting::default_value(default_name.into())),
+        parallelism: header.parallelism,
         images: unplaced(declared.images),
         kernels: unplaced(declared.kernels),
         networks: unplaced(declared.networks),
@@ -56,7 +58,7 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
 
 /// Remembers what a node declares before looking whether it does so well.
 fn mention(node: &Node, problems: &mut Problems) {
-    let kind = ["image", "kernel", "network", "profile"].into_iter().find(|kind| *kind == node.name.value);
+    let kind = ["image", "kernel", "network", "profile", "vm"].into_iter().find(|kind| *kind == node.name.value);
     let name = node.arguments.first().map(|argument| &argument.value.value);
     if let (Some(kind), Some(Value::String(name))) = (kind, name) {
         problems.declare(kind, name);
@@ -70,14 +72,7 @@ fn unplaced<T>(declared: Declared<T>) -> BTreeMap<String, T> {
 impl Declarations {
     fn add(&mut self, node: &Node, problems: &mut Problems) {
         match node.name.value.as_str() {
-            "fleet" => {
-                if let Some(name) = node::fleet::decode(node, problems) {
-                    match &self.name {
-                        None => self.name = Some(name),
-                        Some(first) => problems.declared_twice("fleet", &name, first.span),
-                    }
-                }
-            }
+            "fleet" => self.add_header(node, problems),
             "host" => {
                 let host = node::host::decode(node, problems);
                 insert("host", &mut self.hosts, host.map(|name| (name, ())), problems);
@@ -104,6 +99,14 @@ impl Declarations {
 }
 
 impl Declarations {
+    fn add_header(&mut self, node: &Node, problems: &mut Problems) {
+        let header = node::fleet::decode(node, problems);
+        match (self.header.as_ref().and_then(|first| first.name.as_ref()), &header.name) {
+            (Some(first), Some(again)) => problems.declared_twice("fleet", again, first.span),
+            _ => self.header = Some(header),
+        }
+    }
+
     fn add_identity(&mut self, node: &Node, problems: &mut Problems) {
         match self.identity {
             None => {

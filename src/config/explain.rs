@@ -130,6 +130,12 @@ impl Explainer<'_> {
             let value = format!("\"{}\" to=\"~/{}\"", shown(&sync.value.from), shown(&sync.value.to.value));
             self.written("file-sync", vm.span, sync, value);
         }
+        for guest in &vm.after {
+            self.written("after", vm.span, guest, format!("{:?}", guest.value));
+        }
+        for tag in &vm.tags {
+            self.written("tags", vm.span, tag, format!("{:?}", tag.value));
+        }
     }
 
     fn image(&mut self, image: &Image) {

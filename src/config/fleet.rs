@@ -42,6 +42,8 @@ impl<T> Setting<T> {
 pub struct Fleet {
     /// The fleet's name: a DNS label. Objects on the host carry it as part of their mark.
     pub name: Setting<String>,
+    /// How many steps run side by side; `None` leaves it to the machine.
+    pub parallelism: Option<Spanned<u32>>,
     /// By name.
     pub images: BTreeMap<String, Image>,
     /// By name.
@@ -177,6 +179,10 @@ pub struct Vm {
     pub git_identity: Option<Spanned<GitIdentity>>,
     /// Files and directories copied from the host.
     pub file_syncs: Vec<Spanned<FileSync>>,
+    /// Guests that must be ready before this one is touched: names of guests.
+    pub after: Vec<Spanned<String>>,
+    /// Names of groups that it is in.
+    pub tags: Vec<Spanned<String>>,
 }
 
 /// `forward host=8080 guest=80`.

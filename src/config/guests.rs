@@ -7,7 +7,7 @@ use super::node::vm::VmNode;
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
-use super::{Accelerator, ByteSize, FileSync, Fleet, Forward, Setting, Vm};
+use super::{Accelerator, ByteSize, FileSync, Fleet, Forward, Setting, Vm, order};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// CPUs of a guest that states none.
@@ -22,6 +22,7 @@ const DEFAULT_WORK_DISK: ByteSize = ByteSize::gib(4);
 /// Adds all guests to the fleet, whose other parts are complete.
 pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base: &Settings, problems: &mut Problems) {
     let mut clashes = Clashes::default();
+    let mut counted = BTreeMap::new();
     for node in vms {
         let before = problems.count();
         let own = profiles.apply(node.own, &node.uses, problems);
@@ -37,6 +38,9 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         };
         check_references(fleet, &vm, problems);
         check_targets(&vm, problems);
+        if let Some(count) = node.count {
+            counted.insert(node.name.value.clone(), count.value);
+        }
         for name in names(&node.name, node.count, &vm, problems) {
             // What is wrong with one guest of a count is wrong with all: it is said once.
             if !clashes.check(&name, node.name.span, &vm.forwards, problems) {
@@ -45,6 +49,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
             fleet.vms.insert(name.clone(), Vm { name, ..vm.clone() });
         }
     }
+    order::resolve(&mut fleet.vms, &counted, problems);
 }
 
 /// The names a node stands for: its own, or numbered ones.
@@ -73,6 +78,8 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         authorized_keys: values(settings.authorized_keys),
         git_identity: settings.git_identity.map(|identity| identity.value),
         file_syncs: values(settings.file_syncs),
+        after: values(settings.after),
+        tags: values(settings.tags),
     })
 }
 

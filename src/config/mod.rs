@@ -15,6 +15,7 @@ pub mod language;
 mod load;
 mod modules;
 mod node;
+mod order;
 mod params;
 mod pattern;
 mod problems;

@@ -7,6 +7,9 @@ use crate::syntax::{Diagnostic, Span, Spanned, shown};
 /// Mistakes kept of one run: nobody reads more, and repetition can make any number.
 const MAX_PROBLEMS: usize = 1_000;
 
+/// Missing names reported of one run, when there are so many mistakes already.
+const MAX_SUGGESTIONS: usize = 200;
+
 /// Collected mistakes.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
@@ -81,7 +84,9 @@ impl Problems {
 
     /// A name that nothing bears.
     pub(super) fn missing(&mut self, kind: &'static str, name: &Spanned<String>) {
-        if self.incomplete || self.declared.contains(&(kind, name.value.clone())) {
+        // Looking for the nearest of many names takes time: nobody reads that many suggestions.
+        let enough = self.found.len() >= MAX_SUGGESTIONS;
+        if self.incomplete || enough || self.declared.contains(&(kind, name.value.clone())) {
             return;
         }
         let known = self.declared.iter().filter(|(of, _)| *of == kind).map(|(_, name)| name.as_str());
@@ -100,6 +105,7 @@ impl Problems {
             "image" => "config::missing-image",
             "kernel" => "config::missing-kernel",
             "network" => "config::missing-network",
+            "vm" => "config::missing-guest",
             _ => "config::missing-profile",
         };
         self.push(Diagnostic::error(code, message, name.span, "not declared in any file").help(help));

@@ -55,6 +55,8 @@ pub(super) struct Settings {
     pub(super) authorized_keys: Vec<Definition<AuthorizedKey>>,
     pub(super) git_identity: Option<Definition<GitIdentity>>,
     pub(super) file_syncs: Vec<Definition<FileSync>>,
+    pub(super) after: Vec<Definition<String>>,
+    pub(super) tags: Vec<Definition<String>>,
 }
 
 impl Settings {
@@ -77,6 +79,7 @@ impl Settings {
             one(&self.git_identity),
         ];
         let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
+        let several = several.chain(all(&self.after)).chain(all(&self.tags));
         single.into_iter().flatten().chain(several).filter(|(_, priority)| *priority != Priority::Normal).collect()
     }
 
@@ -94,6 +97,8 @@ impl Settings {
             authorized_keys: joined(self.authorized_keys, used.iter().map(|s| &s.authorized_keys)),
             git_identity: one("git-identity", self.git_identity, used.iter().map(|s| &s.git_identity), problems),
             file_syncs: joined(self.file_syncs, used.iter().map(|s| &s.file_syncs)),
+            after: joined(self.after, used.iter().map(|s| &s.after)),
+            tags: joined(self.tags, used.iter().map(|s| &s.tags)),
         }
     }
 }

@@ -179,9 +179,12 @@ mod tests {
                 authorized_keys: keys.iter().map(|key| self.spanned(AuthorizedKey::File((*key).into()))).collect(),
                 git_identity: git.map(|git| self.spanned(git)),
                 file_syncs: from.iter().map(sync).collect(),
+                after: vec![],
+                tags: vec![],
             };
             Fleet {
                 name: Setting::default_value("test".into()),
+                parallelism: None,
                 images: BTreeMap::new(),
                 kernels: BTreeMap::new(),
                 networks: BTreeMap::new(),

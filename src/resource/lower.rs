@@ -114,7 +114,8 @@ impl Lowering<'_> {
             work_disk: vm.work_disk.value,
             accel: vm.accel.value,
         };
-        let needs = BTreeSet::from([image_address, kernel_address]);
+        let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
+        let needs = others.chain([image_address, kernel_address]).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
         self.files(vm, &guest);
     }

@@ -5,17 +5,22 @@
 
 mod convert;
 mod diagnostic;
+mod format;
 pub mod limits;
 mod parse;
 mod plain;
 mod scan;
 mod shown;
 mod source;
+mod token;
 mod tree;
+mod upgrade;
 mod word;
 
 pub use diagnostic::{Diagnostic, Label, Severity};
+pub use format::format;
 pub use parse::parse;
 pub use shown::shown;
 pub use source::{Position, SourceFile, SourceId, SourceMap, SourceRef, Span, Spanned};
 pub use tree::{Argument, Node, Property, Tree, Value};
+pub use upgrade::upgrade;

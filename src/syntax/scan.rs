@@ -382,7 +382,7 @@ impl<'a> Scanner<'a> {
 }
 
 /// Length of a string's body up to `closing`; an error is where the search had to end.
-fn find_closing(body: &str, closing: &str, lines: bool, escapes: bool) -> Result<usize, usize> {
+pub(super) fn find_closing(body: &str, closing: &str, lines: bool, escapes: bool) -> Result<usize, usize> {
     let mut at = 0;
     while let Some(c) = body[at..].chars().next() {
         if body[at..].starts_with(closing) {

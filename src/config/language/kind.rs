@@ -28,6 +28,8 @@ pub enum Kind {
         /// Largest.
         max: u32,
     },
+    /// A version: up to three numbers with dots.
+    Version,
     /// `#true` or `#false`.
     Boolean,
     /// A size with a binary unit, at least this.
@@ -114,6 +116,7 @@ impl Kind {
             Self::Package => "a name of lower-case letters, digits and `+-.`".into(),
             Self::Url => "an address that starts with `http://`, `https://` or `file:/`".into(),
             Self::Integer { min, max } => format!("an integer from {min} to {max}"),
+            Self::Version => "a version such as `0.1` or `1.2.3`".into(),
             Self::Boolean => "`#true` or `#false`".into(),
             Self::Size { min } => format!("a size of at least {min}, such as `512MiB` or `4GiB`"),
             Self::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
@@ -148,6 +151,7 @@ impl Kind {
             Self::KeyLine => key_line::check(text).map(str::to_owned),
             Self::ValueName => is_name(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Name => is_label(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Version => version(text).map(|_| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Package => is_package(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Url => is_url(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Choice(words) => return self.decode_choice(words, text),
@@ -198,6 +202,27 @@ pub(in crate::config) fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// The numbers of a version; those left out are 0.
+fn version(text: &str) -> Option<[u32; 3]> {
+    let mut numbers = [0; 3];
+    let parts: Vec<&str> = text.split('.').collect();
+    if parts.len() > numbers.len() {
+        return None;
+    }
+    for (number, part) in numbers.iter_mut().zip(parts) {
+        *number = part.bytes().all(|byte| byte.is_ascii_digit()).then(|| part.parse().ok()).flatten()?;
+    }
+    Some(numbers)
+}
+
+/// Whether one version is as late as another; what is no version is never late enough.
+pub(in crate::config) fn version_at_least(found: &str, required: &str) -> bool {
+    match (version(found), version(required)) {
+        (Some(found), Some(required)) => found >= required,
+        _ => false,
+    }
 }
 
 fn is_package(text: &str) -> bool {
@@ -261,6 +286,16 @@ mod tests {
         );
         assert!(reject(memory, Value::String("0MiB".into())).is_err());
         assert_eq!(memory.decode(&Value::String("1GiB".into())), Ok(Decoded::Size(ByteSize::gib(1))));
+    }
+
+    #[test]
+    fn versions_are_compared_by_number() {
+        assert!(version_at_least("0.10.0", "0.9"));
+        assert!(version_at_least("1.2.3", "1.2.3"));
+        assert!(!version_at_least("0.1.0", "0.1.1"));
+        for wrong in ["", "1.", "v1", "1.2.3.4", "1.+2", ">=1"] {
+            assert!(text(Kind::Version, wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&AUTHORIZED_KEY),
     ChildRule::at_most_once(&GIT_IDENTITY),
     ChildRule::any(&FILE_SYNC),
+    ChildRule::any(&AFTER),
+    ChildRule::any(&TAGS),
 ];
 
 static USE: NodeRule = NodeRule {
@@ -94,6 +96,18 @@ static ACCEL: NodeRule = NodeRule {
     ..NodeRule::new("accel", "What runs the guest's code.")
 };
 
+static AFTER: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("guest", Kind::Name, "Names of guests, or of `vm` nodes with a `count`.")],
+    prioritised: true,
+    ..NodeRule::new("after", "Waits until other guests are ready, whenever this guest and they are changed in one run.")
+};
+
+static TAGS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("tag", Kind::Name, "Names of groups.")],
+    prioritised: true,
+    ..NodeRule::new("tags", "Groups that the guest is in, for commands that select guests.")
+};
+
 /// The profiles a block uses, in order.
 pub(in crate::config) fn decode_uses(block: &Block<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
     block
@@ -130,6 +144,12 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
             add(&mut settings.authorized_keys, node, whole(node, authorized_key::decode(node, problems)));
         }
         "file-sync" => add(&mut settings.file_syncs, node, whole(node, file_sync::decode(node, problems))),
+        "after" => Block::read(node, &AFTER, problems)
+            .texts("guest")
+            .for_each(|guest| add(&mut settings.after, node, Some(guest))),
+        "tags" => {
+            Block::read(node, &TAGS, problems).texts("tag").for_each(|tag| add(&mut settings.tags, node, Some(tag)));
+        }
         // `use` is decoded by itself; unknown nodes are reported with the block.
         _ => {}
     }
