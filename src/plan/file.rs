@@ -1,9 +1,11 @@
 //! One file: what it should be, what it is, and how the difference is shown.
 
+use std::borrow::Cow;
+
 use super::files::Written;
 use super::sensitive::is_sensitive;
 use super::{Aspect, Attribute, Cause, Change, Impact, Refusal, Rule, Shown};
-use crate::resource::{Content, DesiredFile, Digest, FileKind, GuestPath, ObservedFile, merge};
+use crate::resource::{Content, DesiredFile, Digest, FileKind, GuestPath, HostFile, ObservedFile, merge};
 
 /// A file that is there.
 #[derive(Debug, Clone, Copy)]
@@ -15,21 +17,26 @@ pub(super) struct Wanted<'a> {
     path: &'a GuestPath,
     mode: u32,
     kind: FileKind,
-    content: Option<Bytes>,
+    content: Option<Bytes<'a>>,
     merged: bool,
 }
 
-/// A file's content as far as a plan needs it.
+/// A file's content as far as a plan needs it. Most files are as they should be: nothing is copied for those.
 #[derive(Debug)]
-struct Bytes {
-    digest: Digest,
+struct Bytes<'a> {
+    digest: Cow<'a, Digest>,
     size: u64,
-    text: Option<String>,
+    text: Option<Cow<'a, str>>,
 }
 
-impl Bytes {
-    fn of(bytes: Vec<u8>) -> Self {
-        Self { digest: Digest::of(&bytes), size: bytes.len() as u64, text: String::from_utf8(bytes).ok() }
+impl<'a> Bytes<'a> {
+    fn merged(bytes: Vec<u8>) -> Self {
+        let (digest, size) = (Cow::Owned(Digest::of(&bytes)), bytes.len() as u64);
+        Self { digest, size, text: String::from_utf8(bytes).ok().map(Cow::Owned) }
+    }
+
+    fn host(file: &'a HostFile) -> Self {
+        Self { digest: Cow::Borrowed(&file.digest), size: file.size, text: file.text.as_deref().map(Cow::Borrowed) }
     }
 }
 
@@ -38,19 +45,20 @@ impl<'a> Wanted<'a> {
     ///
     /// # Errors
     /// When the result of a merge depends on content that could not be read.
-    pub(super) fn of(path: &'a GuestPath, desired: &DesiredFile, present: Option<Present<'_>>) -> Result<Self, String> {
+    pub(super) fn of(
+        path: &'a GuestPath,
+        desired: &'a DesiredFile,
+        present: Option<Present<'_>>,
+    ) -> Result<Self, String> {
         let current = || present.map_or(Ok(&[][..]), |found| found.text(path));
         let (kind, content, merged) = match &desired.content {
             Content::Directory => (FileKind::Directory, None, false),
-            Content::Host(file) => {
-                let bytes = Bytes { digest: file.digest.clone(), size: file.size, text: file.text.clone() };
-                (FileKind::File, Some(bytes), false)
-            }
+            Content::Host(file) => (FileKind::File, Some(Bytes::host(file)), false),
             Content::AuthorizedKeys(keys) => {
-                (FileKind::File, Some(Bytes::of(merge::authorized_keys(current()?, keys))), true)
+                (FileKind::File, Some(Bytes::merged(merge::authorized_keys(current()?, keys))), true)
             }
             Content::GitIdentity { name, email } => {
-                (FileKind::File, Some(Bytes::of(merge::git_config(current()?, name, email)?)), true)
+                (FileKind::File, Some(Bytes::merged(merge::git_config(current()?, name, email)?)), true)
             }
         };
         Ok(Self { path, mode: desired.mode, kind, content, merged })
@@ -104,7 +112,7 @@ impl<'a> Wanted<'a> {
     fn anew(&self, written: Written<'_>, live: Impact) -> Vec<Attribute> {
         let cause = match (written, &self.content) {
             (Written::Never, _) => Cause::Pending,
-            (Written::Content(applied), Some(bytes)) if *applied != bytes.digest && !self.merged => Cause::Both,
+            (Written::Content(applied), Some(bytes)) if *applied != *bytes.digest && !self.merged => Cause::Both,
             (Written::Content(_) | Written::Directory, _) => Cause::Drift,
         };
         let what = match &self.content {
@@ -128,7 +136,7 @@ impl<'a> Wanted<'a> {
         let Some(digest) = &found.0.digest else {
             return Err(format!("the content of `{}` could not be read", self.path));
         };
-        if *digest == bytes.digest {
+        if digest == bytes.digest.as_ref() {
             return Ok(None);
         }
         let cause = match written {
@@ -143,7 +151,7 @@ impl<'a> Wanted<'a> {
 
     /// Overwriting a file that was never ours loses data (LESSON 43); a key that leaves `authorized_keys` may be
     /// somebody's only way in.
-    fn content_impact(&self, found: Present<'_>, bytes: &Bytes, written: Written<'_>, live: Impact) -> Impact {
+    fn content_impact(&self, found: Present<'_>, bytes: &Bytes<'_>, written: Written<'_>, live: Impact) -> Impact {
         if !self.merged {
             return if matches!(written, Written::Content(_)) { live } else { Impact::DataLoss };
         }
@@ -156,17 +164,17 @@ impl<'a> Wanted<'a> {
     }
 
     /// Both sides as text, or both as digests: half a diff says nothing, and half a secret says too much.
-    fn both(&self, found: Present<'_>, bytes: &Bytes) -> (Shown, Shown) {
+    fn both(&self, found: Present<'_>, bytes: &Bytes<'_>) -> (Shown, Shown) {
         match (shown(self.path, found), self.show(bytes)) {
             (Shown::Text(before), Shown::Text(after)) => (Shown::Text(before), Shown::Text(after)),
-            _ => (digest(found.0), Shown::Digest { digest: bytes.digest.clone(), size: bytes.size }),
+            _ => (digest(found.0), Shown::Digest { digest: bytes.digest.clone().into_owned(), size: bytes.size }),
         }
     }
 
-    fn show(&self, bytes: &Bytes) -> Shown {
+    fn show(&self, bytes: &Bytes<'_>) -> Shown {
         match &bytes.text {
-            Some(text) if !is_sensitive(self.path, text) => Shown::Text(text.clone()),
-            _ => Shown::Digest { digest: bytes.digest.clone(), size: bytes.size },
+            Some(text) if !is_sensitive(self.path, text) => Shown::Text(text.clone().into_owned()),
+            _ => Shown::Digest { digest: bytes.digest.clone().into_owned(), size: bytes.size },
         }
     }
 

@@ -9,6 +9,7 @@ mod fleets;
 #[path = "../common/golden.rs"]
 mod golden;
 mod laws;
+mod schema;
 #[path = "../common/world.rs"]
 mod world;
 mod worlds;
