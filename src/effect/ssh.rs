@@ -97,6 +97,14 @@ pub enum ConnectError {
         /// What was being done.
         doing: String,
     },
+    /// The server on the way to it could not be used.
+    #[error("jump host {host}: {cause}")]
+    Jump {
+        /// The host and port of the server on the way.
+        host: String,
+        /// Why.
+        cause: Box<ConnectError>,
+    },
     /// The command cannot be passed on as it is.
     #[error("cannot run this command: {0}")]
     Command(String),

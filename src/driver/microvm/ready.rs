@@ -149,7 +149,7 @@ async fn log_in(
 }
 
 /// Whether trying again gives the same answer. LESSON 27: "key refused" is not "not up yet".
-const fn is_final(failure: &ConnectError) -> bool {
+fn is_final(failure: &ConnectError) -> bool {
     match failure {
         ConnectError::HostKey { .. }
         | ConnectError::HostUnknown { .. }
@@ -157,6 +157,7 @@ const fn is_final(failure: &ConnectError) -> bool {
         | ConnectError::KeyRefused { .. }
         | ConnectError::Identity { .. }
         | ConnectError::Command(_) => true,
+        ConnectError::Jump { cause, .. } => is_final(cause),
         ConnectError::NotUp(_) | ConnectError::Deadline { .. } | ConnectError::Lost(_) | ConnectError::Protocol(_) => {
             false
         }

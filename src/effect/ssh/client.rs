@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use russh::client::{self, Handle};
 use russh::{Preferred, SshId};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
@@ -67,13 +68,26 @@ impl SshClient {
     /// See [`ConnectError`].
     pub async fn connect_to(&self, to: &Destination, deadline: Duration) -> Result<Box<dyn Shell>, ConnectError> {
         let deadline = Deadline { end: Instant::now() + deadline, after: deadline };
+        Ok(Box::new(self.open(to, deadline).await?))
+    }
+
+    async fn open(&self, to: &Destination, deadline: Deadline) -> Result<Session, ConnectError> {
         let trusted = Trusted::prepare(&to.trust)?;
         let credentials = deadline.limit("reading our keys", login::prepare(&to.logins)).await??;
-        let stream = answering_server(to, deadline).await?;
-        let (mut handle, notes) = self.agree(to, trusted, stream, deadline).await?;
+        let (via, (mut handle, notes)) = match &to.via {
+            None => (None, self.agree(to, trusted, answering_server(to, deadline).await?, deadline).await?),
+            Some(via) => {
+                let on_the_way = |cause| ConnectError::Jump { host: place(via), cause: Box::new(cause) };
+                // Boxed, because it is this function again.
+                let via = Box::pin(self.open(via, deadline)).await.map_err(on_the_way)?;
+                let stream =
+                    deadline.limit("reaching it through the jump host", via.reach(&to.host, to.port)).await??;
+                (Some(via), self.agree(to, trusted, stream, deadline).await?)
+            }
+        };
         let mut door = Door { handle: &mut handle, notes: &notes, user: &to.user };
         deadline.limit("logging in", door.log_in(credentials)).await??;
-        Ok(Box::new(Session::new(handle)))
+        Ok(Session::new(handle, via))
     }
 
     /// Agrees on keys with a server and makes sure that it is the right one.
@@ -81,7 +95,7 @@ impl SshClient {
         &self,
         to: &Destination,
         trusted: Trusted,
-        stream: TcpStream,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         deadline: Deadline,
     ) -> Result<(Handle<HostKeyChecker>, Notes), ConnectError> {
         let notes = Notes::default();
@@ -106,6 +120,10 @@ impl SshClient {
     }
 }
 
+fn place(of: &Destination) -> String {
+    format!("{}:{}", of.host, of.port)
+}
+
 fn handshake_failure(cause: &russh::Error, notes: &Notes) -> ConnectError {
     match cause {
         russh::Error::Disconnect | russh::Error::HUP | russh::Error::IO(_) => {
@@ -119,7 +137,7 @@ fn handshake_failure(cause: &russh::Error, notes: &Notes) -> ConnectError {
 ///
 /// A listening port is no server: QEMU's user network accepts connections before the guest is up, and says nothing.
 async fn answering_server(to: &Destination, deadline: Deadline) -> Result<TcpStream, ConnectError> {
-    let (place, waited) = (format!("{}:{}", to.host, to.port), deadline.after.as_secs());
+    let (place, waited) = (place(to), deadline.after.as_secs());
     let not_up = |what: String| ConnectError::NotUp(format!("{place} {what}"));
     let stream = match timeout_at(deadline.end, TcpStream::connect((to.host.as_str(), to.port))).await {
         Err(_) => return Err(not_up(format!("did not accept a connection within {waited}s"))),

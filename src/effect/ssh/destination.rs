@@ -23,6 +23,8 @@ pub struct Destination {
     pub trust: Trust,
     /// What is tried to log in, in this order.
     pub logins: Vec<Login>,
+    /// The server through which it is reached. It sees no more of the connection than the network does.
+    pub via: Option<Box<Destination>>,
 }
 
 /// Which host keys are accepted. There is no "any", and no "first use".
@@ -74,6 +76,7 @@ impl From<&SshTarget> for Destination {
             user: target.user.clone(),
             trust: Trust::Pinned(target.host_key.clone()),
             logins: vec![Login::KeyFile(target.identity.clone())],
+            via: None,
         }
     }
 }

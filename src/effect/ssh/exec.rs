@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::sys::signal::Signal;
 use russh::client::{Handle, Msg};
-use russh::{ChannelMsg, ChannelReadHalf, ChannelWriteHalf, Sig};
+use russh::{Channel, ChannelMsg, ChannelOpenFailure, ChannelReadHalf, ChannelStream, ChannelWriteHalf, Sig};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -24,15 +24,31 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of input passed on at a time: the packet size that servers take.
 const CHUNK: usize = 32 << 10;
 
-/// A logged-in connection. Dropping it closes the connection.
+/// A logged-in connection. Dropping it closes the connection, and then the one through which it goes.
 pub(super) struct Session {
     handle: Arc<Handle<HostKeyChecker>>,
     slots: Arc<Semaphore>,
+    _via: Option<Box<Session>>,
 }
 
 impl Session {
-    pub(super) fn new(handle: Handle<HostKeyChecker>) -> Self {
-        Self { handle: Arc::new(handle), slots: Arc::new(Semaphore::new(PARALLEL)) }
+    pub(super) fn new(handle: Handle<HostKeyChecker>, via: Option<Session>) -> Self {
+        Self { handle: Arc::new(handle), slots: Arc::new(Semaphore::new(PARALLEL)), _via: via.map(Box::new) }
+    }
+
+    /// A connection from this server to another.
+    ///
+    /// # Errors
+    /// [`ConnectError::NotUp`] when the server cannot connect there, as when we cannot.
+    pub(super) async fn reach(&self, host: &str, port: u16) -> Result<ChannelStream<Msg>, ConnectError> {
+        // Where it comes from: servers write it into their logs.
+        let opened = self.handle.channel_open_direct_tcpip(host, port.into(), "127.0.0.1", 0).await;
+        opened.map(Channel::into_stream).map_err(|cause| match cause {
+            russh::Error::ChannelOpenFailure(ChannelOpenFailure::AdministrativelyProhibited) => {
+                ConnectError::Protocol(format!("the jump host does not forward connections to {host}:{port}"))
+            }
+            cause => ConnectError::NotUp(format!("the jump host cannot connect to {host}:{port}: {cause}")),
+        })
     }
 
     async fn open(&self) -> Result<Running, ConnectError> {
