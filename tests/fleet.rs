@@ -44,7 +44,8 @@ fn a_fleet_is_made_kept_and_removed() {
     clock.lap("apply again, from images to SSH");
     world.is_as_declared();
 
-    let ssh = world.run(&["ssh", "web-1", "--", "sh", "-c", "git config --global user.email; cat '.config/a b'; exit 42"]);
+    let ssh =
+        world.run(&["ssh", "web-1", "--", "sh", "-c", "git config --global user.email; cat '.config/a b'; exit 42"]);
     assert_eq!((ssh.code, ssh.stdout.as_str()), (42, "me@example.org\nfirst\n"), "{}", ssh.stderr);
     clock.lap("a command in a guest");
 
@@ -124,7 +125,8 @@ struct Done {
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let binary = std::env::var_os("REGATTA_BIN").map_or_else(|| env!("CARGO_BIN_EXE_regatta").into(), PathBuf::from);
+        let binary =
+            std::env::var_os("REGATTA_BIN").map_or_else(|| env!("CARGO_BIN_EXE_regatta").into(), PathBuf::from);
         let world = Self { dir, binary };
         std::fs::create_dir_all(world.home("files/tree/below")).unwrap();
         for (path, content) in [
