@@ -206,19 +206,31 @@ impl Session {
 
     async fn carry_out(&self, tool: &Tool<'_>, prepared: Prepared) -> Result<(), Failure> {
         let Prepared { edits, staging } = prepared;
-        let undo = undo::path(tool.disk);
-        let debugfs = Command::new("debugfs")
-            .args(["-w", "-z", undo.as_str(), "-f", staging::SCRIPT, tool.disk.as_str()])
-            .cwd(&staging.directory);
-        let output = tool.command(debugfs).await?;
-        // LESSON 3: debugfs exits with 0 whatever happens, its complaints are the signal.
-        if !output.success() || !said(&output.stderr).is_empty() {
-            return Err(tool.failed("debugfs", &output));
+        let [before, after] = &staging.requests;
+        for request in before {
+            debugfs(tool, &staging, ["-R", request]).await?;
+        }
+        debugfs(tool, &staging, ["-f", staging::SCRIPT]).await?;
+        for request in after {
+            debugfs(tool, &staging, ["-R", request]).await?;
         }
         tool.check().await?;
         let (image, modified) = (tool.disk.to_owned(), staging.modified().collect());
         blocking(move || reader::with_disk(&image, |disk| verify::written(disk, &edits, modified))).await
     }
+}
+
+/// Carries out a script (`-f`) or one request (`-R`); what it changes can be taken back.
+async fn debugfs(tool: &Tool<'_>, staging: &Staging, instructions: [&str; 2]) -> Result<(), Failure> {
+    let undo = undo::path(tool.disk);
+    let debugfs = Command::new("debugfs")
+        .args(["-w", "-z", undo.as_str()])
+        .args(instructions)
+        .arg(tool.disk.as_str())
+        .cwd(&staging.directory);
+    let output = tool.command(debugfs).await?;
+    // LESSON 3: debugfs exits with 0 whatever happens, its complaints are the signal.
+    if output.success() && said(&output.stderr).is_empty() { Ok(()) } else { Err(tool.failed("debugfs", &output)) }
 }
 
 /// Reads an image that needs no recovery.

@@ -1,10 +1,11 @@
-//! Writes the script that one debugfs carries out.
+//! Writes what debugfs carries out: one script, and a request each for the rare names that a script cannot hold.
 //!
 //! What debugfs's parser does with a line was read in its source (e2fsprogs 1.47, `lib/ss/parse.c` and `source_file`
 //! in `debugfs/debugfs.c`): words may stand in double quotes, a quote inside is doubled, a backslash is nothing
-//! special; a line ends at CR or LF and is cut at the size of a stdio buffer. So every name except those with a line
-//! break can be written, and lines must be short. Names that look like `<12>` or start with `/` mean something else
-//! to some commands: entries are named relative to the directory (`cd`), inodes by absolute path.
+//! special. A script's line ends at CR or LF and is cut at the size of a stdio buffer, so lines must be short; a request
+//! on the command line (`-R`) goes to the parser whole, and takes names with line breaks. Names that look like `<12>` or
+//! start with `/` mean something else to some commands: a script names entries relative to the directory (`cd`), and
+//! inodes by absolute path; a request, which starts in the root directory, names everything by absolute path.
 
 use crate::driver::files::edits::{Edit, NewFile};
 use crate::exec::Failure;
@@ -17,10 +18,24 @@ const LINE_MAX: usize = 8000;
 const DIRECTORY: u32 = 0o040_000;
 const REGULAR: u32 = 0o100_000;
 
-/// A script for `debugfs -f`.
+/// The most requests, each of which is a process.
+const REQUESTS_MAX: usize = 1000;
+
+/// What debugfs is to do, in this order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Instructions {
+    /// Requests that remove.
+    pub(super) before: Vec<String>,
+    /// For `debugfs -f`.
+    pub(super) script: Vec<u8>,
+    /// Requests that write.
+    pub(super) after: Vec<String>,
+}
+
+/// Instructions in the making.
 #[derive(Debug, Default)]
 pub(super) struct Script {
-    lines: Vec<u8>,
+    done: Instructions,
     directory: Option<GuestPath>,
 }
 
@@ -36,15 +51,19 @@ pub(super) struct Staged {
 }
 
 impl Script {
-    /// The script, which ends with the clock set to `now`: that dates the superblock.
-    pub(super) fn finish(mut self, now: i64) -> Result<Vec<u8>, Failure> {
+    /// The instructions; the script ends with the clock set to `now`, which dates the superblock.
+    pub(super) fn finish(mut self, now: i64) -> Result<Instructions, Failure> {
         self.set_time(now)?;
-        Ok(self.lines)
+        Ok(self.done)
     }
 
     /// Adds what is not a file to write.
     pub(super) fn edit(&mut self, edit: &Edit) -> Result<(), Failure> {
         match edit {
+            Edit::RemoveFile(path) if breaks_line(path) => request(&mut self.done.before, path, &on("rm", path)),
+            Edit::RemoveDirectory(path) if breaks_line(path) => {
+                request(&mut self.done.before, path, &on("rmdir", path))
+            }
             Edit::RemoveFile(path) => self.entry("rm", path),
             Edit::RemoveDirectory(path) => self.entry("rmdir", path),
             Edit::MakeDirectory { path, mode } => {
@@ -67,9 +86,16 @@ impl Script {
         if file.replaces {
             self.entry("rm", &file.path)?;
         }
-        self.set_time(staged.modified)?;
-        let name = self.enter(&file.path)?;
-        self.line(&file.path, &[b"write", staged.number.to_string().as_bytes(), &quoted(&name)])?;
+        let number = staged.number.to_string();
+        if breaks_line(&file.path) {
+            let words: [&[u8]; 3] = [b"write", number.as_bytes(), &quoted(&absolute(&file.path))];
+            request(&mut self.done.after, &file.path, &words.join(&b' '))?;
+            self.set(&file.path, "mtime", &format!("@{}", staged.modified))?;
+        } else {
+            self.set_time(staged.modified)?;
+            let name = self.enter(&file.path)?;
+            self.line(&file.path, &[b"write", number.as_bytes(), &quoted(&name)])?;
+        }
         if staged.mode != file.mode {
             self.set(&file.path, "mode", &format!("0{:o}", REGULAR | file.mode))?;
         }
@@ -82,19 +108,27 @@ impl Script {
     }
 
     fn entry(&mut self, command: &str, path: &GuestPath) -> Result<(), Failure> {
+        if breaks_line(path) {
+            return request(&mut self.done.after, path, &on(command, path));
+        }
         let name = self.enter(path)?;
         self.line(path, &[command.as_bytes(), &quoted(&name)])
     }
 
     fn set(&mut self, path: &GuestPath, field: &str, value: &str) -> Result<(), Failure> {
-        self.line(path, &[b"sif", &quoted(&absolute(path)), field.as_bytes(), value.as_bytes()])
+        let inode = on("sif", path);
+        let words = [&inode, field.as_bytes(), value.as_bytes()];
+        if breaks_line(path) {
+            return request(&mut self.done.after, path, &words.join(&b' '));
+        }
+        self.line(path, &words)
     }
 
     /// Goes to the directory of a path and gives the name in it.
     fn enter(&mut self, path: &GuestPath) -> Result<Vec<u8>, Failure> {
         let directory = path.parent().unwrap_or_else(GuestPath::root);
         if self.directory.as_ref() != Some(&directory) {
-            self.line(path, &[b"cd", &quoted(&absolute(&directory))])?;
+            self.line(path, &[&on("cd", &directory)])?;
             self.directory = Some(directory);
         }
         let bytes = path.as_bytes();
@@ -107,13 +141,39 @@ impl Script {
         if line.contains(&b'\n') || line.contains(&b'\r') {
             return Err(unwritable(path, "a line break in its name"));
         }
-        if line.contains(&0) || line.len() > LINE_MAX {
-            return Err(unwritable(path, "a path too long"));
-        }
-        self.lines.extend_from_slice(&line);
-        self.lines.push(b'\n');
+        expect_parsable(path, &line)?;
+        self.done.script.extend_from_slice(&line);
+        self.done.script.push(b'\n');
         Ok(())
     }
+}
+
+/// Whether a script cannot hold the path.
+fn breaks_line(path: &GuestPath) -> bool {
+    path.as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r'))
+}
+
+/// Adds a command that is a process of its own.
+fn request(requests: &mut Vec<String>, path: &GuestPath, command: &[u8]) -> Result<(), Failure> {
+    expect_parsable(path, command)?;
+    // Programs are given text as arguments.
+    let Ok(command) = std::str::from_utf8(command) else {
+        return Err(unwritable(path, "a line break in a name that is not UTF-8"));
+    };
+    if requests.len() >= REQUESTS_MAX {
+        return Err(unwritable(path, "a line break in its name, as too many others have,"));
+    }
+    requests.push(command.to_owned());
+    Ok(())
+}
+
+fn expect_parsable(path: &GuestPath, command: &[u8]) -> Result<(), Failure> {
+    if command.contains(&0) || command.len() > LINE_MAX { Err(unwritable(path, "a path too long")) } else { Ok(()) }
+}
+
+/// A command on an absolute path.
+fn on(command: &str, path: &GuestPath) -> Vec<u8> {
+    [command.as_bytes(), b" ", &quoted(&absolute(path))].concat()
 }
 
 fn unwritable(path: &GuestPath, what: &str) -> Failure {
@@ -157,17 +217,28 @@ mod tests {
         let expected = "cd \"/a b\"\nmkdir \"<2>\"\nsif \"/a b/<2>\" mode 040750\nrm \"\"\"; rm -rf\\\"\n\
                         set_current_time @11\nwrite 7 \"\"\"; rm -rf\\\"\nsif \"/a b/\"\"; rm -rf\\\" mode 0100200\n\
                         sif \"/\" mode 040700\nsif \"/\" uid 0\nsif \"/\" gid 0\nset_current_time @99\n";
-        assert_eq!(String::from_utf8(script.finish(99).unwrap()).unwrap(), expected);
+        assert_eq!(String::from_utf8(script.finish(99).unwrap().script).unwrap(), expected);
     }
 
     #[test]
-    fn a_name_that_would_end_the_line_is_refused() {
-        for name in ["a\nrm x", "a\r"] {
-            let refused = Script::default().edit(&Edit::RemoveFile(path(name))).unwrap_err();
-            assert!(refused.causes[0].contains("a line break in its name"), "{refused:?}");
-        }
-        let deep = path(&vec!["\"".repeat(255); 20].join("/"));
-        let refused = Script::default().edit(&Edit::RemoveFile(deep)).unwrap_err();
-        assert!(refused.causes[0].contains("a path too long"));
+    fn a_name_that_would_end_the_line_is_a_request_of_its_own() {
+        let mut script = Script::default();
+        script.edit(&Edit::RemoveFile(path("a\nrm \"x"))).unwrap();
+        let file = NewFile { path: path("d/\r"), source: Source::Bytes(vec![]), mode: 0o600, replaces: true };
+        script.write(&file, Staged { number: 7, mode: 0o600, modified: 11 }).unwrap();
+        let expected = Instructions {
+            before: vec!["rm \"/a\nrm \"\"x\"".into()],
+            script: b"set_current_time @99\n".to_vec(),
+            after: vec!["rm \"/d/\r\"".into(), "write 7 \"/d/\r\"".into(), "sif \"/d/\r\" mtime @11".into()],
+        };
+        assert_eq!(script.finish(99).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_cannot_be_said_is_refused() {
+        let refusal = |path| Script::default().edit(&Edit::RemoveFile(path)).unwrap_err().causes[0].clone();
+        let not_text = GuestPath::new(&b"\n\xff"[..]).unwrap();
+        assert!(refusal(not_text).contains("a line break in a name that is not UTF-8"));
+        assert!(refusal(path(&vec!["\"".repeat(255); 20].join("/"))).contains("a path too long"));
     }
 }

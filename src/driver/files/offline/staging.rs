@@ -19,6 +19,8 @@ pub(super) const SCRIPT: &str = "script";
 pub(super) struct Staging {
     pub(super) directory: Utf8PathBuf,
     files: Vec<Staged>,
+    /// Requests to debugfs before and after its script.
+    pub(super) requests: [Vec<String>; 2],
 }
 
 impl Staging {
@@ -30,7 +32,7 @@ impl Staging {
             std::fs::remove_dir_all(&directory).map_err(fail)?;
         }
         std::fs::DirBuilder::new().mode(0o700).create(&directory).map_err(fail)?;
-        Ok(Self { directory, files: Vec::new() })
+        Ok(Self { directory, files: Vec::new(), requests: Default::default() })
     }
 
     /// Stages every file of the edits and writes the script that carries them out. Files without a date of their own
@@ -49,8 +51,10 @@ impl Staging {
                 other => script.edit(other)?,
             }
         }
+        let instructions = script.finish(now)?;
+        self.requests = [instructions.before, instructions.after];
         let path = self.directory.join(SCRIPT);
-        std::fs::write(&path, script.finish(now)?).map_err(|cause| io_failure("write", &path, &cause))
+        std::fs::write(&path, instructions.script).map_err(|cause| io_failure("write", &path, &cause))
     }
 
     /// When the n-th written file was dated, in seconds since 1970.

@@ -159,25 +159,6 @@ async fn both_roads_leave_the_same_tree_and_read_the_same() {
     both_roads(&dir, &[(first, vec![]), (second.clone(), removed)]).await;
 }
 
-/// LESSON 2: a running guest takes names that a stopped guest's disk does not.
-#[tokio::test]
-async fn line_breaks_in_names_arrive_in_a_running_guest() {
-    if not_root() {
-        return;
-    }
-    let (_guard, dir) = scratch();
-    let (host, root) = (dir.join("host"), dir.join("root"));
-    std::fs::create_dir(&root).unwrap();
-    host_file(&host, b"a\nb\r/c\n", b"x", 0o644);
-    let sets = [synced(&host, &path("to"))];
-    write(&root, &Request { sets: &sets, ..Request::default() }).await.unwrap();
-    let found = read(&root, &Wanted::of([&sets[0].1])).await;
-    assert_eq!(found.files[&path("to/a\nb\r/c\n")], ObservedFile { text: None, ..observed(b"x", 0o644) });
-    let remove = [path("to/a\nb\r/c\n"), path("to/a\nb\r")];
-    write(&root, &Request { remove: &remove, ..Request::default() }).await.unwrap();
-    assert_eq!(root.join("to").read_dir_utf8().unwrap().count(), 0);
-}
-
 #[tokio::test]
 async fn links_in_a_running_guest_are_not_followed() {
     if not_root() {

@@ -123,6 +123,10 @@ pub(super) fn hostile_names() -> Vec<Vec<u8>> {
         "%s",
         "!",
         "&",
+        "a\nb",
+        "\r",
+        "\n",
+        "a\nrm \"x\"",
     ]
     .iter()
     .map(|name| name.as_bytes().to_vec())
