@@ -7,6 +7,7 @@ mod destroy;
 mod error;
 mod journal;
 mod loader;
+mod lock;
 mod output;
 mod plan;
 mod progress;

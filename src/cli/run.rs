@@ -8,9 +8,9 @@ use super::error::{CliError, Exit};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
-use super::{output, signals};
+use super::{lock, output, signals};
 use crate::driver::LocalDriver;
-use crate::effect::{Clock, Holder, Lock, LockError, SystemClock, files};
+use crate::effect::{Clock, Lock, SystemClock, files};
 use crate::exec::journal::{Keep, Verdict, recover};
 use crate::exec::{
     Cancel, Durations, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
@@ -38,17 +38,7 @@ pub(super) struct RunOptions {
 
 /// Takes the host's lock: only one process changes this host at a time.
 pub(super) async fn lock(session: &Session, command: &str, wait_s: u64) -> Result<Lock, CliError> {
-    let path = session.state().host_lock();
-    if let Some(directory) = path.parent() {
-        files::private_dir(directory)?;
-    }
-    let holder = Holder::this_process(command, SystemClock.now());
-    Lock::acquire(&path, &holder, Duration::from_secs(wait_s)).await.map_err(|error| match error {
-        LockError::Held { .. } => {
-            CliError::failure(error.to_string()).hint("try again when it is done, or pass --wait SECONDS")
-        }
-        LockError::File(error) => error.into(),
-    })
+    lock::take(&session.state().host_lock(), command, Duration::from_secs(wait_s)).await
 }
 
 /// Shows what is about to be done. With `--format json` standard output is kept for the report.

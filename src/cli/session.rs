@@ -1,13 +1,14 @@
 //! One invocation's view of the world: this machine, the fleet file, what it wants, what there is.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::{Format, Global};
 use super::error::{CliError, Exit};
 use super::loader::FileLoader;
-use super::output;
+use super::{lock, output};
 use crate::config::{self, Fleet};
 use crate::driver::StateDir;
 use crate::driver::inputs::{self, User};
@@ -17,8 +18,11 @@ use crate::render;
 use crate::resource::{self, Desired, Lowered, Observed};
 use crate::syntax::{Diagnostic, Severity, SourceMap};
 
-/// A public key line is short.
+/// A key file is short.
 const KEY_LIMIT: u64 = 16 << 10;
+
+/// Making a key takes milliseconds.
+const KEY_DEADLINE: Duration = Duration::from_secs(10);
 
 /// A fleet file that was read without a mistake.
 pub(super) struct Loaded {
@@ -72,7 +76,7 @@ impl Session {
         let environment = Environment::read().map_err(CliError::failure)?;
         let loaded = load(global, &environment)?;
         let state = state_dir(global, &environment)?;
-        let own_key = own_key(&state)?;
+        let own_key = own_key(&state).await?;
         let user = user(&environment)?;
         let inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, vec![own_key]).await?;
         let desired = match resource::lower(&loaded.fleet, &loaded.sources, &inputs) {
@@ -159,19 +163,27 @@ pub(super) fn state_dir(global: &Global, environment: &Environment) -> Result<St
     Ok(StateDir::new(paths::canonical(&root)?))
 }
 
-/// The public half of regatta's own key; the pair is made at first use.
-fn own_key(state: &StateDir) -> Result<String, CliError> {
-    if let (Some(public), true) =
-        (files::read_bounded(&state.identity_public(), KEY_LIMIT)?, paths::exists(&state.identity())?)
-    {
-        return Ok(String::from_utf8_lossy(&public).trim().to_owned());
+/// The public half of regatta's own key. The pair is made at first use, once: guests know only the first one.
+async fn own_key(state: &StateDir) -> Result<String, CliError> {
+    if let Some(public) = read_own_key(state)? {
+        return Ok(public);
+    }
+    let _one_makes_it = lock::take(&state.identity_lock(), "regatta making its key", KEY_DEADLINE).await?;
+    if let Some(public) = read_own_key(state)? {
+        return Ok(public);
     }
     let pair = KeyPair::generate("regatta")?;
     files::write_atomic(&state.identity(), pair.private_pem()?.as_bytes())?;
-    // Last: where it is missing, the pair is made anew.
-    let public = pair.public_line()?;
-    files::write_atomic(&state.identity_public(), format!("{public}\n").as_bytes())?;
-    Ok(public)
+    Ok(pair.public_line()?)
+}
+
+/// `None` when there is no pair yet.
+fn read_own_key(state: &StateDir) -> Result<Option<String>, CliError> {
+    let path = state.identity();
+    let Some(pem) = files::read_bounded(&path, KEY_LIMIT)? else { return Ok(None) };
+    let pair = KeyPair::from_private_pem(&String::from_utf8_lossy(&pem))
+        .map_err(|error| CliError::failure(format!("cannot use regatta's own key `{path}`")).cause(error))?;
+    Ok(Some(pair.public_line()?))
 }
 
 fn user(environment: &Environment) -> Result<User, CliError> {

@@ -27,9 +27,9 @@ impl StateDir {
         self.root.join("identity")
     }
 
-    /// Its public half.
-    pub fn identity_public(&self) -> Utf8PathBuf {
-        self.root.join("identity.pub")
+    /// Held while that key is made.
+    pub fn identity_lock(&self) -> Utf8PathBuf {
+        self.root.join("locks/identity.lock")
     }
 
     /// Images and kernels by content.

@@ -9,6 +9,9 @@ pub enum KeyError {
     /// It could not be made or written down.
     #[error("cannot make an SSH key: {0}")]
     Make(String),
+    /// It is no private key, or not one that can be used without a passphrase.
+    #[error("found no unencrypted OpenSSH private key: {0}")]
+    Private(String),
     /// It is no public key as one line of OpenSSH.
     #[error("found no SSH public key, expected `ssh-ed25519 AAAA…`: {0}")]
     Parse(String),
@@ -36,6 +39,18 @@ impl KeyPair {
         }
         let mut key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519).map_err(make)?;
         key.set_comment(comment);
+        Ok(Self { key })
+    }
+
+    /// A pair from a private key file's text.
+    ///
+    /// # Errors
+    /// [`KeyError::Private`] when it is none, or is encrypted.
+    pub fn from_private_pem(pem: &str) -> Result<Self, KeyError> {
+        let key = PrivateKey::from_openssh(pem).map_err(|cause| KeyError::Private(cause.to_string()))?;
+        if key.is_encrypted() {
+            return Err(KeyError::Private("it is encrypted".to_owned()));
+        }
         Ok(Self { key })
     }
 
@@ -123,5 +138,13 @@ mod tests {
         assert!(matches!(KeyPair::generate("a\nssh-ed25519 AAAA"), Err(KeyError::Make(_))));
         assert!(matches!(fingerprint("ssh-ed25519 AAAA"), Err(KeyError::Parse(_))));
         assert!(matches!(fingerprint(""), Err(KeyError::Parse(_))));
+    }
+
+    #[test]
+    fn a_pair_is_the_same_after_it_was_written_and_read() {
+        let pair = KeyPair::generate("me").unwrap();
+        let read = KeyPair::from_private_pem(&pair.private_pem().unwrap()).unwrap();
+        assert_eq!(read.public_line(), pair.public_line());
+        assert!(matches!(KeyPair::from_private_pem("no key"), Err(KeyError::Private(_))));
     }
 }
