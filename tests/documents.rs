@@ -127,6 +127,18 @@ fn every_kdl_block_of_the_documents_is_right() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// What `regatta init` writes, and the example, are right and written the one way.
+#[test]
+fn the_examples_are_right_and_formatted() {
+    assert_eq!(decode(config::STARTER).1, []);
+    for path in ["examples/fleet.kdl", "src/config/starter.kdl", "modules/debian.kdl", "modules/devbox.kdl"] {
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        let mut sources = SourceMap::default();
+        let source = sources.add(path, text.clone(), None);
+        assert_eq!(regatta::syntax::format(&sources, source), Ok(text), "{path} is not formatted");
+    }
+}
+
 /// Modules can be imported by themselves, with their defaults or with required parameters left out.
 #[test]
 fn every_module_is_right() {

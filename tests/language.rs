@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use camino::{Utf8Path, Utf8PathBuf};
 use common::golden;
 use regatta::config::{self, LoadError, Loader};
+use regatta::render::{self, Colour, Screen};
 use regatta::resource::{
     self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs, Lowered, Resource,
 };
@@ -43,7 +44,16 @@ fn load(case: &Path) -> (SourceMap, Result<config::Fleet, Vec<Diagnostic>>) {
     config::load(Utf8Path::new("fleet.kdl"), "golden", &mut CaseLoader(case))
 }
 
-/// A diagnostic as lines of text: all of it, for comparing, not for people.
+/// Both forms of the diagnostics of a run: what people see without colour, and JSON.
+fn shown_both(sources: &SourceMap, found: &[Diagnostic]) -> golden::Outputs {
+    let screen = Screen { width: 100, colour: Colour::Never };
+    golden::Outputs::from([
+        ("expected.txt".to_owned(), render::diagnostics(found, sources, screen)),
+        ("expected.json".to_owned(), render::diagnostics_json(found, sources).unwrap()),
+    ])
+}
+
+/// A diagnostic as lines of text, for messages of failed tests and warnings.
 fn plain(sources: &SourceMap, diagnostics: &[Diagnostic]) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -145,7 +155,7 @@ fn diagnostics() {
             }
         };
         assert!(!found.is_empty(), "{} has no mistake", case.display());
-        expected(plain(&sources, &found))
+        shown_both(&sources, &found)
     });
 }
 

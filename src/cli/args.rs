@@ -55,8 +55,16 @@ pub(super) enum Format {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Write a commented fleet file to start from
+    Init,
     /// Check the fleet file and everything it imports; touch nothing
     Check,
+    /// Tell where each value of a resource comes from
+    Explain(ExplainArgs),
+    /// Write fleet files the one way
+    Fmt(FmtArgs),
+    /// Print the schema of the fleet language, for editors
+    Schema,
     /// Show what apply would change on the live machines, and why
     Plan(PlanArgs),
     /// Make the live machines match the fleet file
@@ -69,6 +77,26 @@ pub(super) enum Command {
     Journal(JournalArgs),
     /// Remove every guest of the fleet, with its disks
     Destroy(DestroyArgs),
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ExplainArgs {
+    /// The resource, such as `vm.web-1` or `image.bookworm`
+    pub address: String,
+}
+
+/// Arguments of `fmt`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FmtArgs {
+    /// The files; without, the fleet file and every file it imports
+    pub files: Vec<Utf8PathBuf>,
+    /// Write nothing; exit with 1 when a file would change
+    #[arg(long)]
+    pub check: bool,
+    /// Rewrite KDL 1 as KDL 2 first
+    #[arg(long)]
+    pub upgrade: bool,
 }
 
 /// Arguments of `plan`.

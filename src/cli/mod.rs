@@ -5,6 +5,9 @@ mod args;
 mod check;
 mod destroy;
 mod error;
+mod explain;
+mod fmt;
+mod init;
 mod journal;
 mod loader;
 mod lock;
@@ -12,6 +15,7 @@ mod output;
 mod plan;
 mod progress;
 mod run;
+mod schema;
 mod session;
 mod signals;
 mod ssh;
@@ -55,7 +59,11 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
     let global = &cli.global;
     match &cli.command {
+        Command::Init => init::run(global),
         Command::Check => check::run(global),
+        Command::Explain(args) => explain::run(global, args),
+        Command::Fmt(args) => fmt::run(global, args),
+        Command::Schema => Ok(schema::run()),
         Command::Plan(args) => plan::run(global, args).await,
         Command::Apply(args) => apply::run(global, args).await,
         Command::Journal(args) => journal::run(global, args),

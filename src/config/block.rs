@@ -120,7 +120,7 @@ impl<'a> Block<'a> {
     }
 
     fn read_arguments(&mut self, rule: &'static NodeRule, problems: &mut Problems) {
-        let repeats = rule.arguments.last().filter(|last| last.presence == Presence::Repeated);
+        let repeats = rule.arguments.last().filter(|last| matches!(last.presence, Presence::Repeated | Presence::Any));
         for (index, argument) in self.node.arguments.iter().enumerate() {
             match rule.arguments.get(index).or(repeats) {
                 Some(expected) => self.accept(expected.name, expected.kind, &argument.value, problems),
@@ -132,7 +132,9 @@ impl<'a> Block<'a> {
             }
         }
         let required = rule.arguments.iter().enumerate().skip(self.node.arguments.len());
-        for (_, missing) in required.filter(|(_, argument)| argument.presence != Presence::Optional) {
+        for (_, missing) in
+            required.filter(|(_, argument)| matches!(argument.presence, Presence::Required | Presence::Repeated))
+        {
             let message = format!("`{}` lacks its {}", rule.name, missing.name);
             let label = format!("expected {}", missing.kind.expected());
             problems.push(Diagnostic::error("config::missing-argument", message, self.head(), label));

@@ -33,6 +33,7 @@ pub use fleet::{
     Network, NetworkMode, Origin, Provenance, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
+pub use modules::is_embedded as is_module;
 pub use node::{CONTROL, DOCUMENT};
 pub use reference::reference;
 pub use schema::schema;
@@ -42,6 +43,9 @@ pub use units::ByteSize;
 /// The kernel package of a kernel that names none: Debian's kernel for virtual machines, without drivers they never
 /// have.
 pub const DEFAULT_KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+
+/// A commented fleet file to start from: what `regatta init` writes.
+pub const STARTER: &str = include_str!("starter.kdl");
 
 /// The name of a fleet that does not name itself: that of its directory, made a DNS label; `fleet` when nothing of it
 /// is left.

@@ -3,10 +3,13 @@
 use camino::Utf8Path;
 
 /// Name and text of each.
-const EMBEDDED: [(&str, &str); 1] = [("std/debian", include_str!("../../modules/debian.kdl"))];
+const EMBEDDED: [(&str, &str); 2] = [
+    ("std/debian", include_str!("../../modules/debian.kdl")),
+    ("std/devbox", include_str!("../../modules/devbox.kdl")),
+];
 
-/// Whether a path names a module of ours rather than a file.
-pub(super) fn is_embedded(path: &Utf8Path) -> bool {
+/// Whether a path names a module that comes with regatta rather than a file.
+pub fn is_embedded(path: &Utf8Path) -> bool {
     path.as_str().starts_with("std/")
 }
 

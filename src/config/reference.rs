@@ -78,6 +78,7 @@ fn values(text: &mut String, rule: &NodeRule) {
             Presence::Required => "must be written",
             Presence::Optional => "",
             Presence::Repeated => "one or more",
+            Presence::Any => "any number",
         };
         add!(text, "| *{name}* | {} | {default} | {} |", cell(&kind.expected()), cell(doc));
     }

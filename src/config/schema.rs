@@ -64,6 +64,7 @@ fn value(text: &mut String, depth: usize, rule: &ArgumentRule) {
         Presence::Required => (Some(1), Some(1)),
         Presence::Optional => (None, Some(1)),
         Presence::Repeated => (Some(1), None),
+        Presence::Any => (None, None),
     };
     bounds(text, depth + 1, min, max);
     kind(text, depth + 1, rule.kind);

@@ -94,6 +94,36 @@ pub fn write_atomic(path: &Utf8Path, contents: &[u8]) -> Result<(), FileError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)
 }
 
+/// Replaces the user's own file with `contents`, or leaves it as it was. A link is followed and stays, and the file keeps
+/// its permission bits.
+///
+/// # Errors
+/// When it is not there, or any of that fails.
+pub fn rewrite(path: &Utf8Path, contents: &[u8]) -> Result<(), FileError> {
+    let fail = |cause| FileError::io("write", path)(cause);
+    let target = path.canonicalize_utf8().map_err(fail)?;
+    let mode = std::fs::metadata(&target).map_err(fail)?.permissions();
+    let dir = target.parent().unwrap_or(Utf8Path::new("/"));
+    let mut beside = tempfile::Builder::new().prefix(".regatta-").tempfile_in(dir).map_err(fail)?;
+    beside.write_all(contents).map_err(fail)?;
+    beside.as_file().set_permissions(mode).and_then(|()| beside.as_file().sync_all()).map_err(fail)?;
+    beside.persist(&target).map_err(|error| fail(error.error))?;
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)
+}
+
+/// Makes a file of the user's with `contents`; false, and nothing changed, when something is there already.
+///
+/// # Errors
+/// When the system refuses.
+pub fn create_new(path: &Utf8Path, contents: &[u8]) -> Result<bool, FileError> {
+    let fail = |cause| FileError::io("write", path)(cause);
+    match OpenOptions::new().write(true).create_new(true).open(path) {
+        Ok(mut file) => file.write_all(contents).map(|()| true).map_err(fail),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(fail(error)),
+    }
+}
+
 /// Reads a whole file of at most `limit` bytes; `None` when there is none.
 ///
 /// # Errors

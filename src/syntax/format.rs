@@ -122,13 +122,13 @@ impl Writer {
 
 /// Whether a space stands between two parts of a line.
 const fn spaced(previous: Kind, next: Kind) -> bool {
-    match (previous, next) {
-        (Kind::Equals | Kind::OpenAnnotation | Kind::Slashdash, _) => false,
-        (Kind::CloseAnnotation, Kind::Atom) => false,
-        (Kind::Open, Kind::Close) => false,
-        (_, Kind::Equals | Kind::CloseAnnotation | Kind::Semicolon) => false,
-        _ => true,
-    }
+    !matches!(
+        (previous, next),
+        (Kind::Equals | Kind::OpenAnnotation | Kind::Slashdash, _)
+            | (Kind::CloseAnnotation, Kind::Atom)
+            | (Kind::Open, Kind::Close)
+            | (_, Kind::Equals | Kind::CloseAnnotation | Kind::Semicolon)
+    )
 }
 
 #[cfg(test)]

@@ -49,7 +49,7 @@ pub struct PropertyRule {
     pub doc: &'static str,
     /// Which values it takes.
     pub kind: Kind,
-    /// How often it stands there; never [`Presence::Repeated`].
+    /// How often it stands there; never several times.
     pub presence: Presence,
     /// What holds where it is not written.
     pub default: Option<&'static str>,
@@ -64,6 +64,8 @@ pub enum Presence {
     Optional,
     /// At least once; only the last argument of a node.
     Repeated,
+    /// Any number of times; only the last argument of a node.
+    Any,
 }
 
 /// A node inside another's block.
@@ -123,6 +125,11 @@ impl ArgumentRule {
     /// An argument that may be there.
     pub const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Self {
         Self { name, doc, kind, presence: Presence::Optional }
+    }
+
+    /// Any number of arguments.
+    pub const fn any(name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self { name, doc, kind, presence: Presence::Any }
     }
 
     /// One or more arguments.

@@ -39,7 +39,7 @@ static DOC: NodeRule = NodeRule {
 };
 
 static DEFAULT: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::repeated("value", Kind::Any, "The elements.")],
+    arguments: &[ArgumentRule::any("value", Kind::Any, "The elements.")],
     ..NodeRule::new("default", "The default of a list.")
 };
 
