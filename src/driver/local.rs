@@ -31,6 +31,7 @@ impl Perform for LocalDriver {
             Op::BuildKernel { kernel } => kernel::build(guests.run(), guests.store(), kernel, progress).await,
             Op::CreateGuest { vm } => guests.create(vm, progress).await,
             Op::ReplaceRoot { vm } => guests.replace_root(vm, progress).await,
+            Op::RestoreRoot { vm } => guests.restore_root(vm, progress).await,
             Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
             Op::WriteFiles { guest, sets, remove } => {
                 guests.write_files(guest, &Request { sets, remove, seeds: &[] }, progress).await

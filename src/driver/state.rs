@@ -85,6 +85,11 @@ impl GuestDir {
         self.root.join("root.qcow2")
     }
 
+    /// The root disk before that, kept until the guest has answered with the new one.
+    pub fn previous_root_disk(&self) -> Utf8PathBuf {
+        self.root.join("root.qcow2.previous")
+    }
+
     /// Persistent work disk.
     pub fn work_disk(&self) -> Utf8PathBuf {
         self.root.join("work.img")

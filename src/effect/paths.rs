@@ -87,6 +87,14 @@ pub fn rename_if_there(from: &Utf8Path, to: &Utf8Path) -> Result<(), FileError> 
     if exists(from)? { rename(from, to) } else { Ok(()) }
 }
 
+/// Gives a file one more name on the same file system; whatever has that name already stays.
+///
+/// # Errors
+/// When the name is taken, or the system refuses.
+pub fn link(file: &Utf8Path, name: &Utf8Path) -> Result<(), FileError> {
+    std::fs::hard_link(file, name).map_err(FileError::io("link", name))
+}
+
 /// Removes a file, a link or a socket, when it is there.
 ///
 /// # Errors

@@ -25,7 +25,9 @@ impl Claim {
         match &step.op {
             Op::BuildImage { image } => vec![host(), storage(), Self::Lock(format!("image {}", image.key))],
             Op::BuildKernel { kernel } => vec![host(), storage(), Self::Lock(format!("kernel {}", kernel.key))],
-            Op::CreateGuest { vm } | Op::ReplaceRoot { vm } => vec![host(), storage(), guest(&vm.name)],
+            Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } => {
+                vec![host(), storage(), guest(&vm.name)]
+            }
             Op::GrowWorkDisk { guest: name, .. } | Op::DestroyGuest { guest: name } => {
                 vec![host(), storage(), guest(name)]
             }
@@ -77,7 +79,7 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         Op::BuildKernel { .. } => 20,
         Op::AwaitReady { .. } => 10,
         Op::StopGuest { .. } => 5,
-        Op::CreateGuest { .. } | Op::ReplaceRoot { .. } => 2,
+        Op::CreateGuest { .. } | Op::ReplaceRoot { .. } | Op::RestoreRoot { .. } => 2,
         Op::GrowWorkDisk { .. } | Op::WriteFiles { .. } | Op::StartGuest { .. } | Op::DestroyGuest { .. } => 1,
     }
 }

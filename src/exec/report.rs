@@ -188,16 +188,11 @@ impl Report {
 
     /// Notes which failures were put back: those that a rescue watches of which every step is done.
     pub(super) fn note_reverted(&mut self, graph: &Graph) {
-        // The rescue that each step belongs to: the one it begins, or that of a step it comes after.
-        let mut rescue: Vec<Option<usize>> = Vec::with_capacity(graph.steps.len());
         let mut whole = vec![true; graph.steps.len()];
-        for (index, step) in graph.steps.iter().enumerate() {
-            let inherited = step.after.iter().find_map(|edge| *rescue.get(edge.step.0 as usize)?);
-            let own = if step.rescues.is_empty() { inherited } else { Some(index) };
-            if let Some(root) = own {
-                whole[root] &= self.steps[index].outcome == StepOutcome::Done;
+        for (step, rescue) in self.steps.iter().zip(graph.rescues()) {
+            if let Some(whole) = rescue.and_then(|rescue| whole.get_mut(rescue.0 as usize)) {
+                *whole &= step.outcome == StepOutcome::Done;
             }
-            rescue.push(own);
         }
         let rescuers = graph.steps.iter().enumerate().filter(|(index, _)| whole[*index]);
         let watched: BTreeSet<StepId> = rescuers.flat_map(|(_, step)| step.rescues.iter().copied()).collect();

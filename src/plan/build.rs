@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::built::{self, Builds};
 use super::files::{self, Ground, SetPlan};
-use super::lane::{self, Lane, Work, Writes};
+use super::lane::{self, Before, Lane, Work, Writes};
 use super::order::Draft;
 use super::select::{Selection, Taken};
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::vm::{self, Root, Surroundings, VmPlan};
 use super::{Action, Change, Impact, Plan, Refusal, Rule};
 use crate::resource::{
-    Address, Declared, Desired, FileSet, FileSetKind, GuestPath, Observed, ObservedGuest, Reading, Resource, VmSpec,
+    Address, Declared, Desired, FileSet, FileSetKind, GuestPath, Observed, ObservedGuest, Reading, Record, Resource,
+    VmSpec,
 };
 
 /// What a plan is made for.
@@ -140,7 +141,8 @@ impl<'a> Making<'a> {
             self.record(plan, set, &mut writes);
         }
         if found != Found::Unknown {
-            let work = Work { address, vm: spec, found, action, impact, grow, writes };
+            let before = reading.and_then(Reading::present).and_then(|guest| before(&guest.record));
+            let work = Work { address, vm: spec, found, action, impact, grow, writes, before };
             let lane = lane::declared(&mut self.draft, builds, work);
             self.lanes.insert(name, lane);
         }
@@ -265,6 +267,12 @@ fn plain(address: &Address, declared: &Declared, found: Found, note: Option<Stri
         decide(Facts { wish: Wish::Declared, found, difference: None, loss: Impact::DataLoss });
     let (address, source) = (address.clone(), declared.source.clone());
     Change { address, action, reason, impact, attributes: Vec::new(), source, note }
+}
+
+/// What a guest is put back to; nothing when its disks were never whole.
+fn before(record: &Record) -> Option<Before<'_>> {
+    let disks = record.applied.disks.as_ref()?;
+    Some(Before { disks, started: record.applied.started.as_ref().unwrap_or(disks) })
 }
 
 /// The set that an undeclared file-sync becomes: written, it makes the manifest forget what it held.

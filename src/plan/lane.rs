@@ -8,6 +8,12 @@
 //! stopped    the same without the stop
 //! unwanted   stop → destroy
 //! ```
+//! When a step after the stop, or after the new root disk, fails, the guest is put back as it was:
+//!
+//! ```text
+//! was running   stop → restore root (when it was replaced) → start as before → await ready
+//! was stopped   stop → restore root
+//! ```
 //! Builds come before the stop, so that a guest is down only while something is done to it.
 
 use super::built::Builds;
@@ -36,6 +42,16 @@ pub(super) struct Work<'a> {
     pub(super) impact: Impact,
     pub(super) grow: Option<ByteSize>,
     pub(super) writes: Writes,
+    pub(super) before: Option<Before<'a>>,
+}
+
+/// A guest as it was before anything was done to it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before<'a> {
+    /// What its disks were made from.
+    pub(super) disks: &'a VmSpec,
+    /// What its VMM was started with.
+    pub(super) started: &'a VmSpec,
 }
 
 /// The steps of a lane that others may have to wait for.
@@ -49,13 +65,14 @@ pub(super) struct Lane {
 
 /// Drafts the lane of a declared guest.
 pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> Lane {
-    let Work { address, vm, found, action, impact, grow, writes } = work;
+    let Work { address, vm, found, action, impact, grow, writes, before } = work;
     let guest = || vm.name.clone();
     let restart = found == Found::Up && matches!(impact, Impact::Restart | Impact::Recreate);
     let starts = restart || matches!((found, action), (Found::Absent | Found::Unfinished | Found::Down, _));
-    let mut chain = Chain { draft, address, last: None };
+    let mut chain = Chain { draft, address, last: None, changing: Vec::new() };
 
     let stop = restart.then(|| chain.step(Op::StopGuest { guest: guest() }));
+    chain.changing.clear();
     let image = builds.get(&vm.image).copied();
     let kernel = builds.get(&vm.kernel).copied();
     for build in [image, kernel].into_iter().flatten() {
@@ -87,12 +104,15 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
         }
         chain.step(Op::AwaitReady { guest: guest() });
     }
+    if let Some(before) = before.filter(|_| restart || action == Action::Replace) {
+        chain.put_back(before, action, found);
+    }
     Lane { stop, start }
 }
 
 /// Drafts the lane of a guest that goes.
 pub(super) fn unwanted(draft: &mut Draft, address: &Address, guest: &str, found: Found) -> Lane {
-    let mut chain = Chain { draft, address, last: None };
+    let mut chain = Chain { draft, address, last: None, changing: Vec::new() };
     let stop = (found == Found::Up).then(|| chain.step(Op::StopGuest { guest: guest.into() }));
     chain.step(Op::DestroyGuest { guest: guest.into() });
     Lane { stop, start: None }
@@ -103,11 +123,31 @@ struct Chain<'a> {
     draft: &'a mut Draft,
     address: &'a Address,
     last: Option<(Drafted, &'static str)>,
+    /// The steps that a rescue would have to watch.
+    changing: Vec<Drafted>,
 }
 
 impl Chain<'_> {
     fn step(&mut self, op: Op) -> Drafted {
         self.link(vec![self.address.clone()], op)
+    }
+
+    /// Drafts what is done when a step of this chain fails.
+    fn put_back(&mut self, before: Before<'_>, action: Action, found: Found) {
+        let guest = || before.disks.name.clone();
+        self.last = None;
+        let watched = std::mem::take(&mut self.changing);
+        let rescue = self.step(Op::StopGuest { guest: guest() });
+        for step in watched {
+            self.draft.rescues(rescue, step);
+        }
+        if action == Action::Replace {
+            self.step(Op::RestoreRoot { vm: before.disks.clone() });
+        }
+        if found == Found::Up {
+            self.step(Op::StartGuest { vm: before.started.clone() });
+            self.step(Op::AwaitReady { guest: guest() });
+        }
     }
 
     /// Files are reported under what declared them.
@@ -123,6 +163,7 @@ impl Chain<'_> {
             self.draft.after(step, last, why);
         }
         self.last = Some((step, reason));
+        self.changing.push(step);
         step
     }
 }
@@ -132,7 +173,7 @@ const fn frees(op: &Op) -> &'static str {
     match op {
         Op::StopGuest { .. } => "nothing else may use its disks",
         Op::CreateGuest { .. } => "its disks must be there",
-        Op::ReplaceRoot { .. } => "its root disk must be whole",
+        Op::ReplaceRoot { .. } | Op::RestoreRoot { .. } => "its root disk must be whole",
         Op::GrowWorkDisk { .. } => "its work disk must be whole",
         Op::WriteFiles { .. } => "its files must be in place",
         Op::StartGuest { .. } => "it must have been started",

@@ -16,7 +16,16 @@ pub(super) type Drafted = NodeIndex;
 /// A graph that still grows. Edges run from what must be done first to what comes after.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
-    steps: DiGraph<(Vec<Address>, Op), String>,
+    steps: DiGraph<(Vec<Address>, Op), Link>,
+}
+
+/// Why a step comes after another.
+#[derive(Debug)]
+enum Link {
+    /// It waits for it, for this reason.
+    After(String),
+    /// It begins to put back what the other changed, should it fail.
+    Rescues,
 }
 
 impl Draft {
@@ -27,7 +36,12 @@ impl Draft {
 
     /// Says that `step` waits for `first`, and why.
     pub(super) fn after(&mut self, step: Drafted, first: Drafted, why: impl Into<String>) {
-        self.steps.update_edge(first, step, why.into());
+        self.steps.update_edge(first, step, Link::After(why.into()));
+    }
+
+    /// Says that `step` is done only when `watched` fails.
+    pub(super) fn rescues(&mut self, step: Drafted, watched: Drafted) {
+        self.steps.update_edge(watched, step, Link::Rescues);
     }
 
     /// Numbers the steps: dependencies first, otherwise in the order they were drafted.
@@ -42,10 +56,20 @@ impl Draft {
             let mut edges: Vec<Edge> = self
                 .steps
                 .edges_directed(node, Direction::Incoming)
-                .map(|edge| Edge { step: ids[edge.source().index()], why: edge.weight().clone() })
+                .filter_map(|edge| match edge.weight() {
+                    Link::After(why) => Some(Edge { step: ids[edge.source().index()], why: why.clone() }),
+                    Link::Rescues => None,
+                })
                 .collect();
             edges.sort_by_key(|edge| edge.step);
             edges
+        };
+        let rescues = |node: NodeIndex| {
+            let links = self.steps.edges_directed(node, Direction::Incoming);
+            let watched = links.filter(|edge| matches!(edge.weight(), Link::Rescues));
+            let mut watched: Vec<StepId> = watched.map(|edge| ids[edge.source().index()]).collect();
+            watched.sort_unstable();
+            watched
         };
         let steps = order.iter().map(|&node| {
             let (addresses, op) = self.steps[node].clone();
@@ -55,7 +79,7 @@ impl Draft {
                 deadline_s: op.deadline_s(),
                 repeat: op.repeat(),
                 after: after(node),
-                rescues: Vec::new(),
+                rescues: rescues(node),
                 op,
             }
         });

@@ -56,6 +56,20 @@ pub struct Graph {
     pub steps: Vec<Step>,
 }
 
+impl Graph {
+    /// By step: the rescue it belongs to, which is the step that begins it. Steps without one are done unless something
+    /// fails.
+    pub fn rescues(&self) -> Vec<Option<StepId>> {
+        let mut rescues: Vec<Option<StepId>> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let inherited = || step.after.iter().find_map(|edge| *rescues.get(edge.step.0 as usize)?);
+            let rescue = if step.rescues.is_empty() { inherited() } else { Some(step.id) };
+            rescues.push(rescue);
+        }
+        rescues
+    }
+}
+
 /// Index of a step in its graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -144,9 +158,14 @@ pub enum Op {
         /// What.
         vm: VmSpec,
     },
-    /// Make a new root disk over the image; the work disk stays.
+    /// Make a new root disk over the image and keep the old one until the guest has answered; the work disk stays.
     ReplaceRoot {
         /// What.
+        vm: VmSpec,
+    },
+    /// Put back the root disk that was replaced last, when there is one; the work disk stays.
+    RestoreRoot {
+        /// What it was made from.
         vm: VmSpec,
     },
     /// Grow the work disk and its file system; never shrinks.
@@ -195,6 +214,7 @@ impl Op {
             Self::BuildKernel { .. } => "build-kernel",
             Self::CreateGuest { .. } => "create-guest",
             Self::ReplaceRoot { .. } => "replace-root",
+            Self::RestoreRoot { .. } => "restore-root",
             Self::GrowWorkDisk { .. } => "grow-work-disk",
             Self::WriteFiles { .. } => "write-files",
             Self::StartGuest { .. } => "start-guest",
@@ -212,7 +232,10 @@ impl Op {
             Self::BuildKernel { .. } => 900,
             Self::CreateGuest { .. } | Self::GrowWorkDisk { .. } | Self::WriteFiles { .. } => 300,
             Self::AwaitReady { .. } => 240,
-            Self::ReplaceRoot { .. } | Self::StopGuest { .. } | Self::DestroyGuest { .. } => 120,
+            Self::ReplaceRoot { .. }
+            | Self::RestoreRoot { .. }
+            | Self::StopGuest { .. }
+            | Self::DestroyGuest { .. } => 120,
             Self::StartGuest { .. } => 60,
         }
     }
@@ -230,6 +253,7 @@ impl Op {
             // A second VMM on the same disks, or a removal under a running one, must be ruled out first.
             Self::CreateGuest { .. }
             | Self::ReplaceRoot { .. }
+            | Self::RestoreRoot { .. }
             | Self::StartGuest { .. }
             | Self::DestroyGuest { .. } => Repeat::CheckFirst,
         }
@@ -242,6 +266,7 @@ impl Op {
             | Self::BuildKernel { .. }
             | Self::CreateGuest { .. }
             | Self::ReplaceRoot { .. }
+            | Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }
             | Self::StartGuest { .. }
@@ -258,7 +283,8 @@ impl Op {
             Self::CreateGuest { .. } => Undo::Op("destroy-guest"),
             Self::StartGuest { .. } => Undo::Op("stop-guest"),
             Self::StopGuest { .. } => Undo::Op("start-guest"),
-            Self::ReplaceRoot { .. }
+            Self::ReplaceRoot { .. } => Undo::Op("restore-root"),
+            Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }
             | Self::DestroyGuest { .. } => Undo::Impossible,

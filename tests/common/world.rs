@@ -30,11 +30,13 @@ impl World {
         Self { observed: Observed::default(), fleet: fleet.into() }
     }
 
-    /// Performs all steps of a plan in their order.
+    /// Performs all steps of a plan in their order. Nothing fails, so nothing has to be put back.
     pub fn apply(&mut self, plan: &Plan) {
-        for step in &plan.graph.steps {
+        for (step, rescue) in plan.graph.steps.iter().zip(plan.graph.rescues()) {
             assert!(step.after.iter().all(|edge| edge.step < step.id), "{step:?} comes before what it waits for");
-            self.perform(&step.op);
+            if rescue.is_none() {
+                self.perform(&step.op);
+            }
         }
     }
 
@@ -54,6 +56,7 @@ impl World {
                 let work_disk = guest.record.applied.disks.as_ref().expect("it has disks").work_disk;
                 guest.record.applied.disks = Some(VmSpec { work_disk, ..vm.clone() });
             }
+            Op::RestoreRoot { vm } => self.stopped(&vm.name).record.applied.disks = Some(vm.clone()),
             Op::GrowWorkDisk { guest, to } => {
                 let guest = self.stopped(guest);
                 assert!(guest.work_disk.present().is_some_and(|size| size < to), "a work disk only grows");

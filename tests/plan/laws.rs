@@ -127,7 +127,9 @@ proptest! {
 fn op_guest(op: &Op) -> Option<&String> {
     match op {
         Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
-        Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::StartGuest { vm } => Some(&vm.name),
+        Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } | Op::StartGuest { vm } => {
+            Some(&vm.name)
+        }
         Op::GrowWorkDisk { guest, .. }
         | Op::WriteFiles { guest, .. }
         | Op::AwaitReady { guest }

@@ -88,6 +88,7 @@ impl Model {
             Op::BuildKernel { kernel } => self.build(step.id, &kernel.key).await,
             Op::CreateGuest { vm } => self.create(step.id, vm).await,
             Op::ReplaceRoot { vm } => self.replace_root(step.id, vm).await,
+            Op::RestoreRoot { vm } => self.restore_root(step.id, vm).await,
             Op::GrowWorkDisk { guest, to } => {
                 let to = *to;
                 self.stopped(step.id, guest, move |guest| {
@@ -103,8 +104,13 @@ impl Model {
             Op::WriteFiles { guest, sets, remove } => self.write_files(step.id, guest, sets, remove).await,
             Op::StartGuest { vm } => self.start(step.id, vm).await,
             Op::AwaitReady { guest } => {
-                let runs = |state: &mut State| state.guests.get(guest).is_some_and(|guest| guest.vmm.is_some());
-                expect(self.world.act(step.id, runs).await, "it does not run")
+                let confirm = |state: &mut State| {
+                    let guest = state.guest(guest)?;
+                    expect(guest.vmm.is_some(), "it does not run")?;
+                    guest.previous_root = None;
+                    Ok(())
+                };
+                self.world.act(step.id, confirm).await
             }
             Op::StopGuest { guest } => {
                 self.world.act(step.id, |state| state.guest(guest).map(|guest| guest.vmm = None)).await
@@ -136,12 +142,19 @@ impl Model {
     async fn replace_root(&self, step: StepId, vm: &VmSpec) -> Result<(), Failure> {
         expect(self.world.act(step, |state| state.built.contains(&vm.image)).await, "the image is not built")?;
         self.stopped(step, &vm.name, |guest| _ = guest.aside.insert("root")).await?;
+        self.stopped(step, &vm.name, |guest| guest.previous_root = guest.root.clone()).await?;
         self.stopped(step, &vm.name, |guest| guest.place_root(vm)).await?;
-        self.stopped(step, &vm.name, |guest| {
-            let work_disk = guest.work.as_ref().map_or(vm.work_disk, |work| work.size);
-            guest.record.applied.disks = Some(VmSpec { work_disk, ..vm.clone() });
-        })
-        .await
+        self.stopped(step, &vm.name, |guest| guest.note_disks(vm)).await
+    }
+
+    async fn restore_root(&self, step: StepId, vm: &VmSpec) -> Result<(), Failure> {
+        let put_back = |guest: &mut Guest| {
+            if let Some(previous) = guest.previous_root.take() {
+                guest.root = Some(previous);
+            }
+        };
+        self.stopped(step, &vm.name, put_back).await?;
+        self.stopped(step, &vm.name, |guest| guest.note_disks(vm)).await
     }
 
     async fn write_files(
@@ -234,6 +247,11 @@ impl Guest {
     fn place_root(&mut self, vm: &VmSpec) {
         self.aside.remove("root");
         self.root = Some(vm.image.clone());
+    }
+
+    fn note_disks(&mut self, vm: &VmSpec) {
+        let work_disk = self.work.as_ref().map_or(vm.work_disk, |work| work.size);
+        self.record.applied.disks = Some(VmSpec { work_disk, ..vm.clone() });
     }
 
     fn place_work(&mut self, vm: &VmSpec) {

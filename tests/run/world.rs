@@ -26,6 +26,7 @@ pub(crate) struct WorkDisk {
 pub(crate) struct Guest {
     pub(crate) record: Record,
     pub(crate) root: Option<ContentKey>,
+    pub(crate) previous_root: Option<ContentKey>,
     pub(crate) aside: BTreeSet<&'static str>,
     pub(crate) work: Option<WorkDisk>,
     pub(crate) vmm: Option<VmSpec>,
@@ -109,11 +110,15 @@ impl State {
 
 impl State {
     /// Without what a death may leave behind and nobody can notice: a record that does not know its process, which is
-    /// found by its uuid, and manifest entries of files that are gone.
+    /// found by its uuid, a root disk that nothing has to be put back to, and manifest entries of files that are gone.
     pub(crate) fn settled(mut self) -> Self {
         for guest in self.guests.values_mut() {
+            guest.previous_root = None;
             guest.record.process = guest.vmm.is_some().then(|| guest.process());
-            let Some(WorkDisk { files, manifest, .. }) = &mut guest.work else { continue };
+            let Some(WorkDisk { files, manifest, size, .. }) = &mut guest.work else { continue };
+            // A VMM takes the disk as large as it is.
+            let started = [&mut guest.record.applied.started, &mut guest.vmm];
+            started.into_iter().flatten().for_each(|vm| vm.work_disk = *size);
             manifest.values_mut().for_each(|written| written.retain(|path, _| files.contains_key(path)));
             manifest.retain(|_, written| !written.is_empty());
         }
@@ -135,7 +140,7 @@ impl Guest {
             applied: AppliedGuest { disks: None, started: None },
             process: None,
         };
-        Self { record, root: None, aside: BTreeSet::new(), work: None, vmm: None }
+        Self { record, root: None, previous_root: None, aside: BTreeSet::new(), work: None, vmm: None }
     }
 
     /// Names its VMM the same way every time: worlds are compared whole.

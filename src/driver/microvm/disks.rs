@@ -12,12 +12,27 @@ use crate::resource::VmSpec;
 const CHECK_DEADLINE: Duration = Duration::from_secs(600);
 
 impl Guests {
-    /// Gives a stopped guest a new root disk; its work disk, identity and port stay.
+    /// Gives a stopped guest a new root disk; its work disk, identity and port stay. The old one is kept beside it, under
+    /// both names until the new one takes its place: whatever happens, there is a root disk.
     pub(in crate::driver) async fn replace_root(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
         let mut record = self.record(&vm.name)?;
         self.must_be_stopped(&record)?;
         progress.say("making a new root disk");
+        let dir = self.dir(&vm.name);
+        paths::remove_if_there(&dir.previous_root_disk())?;
+        paths::link(&dir.root_disk(), &dir.previous_root_disk())?;
         self.make_root_disk(&vm.name, &vm.image).await?;
+        record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
+        self.write_record(&record)
+    }
+
+    /// Gives a stopped guest the root disk back that was replaced. When none was, there is nothing to do.
+    pub(in crate::driver) async fn restore_root(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
+        let mut record = self.record(&vm.name)?;
+        self.must_be_stopped(&record)?;
+        progress.say("putting the previous root disk back");
+        let dir = self.dir(&vm.name);
+        paths::rename_if_there(&dir.previous_root_disk(), &dir.root_disk())?;
         record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
         self.write_record(&record)
     }

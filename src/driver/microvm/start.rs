@@ -76,7 +76,9 @@ impl Guests {
         let deadline = Duration::from_secs(deadline_s.saturating_sub(5).max(1));
         let target = self.ssh_target(&record);
         let ready = wait_until_ready(&*self.connect, &target, &starting, deadline, Pace::default()).await;
-        ready.map(drop).map_err(|why| Failure::from(why).context(format!("guest `{guest}` does not answer")))
+        ready.map(drop).map_err(|why| Failure::from(why).context(format!("guest `{guest}` does not answer")))?;
+        // Nothing has to be put back any more.
+        Ok(paths::remove_if_there(&self.dir(guest).previous_root_disk())?)
     }
 }
 

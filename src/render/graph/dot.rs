@@ -13,6 +13,9 @@ pub fn graph_dot(graph: &Graph) -> String {
         for edge in &step.after {
             text.push_str(&format!("  s{} -> s{} [tooltip={}];\n", edge.step.0, step.id.0, quoted(&edge.why)));
         }
+        for watched in &step.rescues {
+            text.push_str(&format!("  s{} -> s{} [style=dashed, tooltip=\"if it fails\"];\n", watched.0, step.id.0));
+        }
     }
     text.push_str("}\n");
     text

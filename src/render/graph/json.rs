@@ -22,6 +22,8 @@ struct Entry<'a> {
     op: &'static str,
     addresses: &'a [Address],
     after: &'a [Edge],
+    #[serde(skip_serializing_if = "<[StepId]>::is_empty")]
+    rescues: &'a [StepId],
     deadline_s: u64,
     repeat: Repeat,
     privilege: Privilege,
@@ -46,6 +48,7 @@ fn entry(step: &Step) -> Entry<'_> {
         op: step.op.name(),
         addresses: &step.addresses,
         after: &step.after,
+        rescues: &step.rescues,
         deadline_s: step.deadline_s,
         repeat: step.repeat,
         privilege: step.op.privilege(),

@@ -14,6 +14,9 @@ pub fn graph_mermaid(graph: &Graph) -> String {
         for edge in &step.after {
             text.push_str(&format!("  s{} --> s{}\n", edge.step.0, step.id.0));
         }
+        for watched in &step.rescues {
+            text.push_str(&format!("  s{} -.->|if it fails| s{}\n", watched.0, step.id.0));
+        }
     }
     let losing = |op: &Op| matches!(op, Op::DestroyGuest { .. } | Op::ReplaceRoot { .. });
     let losing: Vec<String> =

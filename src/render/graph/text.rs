@@ -23,5 +23,6 @@ fn step_lines(step: &Step) -> Vec<String> {
         step.deadline_s
     );
     let after = step.after.iter().map(|edge| format!("      after [{}]: {}", edge.step.0, edge.why));
-    std::iter::once(first).chain(after).collect()
+    let rescues = step.rescues.iter().map(|watched| format!("      only if [{}] fails", watched.0));
+    std::iter::once(first).chain(after).chain(rescues).collect()
 }
