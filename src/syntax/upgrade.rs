@@ -4,10 +4,19 @@
 //! between `"""` lines.
 
 use super::token::{comment_length, string_length};
-use super::word;
+use super::{SourceMap, parse, word};
 
 /// The text as KDL 2. What is KDL 2 already stays as it is.
 pub fn upgrade(text: &str) -> String {
+    let mut sources = SourceMap::default();
+    let source = sources.add("upgraded", text.to_owned(), None);
+    match parse(&sources, source).1.is_empty() {
+        true => text.to_owned(),
+        false => rewritten(text),
+    }
+}
+
+fn rewritten(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(c) = text[at..].chars().next() {
@@ -87,7 +96,7 @@ fn quoted(rest: &str) -> (String, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::syntax::{SourceMap, Value, parse};
+    use crate::syntax::Value;
 
     #[test]
     fn what_is_spelt_differently_is_rewritten() {
