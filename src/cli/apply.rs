@@ -1,18 +1,27 @@
 //! `regatta apply`: shows the plan, asks, and makes it so.
 
+use camino::Utf8Path;
+
 use super::args::{ApplyArgs, Global};
 use super::error::{CliError, Exit};
 use super::plan::{self, Shown};
 use super::run::{self, Consent, RunOptions};
 use super::session::Session;
-use crate::plan::{Action, Options, Plan};
+use crate::plan::{Action, Plan};
+use crate::resource::Observed;
 
 /// Plans under the lock, so that what was shown is what is done.
 pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
     let observed = session.observe().await?;
-    let plan = crate::plan::plan(session.desired(), &observed, &Options::default());
+    let plan = match &args.plan {
+        Some(file) => still_good(file, &session, &observed)?,
+        None => {
+            let options = args.scope.options(session.desired(), &observed)?;
+            crate::plan::plan(session.desired(), &observed, &options)
+        }
+    };
     run::show_before(&plan, global.format, Shown { length: plan::length(args.full), next: "" })?;
     match plan::verdict(&plan) {
         Exit::Success => {}
@@ -33,6 +42,19 @@ pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliEr
     let consent = Consent { given: args.yes, question: "Apply this?" };
     run::carry_out(&session, &plan, &RunOptions { consent, parallel: args.parallel.into(), format: global.format })
         .await
+}
+
+/// The saved plan, if neither the fleet file nor the world moved since it was made (LESSON 45).
+fn still_good(file: &Utf8Path, session: &Session, observed: &Observed) -> Result<Plan, CliError> {
+    let saved = plan::saved(file)?;
+    match saved.check(session.desired(), observed, plan::VERSION) {
+        Ok(()) => Ok(saved.plan().clone()),
+        Err(stale) => {
+            let error = CliError::refused(format!("the plan in `{file}` is not applied"));
+            let error = stale.iter().fold(error, CliError::cause);
+            Err(error.hint("make it again with `regatta plan -o FILE`, and look at it again"))
+        }
+    }
 }
 
 /// Whether guests are removed and none is left.

@@ -3,13 +3,17 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::error::CliError;
+use super::forms::{Form, Out};
+use crate::plan::{Mute, Pattern};
+
 /// Make a fleet of virtual machines match a KDL file.
 #[derive(Debug, Parser)]
 #[command(name = "regatta", version, propagate_version = true, max_term_width = 100)]
 pub(super) struct Cli {
     /// Options every command takes.
     #[command(flatten)]
-    pub global: Global,
+    pub global: GlobalArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -17,7 +21,7 @@ pub(super) struct Cli {
 
 /// Options every command takes.
 #[derive(Debug, Clone, Args)]
-pub(super) struct Global {
+pub(super) struct GlobalArgs {
     /// The fleet file
     #[arg(short, long, global = true, value_name = "FILE", default_value = "fleet.kdl")]
     pub file: Utf8PathBuf,
@@ -29,6 +33,33 @@ pub(super) struct Global {
     pub color: Color,
     /// Form of what goes to standard output
     #[arg(long, global = true, value_name = "FORM", default_value = "human")]
+    pub format: Form,
+}
+
+impl GlobalArgs {
+    /// The options for a command that knows no forms but those for people and JSON.
+    pub(super) fn basic(&self) -> Result<Global, CliError> {
+        match self.format {
+            Form::Human | Form::Json => Ok(self.with_form().0),
+            form => Err(form.unknown_here("human or json")),
+        }
+    }
+
+    /// The options for a command that knows more forms, and the one that was asked for.
+    pub(super) fn with_form(&self) -> (Global, Form) {
+        let format = if self.format == Form::Json { Format::Json } else { Format::Human };
+        (Global { file: self.file.clone(), state_dir: self.state_dir.clone(), format }, self.format)
+    }
+}
+
+/// Options every command takes, as commands see them.
+#[derive(Debug, Clone)]
+pub(super) struct Global {
+    /// The fleet file.
+    pub file: Utf8PathBuf,
+    /// Where images, disks and journals are kept.
+    pub state_dir: Option<Utf8PathBuf>,
+    /// Form of what is no special form of a command: warnings, mistakes, reports.
     pub format: Format,
 }
 
@@ -71,6 +102,10 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Show each guest of the fleet as it is
     Status,
+    /// Say what reality moved since it was last applied; nothing when nothing did. Cannot change anything
+    Drift(DriftArgs),
+    /// Show the steps of a plan and what each waits for
+    Graph(GraphArgs),
     /// Log in to a guest, or run a command there and return its exit code
     Ssh(SshArgs),
     /// List the runs of the fleet, or tell what one of them did
@@ -99,9 +134,43 @@ pub(super) struct FmtArgs {
     pub upgrade: bool,
 }
 
+/// Which part of the fleet.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Part {
+    /// Only these, with what they need: an address or a guest's name, with `*`, `**` and `?`; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub only: Vec<Pattern>,
+    /// Not these, nor what needs them; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub exclude: Vec<Pattern>,
+}
+
+/// Which part of the fleet, and what to make anew.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct Scope {
+    /// Which part of the fleet.
+    #[command(flatten)]
+    pub part: Part,
+    /// Make this guest's root disk anew although nothing differs; may be repeated
+    #[arg(long, value_name = "GUEST")]
+    pub replace: Vec<String>,
+}
+
 /// Arguments of `plan`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PlanArgs {
+    /// Show this saved plan instead of making one
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "exclude", "replace", "save"])]
+    pub plan: Option<Utf8PathBuf>,
+    /// Save the plan here, for `regatta apply FILE`
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub save: Option<Utf8PathBuf>,
+    /// Also write the plan here, as json, markdown, junit, gitlab or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
+    /// Which part of the fleet.
+    #[command(flatten)]
+    pub scope: Scope,
     /// Exit with 2 when something would change
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -113,6 +182,12 @@ pub(super) struct PlanArgs {
 /// Arguments of `apply`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ApplyArgs {
+    /// Carry out this saved plan, if nothing moved since it was made
+    #[arg(value_name = "PLAN", conflicts_with_all = ["only", "exclude", "replace"])]
+    pub plan: Option<Utf8PathBuf>,
+    /// Which part of the fleet.
+    #[command(flatten)]
+    pub scope: Scope,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -128,6 +203,28 @@ pub(super) struct ApplyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+}
+
+/// Arguments of `drift`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct DriftArgs {
+    /// Expect this drift: ADDRESS or ADDRESS#ATTRIBUTE, both with `*` and `**`; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub ignore: Vec<Mute>,
+    /// Also write the drift here, as json, markdown, junit, prometheus or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
+    /// Which part of the fleet.
+    #[command(flatten)]
+    pub part: Part,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GraphArgs {
+    /// Which part of the fleet.
+    #[command(flatten)]
+    pub scope: Scope,
 }
 
 /// Arguments of `destroy`.

@@ -4,9 +4,12 @@ mod apply;
 mod args;
 mod check;
 mod destroy;
+mod drift;
 mod error;
 mod explain;
 mod fmt;
+mod forms;
+mod graph;
 mod init;
 mod journal;
 mod loader;
@@ -16,6 +19,7 @@ mod plan;
 mod progress;
 mod run;
 mod schema;
+mod scope;
 mod session;
 mod signals;
 mod ssh;
@@ -57,15 +61,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
-    let global = &cli.global;
+    let (global, form) = cli.global.with_form();
+    let global = &match &cli.command {
+        // These know more forms than other commands and look at theirs themselves.
+        Command::Plan(_) | Command::Drift(_) | Command::Graph(_) => global,
+        _ => cli.global.basic()?,
+    };
     match &cli.command {
         Command::Init => init::run(global),
         Command::Check => check::run(global),
         Command::Explain(args) => explain::run(global, args),
         Command::Fmt(args) => fmt::run(global, args),
         Command::Schema => Ok(schema::run()),
-        Command::Plan(args) => plan::run(global, args).await,
+        Command::Plan(args) => plan::run(global, form, args).await,
         Command::Apply(args) => apply::run(global, args).await,
+        Command::Drift(args) => drift::run(global, form, args).await,
+        Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),
         Command::Status => status::run(global).await,
         Command::Ssh(args) => ssh::run(global, args),

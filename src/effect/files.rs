@@ -86,9 +86,23 @@ pub fn private_dir(path: &Utf8Path) -> Result<(), FileError> {
 /// # Errors
 /// When any of that fails; the temporary file is gone then.
 pub fn write_atomic(path: &Utf8Path, contents: &[u8]) -> Result<(), FileError> {
+    write_with_mode(path, contents, 0o600)
+}
+
+/// As [`write_atomic`], for files that others read: reports, metrics. Mode 0644 as far as the umask lets it.
+///
+/// # Errors
+/// As [`write_atomic`].
+pub fn publish(path: &Utf8Path, contents: &[u8]) -> Result<(), FileError> {
+    write_with_mode(path, contents, 0o644)
+}
+
+fn write_with_mode(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<(), FileError> {
     let fail = |cause| FileError::io("write", path)(cause);
     let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
-    let mut beside = tempfile::Builder::new().prefix(".regatta-").tempfile_in(dir).map_err(fail)?;
+    let permissions = std::fs::Permissions::from_mode(mode);
+    let mut beside =
+        tempfile::Builder::new().prefix(".regatta-").permissions(permissions).tempfile_in(dir).map_err(fail)?;
     beside.write_all(contents).and_then(|()| beside.as_file().sync_all()).map_err(fail)?;
     beside.persist(path).map_err(|error| fail(error.error))?;
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)

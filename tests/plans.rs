@@ -1,0 +1,148 @@
+//! Commands about plans, on the real binary: exit codes, saved plans, drift that writes nothing. No guest is started.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be run here is a failed test")]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+use std::process::Command;
+
+/// A user with a fleet file and nothing else.
+struct User(tempfile::TempDir);
+
+/// What a command did.
+#[derive(Debug)]
+struct Done {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+const FLEET: &str = r#"fleet "shop"
+import "std/debian"
+vm "web" { image "bookworm"; file-sync "motd" to="~/motd"; }
+"#;
+
+impl User {
+    fn new() -> Self {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("fleet.kdl"), FLEET).unwrap();
+        fs::write(home.path().join("motd"), "welcome\n").unwrap();
+        Self(home)
+    }
+
+    fn home(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn regatta(&self, args: &[&str]) -> Done {
+        let output = Command::new(env!("CARGO_BIN_EXE_regatta"))
+            .args(args)
+            .env_clear()
+            .envs([("HOME", self.home()), ("REGATTA_STATE_DIR", &self.home().join("state"))])
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(self.home())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Done { code: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    fn code(&self, args: &[&str]) -> i32 {
+        self.regatta(args).code
+    }
+
+    /// Every file with its content and time of change.
+    fn tree(&self) -> BTreeMap<String, (i64, Vec<u8>)> {
+        let mut found = BTreeMap::new();
+        let mut folders = vec![self.home().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                let about = path.symlink_metadata().unwrap();
+                let content = if about.is_file() { fs::read(&path).unwrap() } else { Vec::new() };
+                found.insert(path.display().to_string(), (about.ctime_nsec(), content));
+                if about.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// The rows of the table of exit codes that need no guest; runs that fail in part or are interrupted are in `tests/run`.
+#[test]
+fn exit_codes_are_those_of_the_table() {
+    let user = User::new();
+    assert_eq!(user.code(&["plan"]), 0);
+    assert_eq!(user.code(&["drift"]), 0);
+    assert_eq!(user.code(&["plan", "--detailed-exitcode"]), 2);
+    assert_eq!(user.code(&["plan", "--detailed-exitcode", "--exclude", "**.**"]), 0);
+    assert_eq!(user.code(&["plan", "--file", "missing.kdl"]), 1);
+    assert_eq!(user.code(&["plan", "-o", "plan.json"]), 0);
+    fs::write(user.home().join("motd"), "changed\n").unwrap();
+    assert_eq!(user.code(&["apply", "--yes", "plan.json"]), 3);
+    for usage in [&["plan", "--format", "dot"][..], &["plan", "--only", "vbe"], &["plan", "--out", "x"], &["plna"]] {
+        assert_eq!(user.code(usage), 64, "{usage:?}");
+    }
+}
+
+#[test]
+fn a_saved_plan_shows_what_was_shown_and_is_private() {
+    let user = User::new();
+    let live = user.regatta(&["plan", "-o", "plan.json"]);
+    let saved = user.home().join("plan.json");
+    assert_eq!(fs::metadata(&saved).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(user.regatta(&["plan", "plan.json"]).out, live.out);
+    let edited = fs::read_to_string(&saved).unwrap().replace("welcome", "WELCOME");
+    fs::write(&saved, edited).unwrap();
+    let refused = user.regatta(&["plan", "plan.json"]);
+    assert_eq!((refused.code, refused.out.as_str()), (3, ""));
+    assert_eq!(
+        refused.err,
+        "error: `plan.json` cannot be used\n  caused by: it was changed after it was saved: its seal does not match\n"
+    );
+}
+
+#[test]
+fn several_outputs_come_from_one_plan() {
+    let user = User::new();
+    let done =
+        user.regatta(&["plan", "--out", "json=plan.json", "--out", "markdown=plan.md", "--out", "gitlab=gitlab.json"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    let read = |name: &str| fs::read_to_string(user.home().join(name)).unwrap();
+    assert_eq!(read("plan.json"), user.regatta(&["plan", "--format", "json"]).out);
+    assert!(read("plan.md").starts_with("<!-- regatta plan shop -->\n"));
+    assert_eq!(read("gitlab.json"), "{\"create\":5,\"update\":0,\"delete\":0}\n");
+    let wrong = user.regatta(&["plan", "--out", "markdown=other.md", "--out", "dot=plan.dot"]);
+    assert_eq!((wrong.code, user.home().join("other.md").exists()), (64, false), "{wrong:?}");
+}
+
+/// Drift is given nothing to perform steps with; so that it needs neither rights nor room, it writes no file either.
+#[test]
+fn drift_writes_nothing() {
+    let user = User::new();
+    assert_eq!(user.code(&["plan"]), 0);
+    let before = user.tree();
+    let done = user.regatta(&["drift"]);
+    assert_eq!((done.code, done.out.as_str(), done.err.as_str()), (0, "", ""));
+    assert_eq!(user.tree(), before);
+}
+
+#[test]
+fn selections_say_what_comes_along() {
+    let user = User::new();
+    let done = user.regatta(&["plan", "--only", "file-sync.web/**"]);
+    assert!(done.out.contains("\n  vm.web comes along, because file-sync.web/~/motd needs it\n"), "{}", done.out);
+}
+
+#[test]
+fn the_graph_is_drawn() {
+    let user = User::new();
+    assert!(user.regatta(&["graph"]).out.starts_with("[0] build-kernel kernel.default-bookworm"));
+    assert!(user.regatta(&["graph", "--format", "dot"]).out.starts_with("digraph plan {\n"));
+    assert!(user.regatta(&["graph", "--format", "mermaid"]).out.starts_with("flowchart LR\n"));
+    let json: serde_json::Value = serde_json::from_str(&user.regatta(&["graph", "--format", "json"]).out).unwrap();
+    assert_eq!(json["steps"].as_array().unwrap().len(), 6);
+}
