@@ -13,7 +13,7 @@ use crate::syntax::{Diagnostic, Label, Severity, SourceId, SourceMap, Span};
 /// Diagnostics that are shown in full; the rest are counted.
 const SHOWN: usize = 20;
 
-/// All mistakes as text, the first [`SHOWN`] in full, with their number at the end.
+/// All mistakes as text, the first `SHOWN` in full, with their number at the end.
 pub fn diagnostics(list: &[Diagnostic], sources: &SourceMap, screen: Screen) -> String {
     let theme = match screen.colour {
         Colour::Never => GraphicalTheme::unicode_nocolor(),
