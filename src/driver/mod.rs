@@ -3,6 +3,7 @@
 mod cpio;
 mod debootstrap;
 mod failure;
+mod fan_out;
 pub mod files;
 pub mod image;
 pub mod inputs;
@@ -14,6 +15,7 @@ mod state;
 mod store;
 mod tools;
 
+pub use fan_out::{Endings, FanOut, Line, Source};
 pub use local::LocalDriver;
 pub use state::{GuestDir, StateDir};
 pub use store::{KernelPaths, Store};

@@ -12,6 +12,7 @@ mod layout;
 mod live;
 mod pipeline;
 mod plan;
+mod prefix;
 mod progress;
 mod run;
 mod screen;
@@ -30,6 +31,7 @@ pub use pipeline::{
     drift_junit, drift_markdown, drift_prometheus, gitlab_report, plan_junit, plan_markdown, report_prometheus, sarif,
 };
 pub use plan::{PlanView, plan};
+pub use prefix::Prefixes;
 pub use progress::ProgressLines;
 pub use run::{cut_short, report_text};
 pub use screen::{Colour, Screen};
