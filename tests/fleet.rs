@@ -200,17 +200,12 @@ impl World {
     /// Starts a command and ends it with SIGKILL when it says `wanted`.
     fn killed_at(&self, args: &[&str], wanted: &str) {
         let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
         let mut heard = Vec::new();
-        for line in said {
-            heard.push(line);
-            if heard.last().is_some_and(|last| last.contains(wanted)) {
-                child.kill().unwrap();
-                child.wait().unwrap();
-                return;
-            }
-        }
-        panic!("never said `{wanted}`:\n{}", heard.join("\n"));
+        let reached = said.by_ref().inspect(|line| heard.push(line.clone())).any(|line| line.contains(wanted));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(reached, "never said `{wanted}`:\n{}", heard.join("\n"));
     }
 
     /// Ends a guest's VMM with SIGKILL: by the pid in its record, and only if it is one of this world.
@@ -218,7 +213,7 @@ impl World {
         let record = self.state().join("fleets/scenario/vms").join(name).join("record.json");
         let record: Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();
         let pid = record["process"]["pid"].as_i64().unwrap();
-        assert!(command_line(Path::new("/proc").join(pid.to_string())).contains(record["uuid"].as_str().unwrap()));
+        assert!(command_line(&Path::new("/proc").join(pid.to_string())).contains(record["uuid"].as_str().unwrap()));
         assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
     }
 
@@ -226,7 +221,7 @@ impl World {
     fn processes(&self) -> usize {
         let state = self.state();
         let ours = |line: &String| line.contains(state.to_str().unwrap());
-        std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|p| command_line(p.path())).filter(ours).count()
+        std::fs::read_dir("/proc").unwrap().filter_map(Result::ok).map(|p| command_line(&p.path())).filter(ours).count()
     }
 }
 
@@ -240,7 +235,7 @@ impl Drop for World {
     }
 }
 
-fn command_line(process: PathBuf) -> String {
+fn command_line(process: &Path) -> String {
     let bytes = std::fs::read(process.join("cmdline")).unwrap_or_default();
     String::from_utf8_lossy(&bytes).replace('\0', " ")
 }

@@ -31,7 +31,7 @@ struct SameText<'a>(&'a str);
 
 impl Loader for SameText<'_> {
     fn read(&mut self, path: &Utf8Path) -> Result<String, LoadError> {
-        if path.as_str().len() % 3 == 0 { Err(LoadError::Missing) } else { Ok(self.0.to_owned()) }
+        if path.as_str().len().is_multiple_of(3) { Err(LoadError::Missing) } else { Ok(self.0.to_owned()) }
     }
 
     fn list(&mut self, _directory: &Utf8Path) -> Result<Vec<String>, LoadError> {
@@ -39,7 +39,7 @@ impl Loader for SameText<'_> {
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
-        (name.len() % 2 == 0).then(|| self.0.chars().take(20).collect())
+        (name.len().is_multiple_of(2)).then(|| self.0.chars().take(20).collect())
     }
 }
 

@@ -475,9 +475,9 @@ mod tests {
                     assert_eq!(text.as_deref(), Some("public"));
                 }
                 if read.skipped.is_empty() {
-                    whole += 1
+                    whole += 1;
                 } else {
-                    cut += 1
+                    cut += 1;
                 }
                 // The same for a file that is opened again to be copied.
                 for below in [&b"f"[..], b"d/f"] {
