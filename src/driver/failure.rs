@@ -1,8 +1,11 @@
 //! Errors of effects as failures of steps: whether trying again may help is decided here, once.
 
 use crate::effect::files::FileError;
-use crate::effect::{CommandError, ConnectError, KeyError};
+use crate::effect::{CommandError, ConnectError, KeyError, Output};
 use crate::exec::Failure;
+
+/// What to do when a disk is full.
+pub(super) const DISK_FULL_HINT: &str = "free some disk space, or move the state directory with --state-dir";
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
@@ -21,6 +24,9 @@ impl From<CommandError> for Failure {
         match error {
             // It was killed in the middle: whatever it did by then stays done.
             CommandError::Deadline { .. } => Self::unknown(error.to_string()),
+            CommandError::Failed { ref output, .. } if disk_is_full(output) => {
+                Self::permanent(error.to_string()).hint(DISK_FULL_HINT)
+            }
             _ => Self::permanent(error.to_string()),
         }
     }
@@ -32,5 +38,24 @@ impl From<ConnectError> for Failure {
             ConnectError::NotUp(_) | ConnectError::Deadline { .. } => Self::transient(error.to_string()),
             _ => Self::permanent(error.to_string()),
         }
+    }
+}
+
+/// Whether a program complained in the C library's words.
+fn disk_is_full(output: &Output) -> bool {
+    String::from_utf8_lossy(&output.stderr).contains("No space left on device")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::effect::Status;
+
+    #[test]
+    fn a_full_disk_has_a_hint() {
+        let stderr = b"tar: root.tar: Wrote only 512 of 10240 bytes\ntar: Error: No space left on device\n".to_vec();
+        let output = Output { status: Status::Code(2), stdout: Vec::new(), stderr };
+        let failed = Failure::from(CommandError::Failed { command: "tar".into(), output });
+        assert_eq!(failed.hint.as_deref(), Some(DISK_FULL_HINT));
     }
 }

@@ -10,6 +10,7 @@ pub mod inputs;
 pub mod kernel;
 mod local;
 pub mod microvm;
+mod namespace;
 mod record;
 mod state;
 mod store;

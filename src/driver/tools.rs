@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use crate::effect::{Command, CommandError, Output, Run};
+use crate::effect::{Command, Run};
 use crate::exec::Failure;
-
-/// What to do when a disk is full.
-pub(super) const DISK_FULL_HINT: &str = "free some disk space, or move the state directory with --state-dir";
 
 /// A program and the Debian package that has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +41,7 @@ pub(super) async fn require(run: &dyn Run, tools: &[Tool]) -> Result<(), Failure
         .args(["-c", MISSING_SCRIPT, "sh"])
         .args(tools.iter().map(|tool| tool.program))
         .deadline(Duration::from_secs(10));
-    let output = run.run_ok(&command).await.map_err(failure)?;
+    let output = run.run_ok(&command).await?;
     let listed = String::from_utf8_lossy(&output.stdout);
     let missing: Vec<&Tool> = tools.iter().filter(|tool| listed.lines().any(|line| line == tool.program)).collect();
     if missing.is_empty() {
@@ -57,27 +54,10 @@ pub(super) async fn require(run: &dyn Run, tools: &[Tool]) -> Result<(), Failure
         .hint(format!("on Debian and Ubuntu: apt install {}", packages.join(" "))))
 }
 
-/// What a command's error means for the step that ran it.
-pub(super) fn failure(error: CommandError) -> Failure {
-    let message = error.to_string();
-    match error {
-        CommandError::Deadline { .. } => Failure::transient(message),
-        CommandError::Failed { output, .. } => match hint(&output) {
-            Some(hint) => Failure::permanent(message).hint(hint),
-            None => Failure::permanent(message),
-        },
-        CommandError::Missing { .. } | CommandError::Io { .. } => Failure::permanent(message),
-    }
-}
-
-fn hint(output: &Output) -> Option<&'static str> {
-    String::from_utf8_lossy(&output.stderr).contains("No space left on device").then_some(DISK_FULL_HINT)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::effect::{CommandRunner, Status};
+    use crate::effect::CommandRunner;
     use crate::exec::FailureKind;
 
     #[tokio::test]
@@ -94,16 +74,5 @@ mod tests {
                 hint: Some("on Debian and Ubuntu: apt install a b".into()),
             })
         );
-    }
-
-    #[test]
-    fn a_full_disk_has_a_hint() {
-        let output = Output {
-            status: Status::Code(2),
-            stdout: Vec::new(),
-            stderr: b"tar: root.tar: Wrote only 512 of 10240 bytes\ntar: Error: No space left on device\n".to_vec(),
-        };
-        let failed = failure(CommandError::Failed { command: "tar".into(), output });
-        assert_eq!(failed.hint.as_deref(), Some(DISK_FULL_HINT));
     }
 }

@@ -5,6 +5,7 @@
 
 mod packages;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use std::time::Duration;
 use camino::Utf8Path;
 
 use super::debootstrap::{self, Debootstrap};
-use super::store::{Kind, Manifest, Staging, Store, blocking, storage_failure};
-use super::tools::{self, E2FSCK, FAKEROOT, MKE2FS, TAR};
+use super::store::{Kind, Manifest, Staging, Store, storage_failure};
+use super::tools::{E2FSCK, FAKEROOT, MKE2FS, TAR};
 use crate::effect::{Command, CommandError, Run};
 use crate::exec::{Failure, Progress};
 use crate::resource::ImageSpec;
@@ -30,24 +31,22 @@ const CLEAN_SCRIPT: &str =
 /// # Errors
 /// When programs are missing, packages cannot be installed, or the tree does not fit; the store is as before then.
 pub async fn build(run: &dyn Run, store: &Store, spec: &ImageSpec, progress: &dyn Progress) -> Result<(), Failure> {
-    let Some(staging) = store.begin(Kind::Image, &spec.key, progress).await? else { return Ok(()) };
-    let mut needed = debootstrap::tools();
-    needed.extend([FAKEROOT, TAR, MKE2FS, E2FSCK]);
-    tools::require(run, &needed).await?;
-    debootstrap::require_namespace(run).await?;
+    let Some(staging) = store.begin(run, Kind::Image, &spec.key, progress).await? else { return Ok(()) };
+    debootstrap::require(run, &[FAKEROOT, TAR, MKE2FS, E2FSCK]).await?;
     progress.say(&format!("installing {} packages", spec.packages.len()));
     let tar = staging.temporary("root.tar");
     install(run, &staging, spec, &tar).await?;
     progress.say("making the file system");
     make_file_system(run, &staging, spec, &tar).await?;
-    let status = staging.temporary("root").join("var/lib/dpkg/status");
-    let packages = blocking(move || {
-        let text = fs::read(&status).map_err(|cause| storage_failure(&format!("cannot read `{status}`"), &cause))?;
-        Ok(packages::installed(&String::from_utf8_lossy(&text)))
-    });
-    let manifest = Manifest::new(spec.key.clone(), spec.clone(), packages.await?);
+    let packages = installed_packages(&staging.temporary("root"))?;
     progress.say("storing the image");
-    staging.publish(manifest).await
+    staging.publish(Manifest::new(spec.key.clone(), spec.clone(), packages)).await
+}
+
+fn installed_packages(tree: &Utf8Path) -> Result<BTreeMap<String, String>, Failure> {
+    let status = tree.join("var/lib/dpkg/status");
+    let text = fs::read(&status).map_err(|cause| storage_failure(&format!("cannot read `{status}`"), &cause))?;
+    Ok(packages::installed(&String::from_utf8_lossy(&text)))
 }
 
 async fn install(run: &dyn Run, staging: &Staging, spec: &ImageSpec, tar: &Utf8Path) -> Result<(), Failure> {
@@ -76,7 +75,7 @@ async fn make_file_system(run: &dyn Run, staging: &Staging, spec: &ImageSpec, ta
         "-xpf",
         tar.as_str(),
     ]);
-    run.run_ok(&unpack).await.map_err(tools::failure)?;
+    run.run_ok(&unpack).await?;
     fs::remove_file(tar).map_err(fail)?;
     // The size is the file's: mke2fs' own size argument counts in surprising units (LESSONS 5).
     fs::File::create_new(&image).and_then(|file| file.set_len(spec.size.as_bytes())).map_err(fail)?;
@@ -85,7 +84,7 @@ async fn make_file_system(run: &dyn Run, staging: &Staging, spec: &ImageSpec, ta
         .args(["-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", "-d", tree.as_str(), image.as_str()]);
     run.run_ok(&format).await.map_err(|error| format_failure(error, spec))?;
     let check = Command::new(E2FSCK.program).args(["-fn", image.as_str()]).deadline(DISK_DEADLINE);
-    run.run_ok(&check).await.map(drop).map_err(tools::failure)
+    run.run_ok(&check).await.map(drop).map_err(Failure::from)
 }
 
 /// A tree that is larger than its file system is the user's to mend; mke2fs says so in words of its own.
@@ -98,7 +97,7 @@ fn format_failure(error: CommandError, spec: &ImageSpec) -> Failure {
         _ => false,
     };
     if !too_small {
-        return tools::failure(error);
+        return Failure::from(error);
     }
     Failure::permanent(format!("the packages of image `{}` do not fit into {}", spec.name, spec.size))
         .hint("give the image a larger `size`, or fewer packages")

@@ -12,8 +12,8 @@ use std::fs;
 use camino::Utf8Path;
 
 use super::debootstrap::{self, Debootstrap};
-use super::store::{Kind, Manifest, Staging, Store, blocking, storage_failure};
-use super::tools::{self, DPKG_DEB};
+use super::store::{Kind, Manifest, Staging, Store, storage_failure};
+use super::tools::DPKG_DEB;
 use crate::effect::Run;
 use crate::exec::{Failure, Progress};
 use crate::resource::KernelSpec;
@@ -39,21 +39,15 @@ pub async fn build(run: &dyn Run, store: &Store, spec: &KernelSpec, progress: &d
         let found = std::env::consts::ARCH;
         return Err(Failure::permanent(format!("this machine is {found}, kernels are built for x86_64 only")));
     }
-    let Some(staging) = store.begin(Kind::Kernel, &spec.key, progress).await? else { return Ok(()) };
-    let mut needed = debootstrap::tools();
-    needed.push(DPKG_DEB);
-    tools::require(run, &needed).await?;
-    debootstrap::require_namespace(run).await?;
+    let Some(staging) = store.begin(run, Kind::Kernel, &spec.key, progress).await? else { return Ok(()) };
+    debootstrap::require(run, &[DPKG_DEB]).await?;
     progress.say(&format!("fetching {}", spec.package));
     let tar = staging.temporary("packages.tar");
     fetch(run, &staging, spec, &tar).await?;
     progress.say("making the initramfs");
     let recipe = spec.clone();
-    let (staging, manifest) = blocking(move || {
-        let manifest = assemble(&staging, &recipe, &tar)?;
-        Ok((staging, manifest))
-    })
-    .await?;
+    let assembled = staging.blocking(move |staging| assemble(&staging, &recipe, &tar).map(|made| (staging, made)));
+    let (staging, manifest) = assembled.await?;
     staging.publish(manifest).await
 }
 

@@ -1,0 +1,160 @@
+//! Built images and kernels, kept by the digest of their recipe.
+//!
+//! ```text
+//! store/images/<key>/{root.img, manifest.json}
+//! store/kernels/<key>/{vmlinux, initrd.img, manifest.json}
+//! store/tmp/<kind>-<key>.<random>/     a build that is going on, or was killed
+//! store/locks/<kind>-<key>.lock        held by that build
+//! ```
+//!
+//! A folder with a key's name is complete: it is filled beside, synced and renamed, and never changed afterwards.
+//! Builds of one key are one build: whoever waited for the lock looks again and finds it done.
+
+mod scratch;
+mod staging;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+
+use crate::effect::files::read_bounded;
+use crate::resource::{Built, ContentKey};
+
+pub(super) use staging::{Manifest, Staging, storage_failure};
+
+/// Name of the file that describes a folder of the store.
+const MANIFEST: &str = "manifest.json";
+
+/// Largest manifest that is read.
+const MANIFEST_LIMIT: u64 = 1 << 20;
+
+/// What a folder of the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A root file system.
+    Image,
+    /// A kernel with its initramfs.
+    Kernel,
+}
+
+impl Kind {
+    const fn singular(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Kernel => "kernel",
+        }
+    }
+
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Image => "images",
+            Self::Kernel => "kernels",
+        }
+    }
+}
+
+/// The files of one kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelPaths {
+    /// Uncompressed kernel, an ELF file.
+    pub vmlinux: Utf8PathBuf,
+    /// Initramfs.
+    pub initrd: Utf8PathBuf,
+}
+
+/// The folder of built things.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    root: Utf8PathBuf,
+}
+
+impl Store {
+    /// The store at an absolute path, which need not exist yet.
+    pub fn new(root: impl Into<Utf8PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The root file system of an image: raw ext4.
+    pub fn image_path(&self, key: &ContentKey) -> Utf8PathBuf {
+        self.folder(Kind::Image, key).join("root.img")
+    }
+
+    /// The files of a kernel.
+    pub fn kernel_paths(&self, key: &ContentKey) -> KernelPaths {
+        let folder = self.folder(Kind::Kernel, key);
+        KernelPaths { vmlinux: folder.join("vmlinux"), initrd: folder.join("initrd.img") }
+    }
+
+    /// Everything that is built. A folder without a readable manifest of its own key is not ours and is left out.
+    ///
+    /// # Errors
+    /// When the store is there and cannot be read: that is not an empty store.
+    pub fn built(&self) -> io::Result<BTreeMap<ContentKey, Built>> {
+        let mut built = BTreeMap::new();
+        for kind in [Kind::Image, Kind::Kernel] {
+            for path in entries(&self.root.join(kind.folder()))? {
+                if let Some(key) = manifest_key(&path) {
+                    built.insert(key, Built { allocated: allocated(&path)? });
+                }
+            }
+        }
+        Ok(built)
+    }
+
+    fn folder(&self, kind: Kind, key: &ContentKey) -> Utf8PathBuf {
+        self.root.join(kind.folder()).join(key.as_str())
+    }
+}
+
+/// The entries of a folder, none when it does not exist. Names that are not UTF-8 are none of ours.
+fn entries(folder: &Utf8Path) -> io::Result<Vec<Utf8PathBuf>> {
+    let listing = match folder.read_dir_utf8() {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        listing => listing?,
+    };
+    listing.map(|entry| entry.map(camino::Utf8DirEntry::into_path)).filter(|path| !is_foreign_name(path)).collect()
+}
+
+fn is_foreign_name(path: &io::Result<Utf8PathBuf>) -> bool {
+    matches!(path, Err(error) if error.kind() == io::ErrorKind::InvalidData)
+}
+
+/// The key a folder's manifest gives it, when that is also its name.
+fn manifest_key(folder: &Utf8Path) -> Option<ContentKey> {
+    #[derive(Deserialize)]
+    struct Head {
+        key: ContentKey,
+    }
+    let text = read_bounded(&folder.join(MANIFEST), MANIFEST_LIMIT).ok()??;
+    let head: Head = serde_json::from_slice(&text).ok()?;
+    (folder.file_name() == Some(head.key.as_str())).then_some(head.key)
+}
+
+/// Bytes that the files of a folder take on disk: less than their lengths, because images are sparse.
+fn allocated(folder: &Utf8Path) -> io::Result<u64> {
+    entries(folder)?.iter().map(|file| Ok(file.symlink_metadata()?.blocks() * 512)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_under_another_name_is_not_that_build() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(Utf8PathBuf::try_from(dir.path().to_owned()).unwrap());
+        let key = ContentKey::of(&"recipe");
+        for name in ["0123456789abcdef", key.as_str()] {
+            let folder = store.root.join("images").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            let manifest = Manifest::new(key.clone(), "recipe", BTreeMap::new());
+            fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        }
+        assert_eq!(store.built().unwrap().into_keys().collect::<Vec<_>>(), [key]);
+    }
+}
