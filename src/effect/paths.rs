@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::fcntl::OFlag;
@@ -87,6 +88,20 @@ pub fn rename_if_there(from: &Utf8Path, to: &Utf8Path) -> Result<(), FileError> 
     if exists(from)? { rename(from, to) } else { Ok(()) }
 }
 
+/// How long ago a file was last written, by the machine's clock; nothing when it is not there, and no time when the clock
+/// was set back since.
+///
+/// # Errors
+/// When the system refuses.
+pub fn age(path: &Utf8Path) -> Result<Option<Duration>, FileError> {
+    let failed = FileError::io("read", path);
+    match path.metadata().and_then(|metadata| metadata.modified()) {
+        Ok(written) => Ok(Some(written.elapsed().unwrap_or_default())),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(failed(cause)),
+    }
+}
+
 /// Gives a file one more name on the same file system; whatever has that name already stays.
 ///
 /// # Errors
@@ -151,6 +166,22 @@ mod tests {
         remove_tree(&path).unwrap();
         rename_if_there(&path, &dir.join("other")).unwrap();
         assert!(rename(&path, &dir.join("other")).is_err());
+    }
+
+    #[test]
+    fn a_file_has_an_age_and_may_have_two_names() {
+        let (_guard, dir) = scratch();
+        let path = dir.join("disk");
+        assert_eq!(age(&path).unwrap(), None);
+        std::fs::write(&path, "data").unwrap();
+        let hour = Duration::from_secs(3600);
+        assert!(age(&path).unwrap().unwrap() < hour);
+        let past = std::time::SystemTime::now() - 2 * hour;
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(past).unwrap();
+        assert!(age(&path).unwrap().unwrap() > hour);
+        link(&path, &dir.join("other")).unwrap();
+        assert_eq!(std::fs::read(dir.join("other")).unwrap(), b"data");
+        assert!(link(&path, &dir.join("other")).is_err(), "a name that is taken stays");
     }
 
     #[test]

@@ -5,15 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::guests::{Guests, not_looked_at};
+use super::ready::{Pace, wait_until_ready};
+use super::start::Starting;
 use crate::config::ByteSize;
 use crate::driver::files::{Wanted, live};
 use crate::driver::record;
-use crate::effect::paths;
+use crate::effect::{Shell, paths};
 use crate::exec::Failure;
 use crate::resource::{Desired, GuestFiles, Observed, ObservedGuest, Reading, Record, Resource, RunState};
 
 /// How long a running guest may take to let us in before its files count as unreadable.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long after its start a guest may still be coming up, even emulated on a busy host.
+const BOOT_TIME: Duration = Duration::from_secs(240);
 
 /// Guests read at the same time.
 const PARALLEL: usize = 16;
@@ -83,11 +88,26 @@ impl Guests {
                 let still_stopped = || self.must_be_stopped(record);
                 self.disk(&self.dir(&record.name).work_disk(), &still_stopped).read(wanted).await
             }
-            RunState::Running(_) => match self.connect.connect(&self.ssh_target(record), LOGIN_DEADLINE).await {
+            RunState::Running(_) => match self.log_in(record).await {
                 Ok(shell) => live::Guest::behind(&*shell).read(wanted).await,
-                Err(error) => Reading::Unreadable(error.to_string()),
+                Err(why) => Reading::Unreadable(why),
             },
         }
+    }
+
+    /// Logs in to a running guest. One that was started a moment ago gets the time to come up that its apply would have
+    /// given it: that apply may have died, and the next must not give up for that.
+    async fn log_in(&self, record: &Record) -> Result<Box<dyn Shell>, String> {
+        let target = self.ssh_target(record);
+        // The record is written when the guest is started.
+        let age = paths::age(&self.dir(&record.name).record()).map_err(|error| error.to_string())?;
+        let left = age.map_or(Duration::ZERO, |age| BOOT_TIME.saturating_sub(age));
+        if left <= LOGIN_DEADLINE {
+            return self.connect.connect(&target, LOGIN_DEADLINE).await.map_err(|error| error.to_string());
+        }
+        let starting = Starting { guests: self, record };
+        let ready = wait_until_ready(&*self.connect, &target, &starting, left, Pace::default()).await;
+        ready.map_err(|why| Failure::from(why).causes.join(": "))
     }
 }
 

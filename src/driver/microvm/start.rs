@@ -83,9 +83,9 @@ impl Guests {
 }
 
 /// A guest that was just started.
-struct Starting<'a> {
-    guests: &'a Guests,
-    record: &'a Record,
+pub(super) struct Starting<'a> {
+    pub(super) guests: &'a Guests,
+    pub(super) record: &'a Record,
 }
 
 impl Guest for Starting<'_> {
