@@ -474,11 +474,7 @@ mod tests {
                     let EntryKind::File { text, .. } = &entry.kind else { continue };
                     assert_eq!(text.as_deref(), Some("public"));
                 }
-                if read.skipped.is_empty() {
-                    whole += 1
-                } else {
-                    cut += 1
-                }
+                *(if read.skipped.is_empty() { &mut whole } else { &mut cut }) += 1;
                 // The same for a file that is opened again to be copied.
                 for below in [&b"f"[..], b"d/f"] {
                     let Ok(mut file) = open_file(&tree, below) else { continue };
