@@ -157,10 +157,11 @@ const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RES
 fn open(dir: impl AsFd, path: &[u8], resolve: ResolveFlag) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
     let path = std::ffi::OsStr::from_bytes(path);
-    // The kernel gives up with EAGAIN when something is renamed meanwhile; it asks to be called again.
+    // The kernel gives up when something is renamed meanwhile: with EAGAIN, or with EXDEV when what it had found is
+    // outside by now. Neither says what is there: ask again.
     for _ in 0..RENAME_RETRIES {
         match openat2(&dir, path, OpenHow::new().flags(flags).resolve(resolve)) {
-            Err(Errno::EAGAIN) => {}
+            Err(Errno::EAGAIN | Errno::EXDEV) => {}
             outcome => return outcome,
         }
     }
