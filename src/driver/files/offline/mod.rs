@@ -1,5 +1,7 @@
 //! Reading and writing the work disk of a stopped guest: an ext4 image, without root and without mounting.
 
+mod change;
+mod copy;
 mod reader;
 mod replay;
 mod script;
@@ -15,10 +17,10 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use self::replay::Replayed;
+use self::change::Prepared;
 use self::staging::Staging;
 use self::superblock::Superblock;
-use self::tool::{Tool, io_failure, said};
+use self::tool::{Tool, io_failure};
 use super::edits::{Edit, Request, edits};
 use super::{Effects, Wanted};
 use crate::config::ByteSize;
@@ -79,16 +81,16 @@ impl Disk<'_> {
             return look(self.image, wanted.clone()).await;
         }
         let session = self.lock().await?;
-        let replayed = Replayed::of(&session.tool(self)).await?;
-        look(&replayed.image, wanted.clone()).await
+        let copy = replay::replayed(&session.tool(self)).await?;
+        look(copy.image(), wanted.clone()).await
     }
 
-    /// Takes back a write that was cut short, if there was one. To be called before a guest is started.
+    /// Takes back a write that was cut short, if there was one, and clears up after it. To be called before a guest is started.
     ///
     /// # Errors
     /// When it cannot be taken back, or another process works on the disk.
     pub async fn settle(&self) -> Result<(), Failure> {
-        if !undo::path(self.image).exists() {
+        if !undo::path(self.image).exists() && !change::has_left(self.image) {
             return Ok(());
         }
         self.lock().await?.settle(self).await
@@ -118,7 +120,7 @@ impl Disk<'_> {
         }
         Superblock::of(self.image)?.expect_room(&prepared.edits)?;
         (self.still_stopped)()?;
-        session.change(self, prepared).await
+        change::make(&session.tool(self), prepared, self.still_stopped).await
     }
 
     /// Computes the edits and stages their files; `None` when everything is right already.
@@ -129,9 +131,13 @@ impl Disk<'_> {
         if edits.is_empty() {
             return Ok(None);
         }
-        let mut staging = Staging::beside(self.image)?;
-        staging.fill(&edits, self.effects.clock.now().as_second())?;
-        Ok(Some(Prepared { edits, staging }))
+        let (image, now) = (self.image.to_owned(), self.effects.clock.now().as_second());
+        blocking(move || {
+            let mut staging = Staging::beside(&image)?;
+            staging.fill(&edits, now)?;
+            Ok(Some(Prepared { edits, staging }))
+        })
+        .await
     }
 
     async fn lock(&self) -> Result<Session, Failure> {
@@ -152,7 +158,7 @@ impl Disk<'_> {
             match &edit {
                 Edit::RemoveFile(path) => gone.push(path.clone()),
                 Edit::RemoveDirectory(path) => {
-                    let names = reader::with_disk(self.image, |disk| disk.names(path)).map_err(Failure::permanent)?;
+                    let names = reader::with_disk(self.image, |disk| disk.names(path))?;
                     let leaves = |name: &Vec<u8>| path.join(name).is_ok_and(|below| gone.contains(&below));
                     if !names.iter().all(leaves) {
                         continue;
@@ -167,12 +173,6 @@ impl Disk<'_> {
     }
 }
 
-/// A change that is ready to be made.
-struct Prepared {
-    edits: Vec<Edit>,
-    staging: Staging,
-}
-
 /// The time during which a disk is ours.
 struct Session {
     shared: Arc<File>,
@@ -185,52 +185,13 @@ impl Session {
     }
 
     async fn settle(&self, disk: &Disk<'_>) -> Result<(), Failure> {
+        change::clear(disk.image)?;
         if !undo::path(disk.image).exists() {
             return Ok(());
         }
         (disk.still_stopped)()?;
         undo::roll_back(&self.tool(disk)).await
     }
-
-    /// Runs the script; the disk is changed whole or, when anything is wrong afterwards, as it was.
-    async fn change(&self, disk: &Disk<'_>, prepared: Prepared) -> Result<(), Failure> {
-        let tool = self.tool(disk);
-        match self.carry_out(&tool, prepared).await {
-            Ok(()) => undo::forget(disk.image),
-            Err(failure) => match undo::roll_back(&tool).await {
-                Ok(()) => Err(failure.context("the guest's work disk is unchanged")),
-                Err(worse) => Err(Failure::unknown(worse.causes.join(": ")).context(failure.causes.join(": "))),
-            },
-        }
-    }
-
-    async fn carry_out(&self, tool: &Tool<'_>, prepared: Prepared) -> Result<(), Failure> {
-        let Prepared { edits, staging } = prepared;
-        let [before, after] = &staging.requests;
-        for request in before {
-            debugfs(tool, &staging, ["-R", request]).await?;
-        }
-        debugfs(tool, &staging, ["-f", staging::SCRIPT]).await?;
-        for request in after {
-            debugfs(tool, &staging, ["-R", request]).await?;
-        }
-        tool.check().await?;
-        let (image, modified) = (tool.disk.to_owned(), staging.modified().collect());
-        blocking(move || reader::with_disk(&image, |disk| verify::written(disk, &edits, modified))).await
-    }
-}
-
-/// Carries out a script (`-f`) or one request (`-R`); what it changes can be taken back.
-async fn debugfs(tool: &Tool<'_>, staging: &Staging, instructions: [&str; 2]) -> Result<(), Failure> {
-    let undo = undo::path(tool.disk);
-    let debugfs = Command::new("debugfs")
-        .args(["-w", "-z", undo.as_str()])
-        .args(instructions)
-        .arg(tool.disk.as_str())
-        .cwd(&staging.directory);
-    let output = tool.command(debugfs).await?;
-    // LESSON 3: debugfs exits with 0 whatever happens, its complaints are the signal.
-    if output.success() && said(&output.stderr).is_empty() { Ok(()) } else { Err(tool.failed("debugfs", &output)) }
 }
 
 /// Reads an image that needs no recovery.
@@ -240,7 +201,7 @@ async fn look(image: &Utf8Path, wanted: Wanted) -> Result<GuestFiles, Failure> {
 }
 
 /// Runs disk work off the event loop's threads.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, String> + Send + 'static) -> Result<T, Failure> {
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|stopped| Err(format!("reading a disk was stopped: {stopped}"))).map_err(Failure::permanent)
+    done.unwrap_or_else(|stopped| Err(Failure::permanent(format!("work on a disk was stopped: {stopped}"))))
 }

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
 use crate::driver::files::manifest::{self, Manifest};
 use crate::effect::walk::as_text;
+use crate::exec::Failure;
 use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, ObservedFile};
 
 /// A file and when it was last modified, in seconds since 1970.
@@ -22,11 +23,10 @@ pub(super) type Dated = (ObservedFile, i64);
 ///
 /// # Errors
 /// Why the disk cannot be read.
-pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Result<T, String>) -> Result<T, String> {
+pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Result<T, String>) -> Result<T, Failure> {
     let attempt = catch_unwind(AssertUnwindSafe(|| look(&mut Reader::open(disk)?)));
-    attempt
-        .unwrap_or_else(|_| Err("its file system is damaged".into()))
-        .map_err(|why| format!("cannot read `{disk}`: {why}"))
+    let outcome = attempt.unwrap_or_else(|_| Err("its file system is damaged".into()));
+    outcome.map_err(|why| Failure::permanent(format!("cannot read `{disk}`: {why}")))
 }
 
 /// An opened image; what was looked up is remembered.

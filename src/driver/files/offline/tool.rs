@@ -21,6 +21,11 @@ pub(super) struct Tool<'a> {
 }
 
 impl Tool<'_> {
+    /// The same for a copy of the disk.
+    pub(super) fn on<'b>(&'b self, copy: &'b Utf8Path) -> Tool<'b> {
+        Tool { disk: copy, run: self.run, lock: self.lock.clone() }
+    }
+
     /// Runs a program; any exit code is fine here.
     pub(super) async fn run(&self, program: &str, args: &[&str]) -> Result<Output, Failure> {
         self.command(Command::new(program).args(args.iter().copied())).await

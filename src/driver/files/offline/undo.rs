@@ -53,6 +53,11 @@ pub(super) fn forget(disk: &Utf8Path) -> Result<(), Failure> {
     let undo = path(disk);
     File::open(disk).and_then(|image| image.sync_all()).map_err(|cause| io_failure("sync", disk, &cause))?;
     std::fs::remove_file(&undo).map_err(|cause| io_failure("remove", &undo, &cause))?;
+    sync_directory(disk)
+}
+
+/// Makes a rename or removal beside a disk durable.
+pub(super) fn sync_directory(disk: &Utf8Path) -> Result<(), Failure> {
     let dir = disk.parent().unwrap_or(Utf8Path::new("/"));
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(|cause| io_failure("sync", dir, &cause))
 }

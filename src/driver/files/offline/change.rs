@@ -1,0 +1,135 @@
+//! Makes a prepared change, whole or not at all.
+//!
+//! A disk on which there is little is copied, changed beside its place, and moved there: that is whole whatever
+//! happens, a power cut included. A fuller one is changed in place, and debugfs saves each block before it changes it
+//! (see [`undo`]).
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+
+use camino::Utf8Path;
+
+use super::copy::DiskCopy;
+use super::staging::{self, Staging};
+use super::tool::{Tool, io_failure, said};
+use super::{blocking, reader, undo, verify};
+use crate::driver::files::edits::Edit;
+use crate::effect::Command;
+use crate::exec::Failure;
+
+/// Suffix of the copy that is changed.
+const ASIDE: &str = "aside";
+
+/// Allocated bytes up to which a disk is always copied.
+const COPY_MAX: u64 = 64 << 20;
+
+/// A change that is ready to be made.
+pub(super) struct Prepared {
+    pub(super) edits: Vec<Edit>,
+    pub(super) staging: Staging,
+}
+
+impl Prepared {
+    /// Bytes that it writes.
+    fn bytes(&self) -> u64 {
+        let sizes = self.edits.iter().map(|edit| match edit {
+            Edit::Write(file) => file.source.size(),
+            _ => 0,
+        });
+        sizes.sum()
+    }
+}
+
+/// Makes the change; `still_stopped` is asked again before a changed copy takes the disk's place.
+///
+/// # Errors
+/// When anything goes wrong: the disk is then as it was, unless the failure says that this is unknown.
+pub(super) async fn make(
+    tool: &Tool<'_>,
+    prepared: Prepared,
+    still_stopped: &(dyn Fn() -> Result<(), Failure> + Sync),
+) -> Result<(), Failure> {
+    let found = tool.disk.metadata().map_err(|cause| io_failure("look at", tool.disk, &cause))?;
+    if found.blocks() * 512 <= prepared.bytes().max(COPY_MAX) {
+        aside(tool, prepared, still_stopped).await.map_err(|failure| failure.context(UNCHANGED))
+    } else {
+        in_place(tool, prepared).await
+    }
+}
+
+const UNCHANGED: &str = "the guest's work disk is unchanged";
+
+/// Whether a killed process left a changed copy.
+pub(super) fn has_left(disk: &Utf8Path) -> bool {
+    DiskCopy::path(disk, ASIDE).exists()
+}
+
+/// Removes what a killed process left of a changed copy.
+pub(super) fn clear(disk: &Utf8Path) -> Result<(), Failure> {
+    let aside = DiskCopy::path(disk, ASIDE);
+    match std::fs::remove_file(&aside) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(io_failure("remove", &aside, &cause)),
+        _ => Ok(()),
+    }
+}
+
+async fn aside(
+    tool: &Tool<'_>,
+    prepared: Prepared,
+    still_stopped: &(dyn Fn() -> Result<(), Failure> + Sync),
+) -> Result<(), Failure> {
+    let copy = DiskCopy::of(tool.disk, ASIDE).await?;
+    carry_out(&tool.on(copy.image()), prepared, None).await?;
+    still_stopped()?;
+    File::open(copy.image())
+        .and_then(|image| image.sync_all())
+        .map_err(|cause| io_failure("sync", tool.disk, &cause))?;
+    std::fs::rename(copy.image(), tool.disk).map_err(|cause| io_failure("replace", tool.disk, &cause))?;
+    undo::sync_directory(tool.disk)
+}
+
+async fn in_place(tool: &Tool<'_>, prepared: Prepared) -> Result<(), Failure> {
+    let undo = undo::path(tool.disk);
+    match carry_out(tool, prepared, Some(&undo)).await {
+        Ok(()) => undo::forget(tool.disk),
+        Err(failure) => match undo::roll_back(tool).await {
+            Ok(()) => Err(failure.context(UNCHANGED)),
+            Err(worse) => Err(Failure::unknown(worse.causes.join(": ")).context(failure.causes.join(": "))),
+        },
+    }
+}
+
+/// Lets debugfs write, and makes sure of what it wrote.
+async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>) -> Result<(), Failure> {
+    let Prepared { edits, staging } = prepared;
+    let [before, after] = &staging.requests;
+    for request in before {
+        debugfs(tool, &staging, undo, ["-R", request]).await?;
+    }
+    debugfs(tool, &staging, undo, ["-f", staging::SCRIPT]).await?;
+    for request in after {
+        debugfs(tool, &staging, undo, ["-R", request]).await?;
+    }
+    tool.check().await?;
+    let (image, modified) = (tool.disk.to_owned(), staging.modified().collect());
+    blocking(move || reader::with_disk(&image, |disk| verify::written(disk, &edits, modified))).await
+}
+
+/// Carries out a script (`-f`) or one request (`-R`).
+async fn debugfs(
+    tool: &Tool<'_>,
+    staging: &Staging,
+    undo: Option<&Utf8Path>,
+    instructions: [&str; 2],
+) -> Result<(), Failure> {
+    let undo = undo.map(|undo| ["-z", undo.as_str()]);
+    let debugfs = Command::new("debugfs")
+        .arg("-w")
+        .args(undo.into_iter().flatten())
+        .args(instructions)
+        .arg(tool.disk.as_str())
+        .cwd(&staging.directory);
+    let output = tool.command(debugfs).await?;
+    // LESSON 3: debugfs exits with 0 whatever happens, its complaints are the signal.
+    if output.success() && said(&output.stderr).is_empty() { Ok(()) } else { Err(tool.failed("debugfs", &output)) }
+}
