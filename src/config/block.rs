@@ -2,6 +2,7 @@
 
 use super::ByteSize;
 use super::language::{Decoded, Kind, NodeRule, Occurs, Presence, suggestion};
+use super::node::CONTROL;
 use super::problems::Problems;
 use crate::syntax::{Diagnostic, Node, Span, Spanned, Value, shown};
 
@@ -231,7 +232,8 @@ pub(super) fn unknown_node(node: &Node, parent: &NodeRule) -> Diagnostic {
     if parent.property(&name.value).is_some() {
         return problem.help(format!("it is a property: `{} {}=…`", parent.name, name.value));
     }
-    match suggestion(&name.value, parent.children.iter().map(|child| child.rule.name)) {
+    let control = CONTROL.iter().map(|rule| rule.name);
+    match suggestion(&name.value, parent.children.iter().map(|child| child.rule.name).chain(control)) {
         Some(help) => problem.help(help),
         None => {
             let known: Vec<String> = parent.children.iter().map(|child| format!("`{}`", child.rule.name)).collect();

@@ -9,6 +9,7 @@ mod format;
 pub mod limits;
 mod parse;
 mod plain;
+mod quoted;
 mod scan;
 mod shown;
 mod source;

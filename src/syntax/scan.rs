@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_ERRORS, MAX_SLASHDASH};
-use super::word;
 use super::{Diagnostic, SourceId, Span};
+use super::{quoted, word};
 
 /// One top-level node with the comments before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,8 +172,16 @@ impl<'a> Scanner<'a> {
         closing.push_str(&"#".repeat(hashes));
         self.filled = true;
         self.words += 1;
+        if lines && !body[quotes..].starts_with(word::is_newline) {
+            let help = "write the text on lines of its own, or between single quotation marks".to_owned();
+            let message = "found text after `\"\"\"`, expected a new line";
+            self.report("syntax::multi-line-string", message, start..self.at + quotes, "starts here", Some(help));
+        }
         match find_closing(&body[quotes..], &closing, lines, hashes == 0) {
-            Ok(length) => self.at += quotes + length + closing.len(),
+            Ok(length) => {
+                self.check_inside(self.at + quotes, length, lines, hashes == 0);
+                self.at += quotes + length + closing.len();
+            }
             Err(length) => {
                 let end = self.at + quotes + length;
                 let help = match lines {
@@ -189,6 +197,17 @@ impl<'a> Scanner<'a> {
                 );
                 self.at = end;
             }
+        }
+    }
+
+    /// Reports what is wrong inside a string that is closed.
+    fn check_inside(&mut self, start: usize, length: usize, lines: bool, escapes: bool) {
+        let body = &self.text[start..start + length];
+        let escape = if escapes { quoted::bad_escape(body) } else { None };
+        let indentation = if lines { quoted::bad_indentation(body, escapes) } else { None };
+        for fault in escape.into_iter().chain(indentation) {
+            let range = start + fault.range.start..start + fault.range.end;
+            self.report(fault.code, fault.message, range, fault.label, Some(fault.help.into()));
         }
     }
 
