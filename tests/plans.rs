@@ -119,6 +119,19 @@ fn several_outputs_come_from_one_plan() {
     assert_eq!((wrong.code, user.home().join("other.md").exists()), (64, false), "{wrong:?}");
 }
 
+#[test]
+fn mistakes_are_written_for_code_scanning() {
+    let user = User::new();
+    fs::write(user.home().join("fleet.kdl"), "vm \"web\" {\n    imag \"bookworm\"\n}\n").unwrap();
+    let done = user.regatta(&["check", "--out", "sarif=mistakes.sarif"]);
+    assert_eq!(done.code, 1, "{done:?}");
+    let log = fs::read_to_string(user.home().join("mistakes.sarif")).unwrap();
+    let log: serde_json::Value = serde_json::from_str(&log).unwrap();
+    let first = &log["runs"][0]["results"][0];
+    assert_eq!(first["locations"][0]["physicalLocation"]["region"]["startLine"], 2, "{log:#}");
+    assert_eq!(user.code(&["apply", "--yes", "--out", "dot=x"]), 64);
+}
+
 /// Drift is given nothing to perform steps with; so that it needs neither rights nor room, it writes no file either.
 #[test]
 fn drift_writes_nothing() {

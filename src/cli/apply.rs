@@ -4,6 +4,7 @@ use camino::Utf8Path;
 
 use super::args::{ApplyArgs, Global};
 use super::error::{CliError, Exit};
+use super::forms::Out;
 use super::plan::{self, Shown};
 use super::run::{self, Consent, RunOptions};
 use super::session::Session;
@@ -12,6 +13,7 @@ use crate::resource::Observed;
 
 /// Plans under the lock, so that what was shown is what is done.
 pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
+    Out::expect(&args.out, &run::REPORT_FORMS)?;
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
     let observed = session.observe().await?;
@@ -23,25 +25,35 @@ pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliEr
         }
     };
     run::show_before(&plan, global.format, Shown { length: plan::length(args.full), next: "" })?;
-    match plan::verdict(&plan) {
-        Exit::Success => {}
+    let skipped = match plan::verdict(&plan) {
+        Exit::Success => false,
+        Exit::Failure if args.skip_unreachable => true,
         exit => {
-            return Err(CliError {
-                exit,
-                ..CliError::failure("the plan cannot be applied as it is; nothing was done")
-            });
+            let error = CliError { exit, ..CliError::failure("the plan cannot be applied as it is; nothing was done") };
+            let skips = "pass --skip-unreachable to leave alone what cannot be read, or --exclude it";
+            return Err(if exit == Exit::Failure { error.hint(skips) } else { error });
         }
-    }
-    if plan.is_empty() {
-        return run::nothing_to_do(&session, &plan, global.format);
+    };
+    if plan.graph.steps.is_empty() {
+        let exit = run::nothing_to_do(&session, &plan, global.format)?;
+        return Ok(if skipped { Exit::Partial } else { exit });
     }
     if removes_everything(&plan) && !args.allow_empty {
         let error = CliError::refused("this would remove every guest of the fleet; nothing was done");
         return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
     }
     let consent = Consent { given: args.yes, question: "Apply this?" };
-    run::carry_out(&session, &plan, &RunOptions { consent, parallel: args.parallel.into(), format: global.format })
-        .await
+    let options = RunOptions {
+        consent,
+        parallel: args.parallel.into(),
+        format: global.format,
+        outs: &args.out,
+        events: args.events.as_deref(),
+    };
+    match run::carry_out(&session, &plan, &options).await? {
+        Exit::Success if skipped => Ok(Exit::Partial),
+        exit => Ok(exit),
+    }
 }
 
 /// The saved plan, if neither the fleet file nor the world moved since it was made (LESSON 45).

@@ -89,7 +89,7 @@ pub(super) enum Command {
     /// Write a commented fleet file to start from
     Init,
     /// Check the fleet file and everything it imports; touch nothing
-    Check,
+    Check(CheckArgs),
     /// Tell where each value of a resource comes from
     Explain(ExplainArgs),
     /// Write fleet files the one way
@@ -132,6 +132,14 @@ pub(super) struct FmtArgs {
     /// Rewrite KDL 1 as KDL 2 first
     #[arg(long)]
     pub upgrade: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CheckArgs {
+    /// Also write the mistakes here, as sarif, json or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
 }
 
 /// Which part of the fleet.
@@ -182,6 +190,15 @@ pub(super) struct PlanArgs {
 /// Arguments of `apply`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct ApplyArgs {
+    /// Also write the report here, as json, prometheus or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
+    /// Write every event here as it happens, one JSON document per line; `-` is standard output
+    #[arg(long, value_name = "FILE")]
+    pub events: Option<Utf8PathBuf>,
+    /// Go on without what cannot be read; it is left alone
+    #[arg(long)]
+    pub skip_unreachable: bool,
     /// Carry out this saved plan, if nothing moved since it was made
     #[arg(value_name = "PLAN", conflicts_with_all = ["only", "exclude", "replace"])]
     pub plan: Option<Utf8PathBuf>,

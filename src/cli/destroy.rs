@@ -25,5 +25,6 @@ pub(super) async fn run(global: &Global, args: &DestroyArgs) -> Result<Exit, Cli
     }
     let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
     let parallel = Limits::default().parallel;
-    run::carry_out(&session, &plan, &RunOptions { consent, parallel, format: global.format }).await
+    let options = RunOptions { consent, parallel, format: global.format, outs: &[], events: None };
+    run::carry_out(&session, &plan, &options).await
 }

@@ -28,8 +28,10 @@ pub(super) enum Form {
     Junit,
     /// Counts for GitLab's merge request widget (`plan`)
     Gitlab,
-    /// Metrics for the node exporter's textfile collector (`drift`)
+    /// Metrics for the node exporter's textfile collector (`drift`, `apply`)
     Prometheus,
+    /// Code scanning (`check`)
+    Sarif,
 }
 
 impl Form {
@@ -59,16 +61,39 @@ impl FromStr for Out {
     }
 }
 
+impl Out {
+    /// Refuses forms that a command does not know, before it does anything.
+    pub(super) fn expect(outs: &[Self], known: &[Form]) -> Result<(), CliError> {
+        let name = |form: &Form| form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        match outs.iter().find(|out| !known.contains(&out.form)) {
+            Some(out) => Err(out.form.unknown_here(&known.iter().map(name).collect::<Vec<_>>().join(", "))),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Prints in the form asked for, and writes every other output: all of it made before the first byte is written, so
 /// that a wrong form leaves nothing behind.
 pub(super) fn emit(form: Form, outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<(), CliError> {
     let printed = make(form)?;
-    let written: Vec<(&Out, String)> =
-        outs.iter().map(|out| make(out.form).map(|text| (out, text))).collect::<Result<_, _>>()?;
+    let written = made(outs, make)?;
     output::data(&printed);
+    put(&written)
+}
+
+/// Writes every output of something that was told already.
+pub(super) fn write(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<(), CliError> {
+    put(&made(outs, make)?)
+}
+
+fn made(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<Vec<(&Out, String)>, CliError> {
+    outs.iter().map(|out| make(out.form).map(|text| (out, text))).collect()
+}
+
+fn put(written: &[(&Out, String)]) -> Result<(), CliError> {
     for (out, text) in written {
         match out.file.as_str() {
-            "-" => output::data(&text),
+            "-" => output::data(text),
             _ => files::publish(&out.file, text.as_bytes())?,
         }
     }

@@ -6,6 +6,7 @@ mod check;
 mod destroy;
 mod drift;
 mod error;
+mod events;
 mod explain;
 mod fmt;
 mod forms;
@@ -69,7 +70,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
     };
     match &cli.command {
         Command::Init => init::run(global),
-        Command::Check => check::run(global),
+        Command::Check(args) => check::run(global, args),
         Command::Explain(args) => explain::run(global, args),
         Command::Fmt(args) => fmt::run(global, args),
         Command::Schema => Ok(schema::run()),

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::Utf8Path;
+
 use super::args::Format;
 use super::error::{CliError, Exit};
+use super::events::EventLog;
+use super::forms::{self, Form, Out};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
@@ -16,7 +20,7 @@ use crate::exec::{
     Cancel, Durations, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
 };
 use crate::plan::Plan;
-use crate::render::{self, PlanView};
+use crate::render::{self, PlanView, Screen};
 
 /// Whether a person agreed already, and what to ask otherwise.
 pub(super) struct Consent {
@@ -27,14 +31,21 @@ pub(super) struct Consent {
 }
 
 /// How a run is to be carried out.
-pub(super) struct RunOptions {
+pub(super) struct RunOptions<'a> {
     /// Who agrees.
     pub consent: Consent,
     /// Steps at the same time.
     pub parallel: usize,
     /// Form of the report on standard output.
     pub format: Format,
+    /// Where the report is written besides.
+    pub outs: &'a [Out],
+    /// Where every event is written as it happens, one JSON document per line.
+    pub events: Option<&'a Utf8Path>,
 }
+
+/// Forms that a report has.
+pub(super) const REPORT_FORMS: [Form; 3] = [Form::Human, Form::Json, Form::Prometheus];
 
 /// Takes the host's lock: only one process changes this host at a time.
 pub(super) async fn lock(session: &Session, command: &str, wait_s: u64) -> Result<Lock, CliError> {
@@ -64,7 +75,7 @@ pub(super) fn nothing_to_do(session: &Session, plan: &Plan, format: Format) -> R
 }
 
 /// Asks, unless told not to; runs the plan's steps; reports.
-pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptions) -> Result<Exit, CliError> {
+pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Exit, CliError> {
     let agreed = options.consent.given
         || output::ask(options.consent.question).ok_or_else(|| {
             let error = CliError::failure("nobody is there to confirm: standard input is no terminal");
@@ -76,6 +87,12 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
     }
     let done = perform(session, plan, options).await?;
     report(&done, options.format)?;
+    forms::write(options.outs, |form| match form {
+        Form::Human => Ok(render::report_text(&done, Screen::plain(100))),
+        Form::Json => json(&done),
+        Form::Prometheus => Ok(render::report_prometheus(&done)),
+        form => Err(form.unknown_here("human, json or prometheus")),
+    })?;
     Ok(match done.outcome() {
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,
@@ -85,7 +102,7 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
     })
 }
 
-async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result<Report, CliError> {
+async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Report, CliError> {
     let directory = session.state().runs(session.fleet());
     files::private_dir(&directory)?;
     let (journals, run, clock) = (Journals::new(directory), RunId::generate(), Arc::new(SystemClock));
@@ -104,7 +121,13 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result
     };
     let past: Vec<_> = journals.list()?.into_iter().filter_map(|listed| listed.story.ok()).collect();
     let screen = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));
-    let mut tell = |event: &Event| screen.tell(event);
+    let mut events = options.events.map(EventLog::create).transpose()?;
+    let mut tell = |event: &Event| {
+        screen.tell(event);
+        if let Some(events) = &mut events {
+            events.append(event);
+        }
+    };
     Ok(screen.watch(runner.run(&plan.graph, journal, &mut tell)).await)
 }
 
@@ -128,11 +151,11 @@ fn close_unfinished(journals: &Journals, by: RunId, clock: &dyn Clock) -> Result
 fn report(report: &Report, format: Format) -> Result<(), CliError> {
     match format {
         Format::Human => output::talk(&render::report_text(report, output::error_screen())),
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(report)?;
-            text.push('\n');
-            output::data(&text);
-        }
+        Format::Json => output::data(&json(report)?),
     }
     Ok(())
+}
+
+fn json(report: &Report) -> Result<String, CliError> {
+    Ok(serde_json::to_string_pretty(report)? + "\n")
 }

@@ -34,13 +34,29 @@ pub(super) struct Loaded {
     pub origin: Utf8PathBuf,
 }
 
-/// Reads and checks the fleet file. Mistakes are told here, in the form asked for.
-pub(super) fn load(global: &Global, environment: &Environment) -> Result<Loaded, CliError> {
+/// A fleet file as it was read, with or without mistakes.
+pub(super) struct Read {
+    /// The files it came from.
+    pub sources: SourceMap,
+    /// What they declare, or everything that is wrong with them.
+    pub fleet: Result<Fleet, Vec<Diagnostic>>,
+    /// Absolute path of the fleet file.
+    pub origin: Utf8PathBuf,
+}
+
+/// Reads and checks the fleet file.
+pub(super) fn read(global: &Global, environment: &Environment) -> Result<Read, CliError> {
     let path = environment.cwd.join(&global.file);
     let origin = if paths::exists(&path).unwrap_or(false) { paths::canonical(&path)? } else { path };
     let directory = origin.parent().and_then(Utf8Path::file_name).unwrap_or_default();
     let default_name = config::default_name(directory);
     let (sources, fleet) = config::load(&global.file, &default_name, &mut FileLoader::new(environment));
+    Ok(Read { sources, fleet, origin })
+}
+
+/// Reads and checks the fleet file. Mistakes are told here, in the form asked for.
+pub(super) fn load(global: &Global, environment: &Environment) -> Result<Loaded, CliError> {
+    let Read { sources, fleet, origin } = read(global, environment)?;
     match fleet {
         Ok(fleet) => Ok(Loaded { sources, fleet, origin }),
         Err(mistakes) => {

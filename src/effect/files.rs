@@ -97,6 +97,14 @@ pub fn publish(path: &Utf8Path, contents: &[u8]) -> Result<(), FileError> {
     write_with_mode(path, contents, 0o644)
 }
 
+/// Opens a file for writing from its start, for what is written while it happens: mode 0644 as far as the umask lets it.
+///
+/// # Errors
+/// When it cannot be made or opened.
+pub fn create(path: &Utf8Path) -> Result<File, FileError> {
+    File::create(path).map_err(FileError::io("create", path))
+}
+
 fn write_with_mode(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<(), FileError> {
     let fail = |cause| FileError::io("write", path)(cause);
     let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));
