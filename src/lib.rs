@@ -13,6 +13,8 @@
 //!
 //! `docs/architecture.md` has the data flow, the invariants and the glossary.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
+
 pub mod cli;
 pub mod config;
 pub mod driver;

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use super::output;
-use crate::effect::{Clock, SystemClock};
+use crate::effect::{Clock, Environment, SystemClock};
 use crate::exec::{Event, Report};
 use crate::render::{LiveProgress, ProgressLines, Size};
 
@@ -25,7 +25,7 @@ impl ProgressScreen {
     /// Live when standard error is a terminal that can be drawn on; `expected` is how long the run should take.
     pub(super) fn new(expected: Option<Duration>) -> Self {
         let screen = output::error_screen();
-        let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+        let dumb = Environment::variable("TERM").is_none_or(|term| term == "dumb");
         Self(if std::io::stderr().is_terminal() && !dumb {
             Form::Live(RefCell::new(LiveProgress::new(screen, expected)))
         } else {

@@ -26,6 +26,9 @@ const IMPURE: &[&str] = &["cli", "driver", "exec", "effect"];
 const OUTPUT: &[&str] = &["cli", "render"];
 const DISKS: &[&str] = &["driver", "effect"];
 
+/// Layers that work with files; the others get their content or hand it on.
+const FILES: &[&str] = &["driver", "exec", "effect"];
+
 /// Where each package of Cargo.toml is at home. A package that is not listed is at home nowhere.
 pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("anstream", OUTPUT),
@@ -62,7 +65,6 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
 
 /// What no pure layer may name, and why; the ends of paths count, so that a type that was imported is caught as well.
 const IMPURITIES: &[(&[&str], &str)] = &[
-    (&["std", "fs"], "reads or writes files"),
     (&["std", "env"], "depends on the environment"),
     (&["std", "process"], "starts or ends processes"),
     (&["std", "net"], "opens connections (addresses are in `core::net`)"),
@@ -168,6 +170,9 @@ fn outside_import(layer: &str, path: &Path, in_test: bool) -> Option<String> {
     {
         return Some(format!("the package is at home in {}", homes.join(", ")));
     }
+    if path.segments.starts_with(&["std".to_owned(), "fs".to_owned()]) && !FILES.contains(&layer) {
+        return Some(format!("files are for {}", FILES.join(", ")));
+    }
     if PURE.contains(&layer) {
         let impure = |parts: &[&str]| path.segments.windows(parts.len()).any(|window| window == parts);
         if let Some((_, why)) = IMPURITIES.iter().find(|(parts, _)| impure(parts)) {
@@ -263,6 +268,18 @@ mod tests {
         assert_eq!(
             complaints(&[("plan/a.rs", "use std::{collections::HashMap, fmt};\n\nuse core::net::Ipv4Addr;")]),
             ["plan/a.rs:1: plan names `std::collections::HashMap`: it has no order (use `BTreeMap`), and plan is pure"]
+        );
+    }
+
+    #[test]
+    fn files_are_for_those_who_work_with_them() {
+        for (layer, _) in LAYERS {
+            let found = complaints(&[(&format!("{layer}/a.rs"), "use std::{fmt, fs::File};")]);
+            assert_eq!(found.is_empty(), FILES.contains(layer), "{layer}: {found:?}");
+        }
+        assert_eq!(
+            complaints(&[("render/a.rs", "fn f() { std::fs::read(\"a\") }")]),
+            ["render/a.rs:1: render names `std::fs::read`: files are for driver, exec, effect"]
         );
     }
 

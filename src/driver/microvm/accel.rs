@@ -14,7 +14,7 @@ use super::qemu;
 use crate::config::Accelerator;
 use crate::driver::kernel::{PROBE_PASSED, probe_arguments};
 use crate::driver::{KernelPaths, StateDir};
-use crate::effect::{Clock as _, Command, CommandError, Holder, Lock, ProcFs, Run, SystemClock, files};
+use crate::effect::{Clock as _, Command, CommandError, Environment, Holder, Lock, ProcFs, Run, SystemClock, files};
 use crate::exec::{Failure, Progress};
 
 /// Environment variable that decides for everything on this machine: `kvm`, `tcg` or `auto`.
@@ -53,9 +53,9 @@ pub(super) async fn choose(
     wanted: Accelerator,
     progress: &dyn Progress,
 ) -> Result<Accelerator, Failure> {
-    let wanted = match std::env::var(OVERRIDE) {
-        Ok(text) => overridden(&text)?,
-        Err(_) => wanted,
+    let wanted = match Environment::variable(OVERRIDE) {
+        Some(text) => overridden(&text)?,
+        None => wanted,
     };
     if wanted != Accelerator::Auto {
         return Ok(wanted);
