@@ -30,6 +30,6 @@ pub use sparse::copy_sparse;
 #[cfg(test)]
 pub(crate) use ssh::loopback;
 pub use ssh::{
-    Connect, ConnectError, Destination, KnownHosts, Login, Passphrase, Shell, SshClient, SshTarget, Streams, Trust,
-    known_hosts_line, ssh_arguments,
+    Connect, ConnectError, Destination, KnownHosts, Login, Passphrase, Shell, SshAlias, SshClient, SshTarget, Streams,
+    Trust, known_hosts_line, ssh_arguments, ssh_config,
 };

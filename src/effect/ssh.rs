@@ -13,6 +13,7 @@ use super::command::CappedOutput;
 use super::{Output, Status};
 
 mod client;
+mod config;
 mod destination;
 mod exec;
 mod known_hosts;
@@ -26,6 +27,7 @@ mod tests;
 mod trust;
 
 pub use client::SshClient;
+pub use config::{SshAlias, ssh_config};
 pub use destination::{Destination, Login, Passphrase, Trust};
 pub use known_hosts::KnownHosts;
 pub use system::{known_hosts_line, ssh_arguments};

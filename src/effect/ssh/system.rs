@@ -18,22 +18,9 @@ pub fn ssh_arguments(
     command: &[&str],
 ) -> Result<Vec<String>, ConnectError> {
     let mut arguments = vec!["-F".to_owned(), "/dev/null".to_owned()];
-    let files = [("UserKnownHostsFile", known_hosts), ("IdentityFile", &target.identity)];
-    let mut options = vec![
-        "GlobalKnownHostsFile=/dev/null".to_owned(),
-        "StrictHostKeyChecking=yes".to_owned(),
-        // Servers offer further keys after login, and ssh would add them to our file.
-        "UpdateHostKeys=no".to_owned(),
-        "IdentitiesOnly=yes".to_owned(),
-        "IdentityAgent=none".to_owned(),
-        "PreferredAuthentications=publickey".to_owned(),
-        "ServerAliveInterval=5".to_owned(),
-        "LogLevel=ERROR".to_owned(),
-    ];
-    for (option, file) in files {
-        options.push(format!("{option}={}", option_path(file)?));
+    for (option, value) in options(target, known_hosts)? {
+        arguments.extend(["-o".to_owned(), format!("{option}={value}")]);
     }
-    arguments.extend(options.into_iter().flat_map(|option| ["-o".to_owned(), option]));
     arguments.extend(["-p".to_owned(), target.port.to_string(), "-l".to_owned(), target.user.clone()]);
     arguments.extend(["--".to_owned(), target.host.clone()]);
     if !command.is_empty() {
@@ -42,7 +29,24 @@ pub fn ssh_arguments(
     Ok(arguments)
 }
 
-/// A path as a value of `-o`: `ssh` splits these at spaces outside double quotes and replaces `%` and `${}` (`man
+/// What `ssh` has to be told to log in with our key, to the server with the pinned key and no other, without a question.
+pub(super) fn options(target: &SshTarget, known_hosts: &Utf8Path) -> Result<Vec<(&'static str, String)>, ConnectError> {
+    Ok(vec![
+        ("UserKnownHostsFile", option_path(known_hosts)?),
+        ("GlobalKnownHostsFile", "/dev/null".to_owned()),
+        ("StrictHostKeyChecking", "yes".to_owned()),
+        // Servers offer further keys after login, and ssh would add them to our file.
+        ("UpdateHostKeys", "no".to_owned()),
+        ("IdentityFile", option_path(&target.identity)?),
+        ("IdentitiesOnly", "yes".to_owned()),
+        ("IdentityAgent", "none".to_owned()),
+        ("PreferredAuthentications", "publickey".to_owned()),
+        ("ServerAliveInterval", "5".to_owned()),
+        ("LogLevel", "ERROR".to_owned()),
+    ])
+}
+
+/// A path as the value of an option: `ssh` splits these at spaces outside double quotes and replaces `%` and `${}` (`man
 /// ssh_config`, TOKENS and ENVIRONMENT VARIABLES). What it has no escape for is refused.
 fn option_path(path: &Utf8Path) -> Result<String, ConnectError> {
     let text = path.as_str();
@@ -97,16 +101,16 @@ mod tests {
         let known_hosts = Utf8Path::new("/state/a b/100%/known_hosts");
         let arguments = ssh_arguments(&target("/state/identity"), known_hosts, &["echo", "it's"]).unwrap();
         let expected = r#"-F /dev/null
+-o UserKnownHostsFile="/state/a b/100%%/known_hosts"
 -o GlobalKnownHostsFile=/dev/null
 -o StrictHostKeyChecking=yes
 -o UpdateHostKeys=no
+-o IdentityFile=/state/identity
 -o IdentitiesOnly=yes
 -o IdentityAgent=none
 -o PreferredAuthentications=publickey
 -o ServerAliveInterval=5
 -o LogLevel=ERROR
--o UserKnownHostsFile="/state/a b/100%%/known_hosts"
--o IdentityFile=/state/identity
 -p 2201
 -l root
 -- 127.0.0.1
