@@ -177,7 +177,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         assert!(age(&path).unwrap().unwrap() < hour);
         let past = std::time::SystemTime::now() - 2 * hour;
-        std::fs::File::options().write(true).open(&path).unwrap().set_modified(past).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(past).unwrap();
         assert!(age(&path).unwrap().unwrap() > hour);
         link(&path, &dir.join("other")).unwrap();
         assert_eq!(std::fs::read(dir.join("other")).unwrap(), b"data");
