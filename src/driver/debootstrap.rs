@@ -18,6 +18,9 @@ const INSTALL_DEADLINE: Duration = Duration::from_secs(30 * 60);
 const NETWORK_ERRORS: [&str; 4] =
     ["Could not resolve", "Temporary failure resolving", "Could not connect", "Connection timed out"];
 
+/// How errors begin that only say that there was one before.
+const CONSEQUENCES: [&str; 2] = ["mmdebstrap failed to run", "apt-get "];
+
 /// One call of mmdebstrap.
 #[derive(Debug)]
 pub(super) struct Debootstrap<'a> {
@@ -95,14 +98,14 @@ fn failure(error: CommandError) -> Failure {
     }
 }
 
-/// Up to four different `E:` lines, without control characters.
+/// Up to four different errors (`E: …`, alone or at the end of a line), without control characters.
 fn error_lines(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     let mut kept: Vec<String> = Vec::new();
-    for line in text.lines().filter_map(|line| line.strip_prefix("E: ")) {
-        let line: String = line.trim().chars().filter(|c| !c.is_control()).take(300).collect();
-        if kept.len() < 4 && !kept.contains(&line) {
-            kept.push(line);
+    for (_, error) in text.lines().filter_map(|line| line.rsplit_once("E: ")) {
+        let error: String = error.trim().chars().filter(|c| !c.is_control()).take(300).collect();
+        if kept.len() < 4 && !kept.contains(&error) && !CONSEQUENCES.iter().any(|words| error.starts_with(words)) {
+            kept.push(error);
         }
     }
     kept
@@ -121,10 +124,10 @@ mod tests {
 
     #[test]
     fn a_package_that_does_not_exist_is_named_and_permanent() {
-        let stderr = "I: automatically chosen mode: unshare\nE: Unable to locate package no-such\nE: Unable to locate package no-such\n\
-            E: apt-get --yes install failed\n";
-        let expected = "mmdebstrap failed: Unable to locate package no-such; apt-get --yes install failed";
-        assert_eq!(failed(stderr), Failure::permanent(expected));
+        let stderr = "I: automatically chosen mode: unshare\nE: Unable to locate package no-such\n\
+            E: Unable to locate package no-such\nW: setup failed: E: apt-get -o Dir::Bin::dpkg=env failed\n\
+            E: mmdebstrap failed to run\n";
+        assert_eq!(failed(stderr), Failure::permanent("mmdebstrap failed: Unable to locate package no-such"));
     }
 
     #[test]
@@ -135,7 +138,8 @@ mod tests {
 
     #[test]
     fn a_full_disk_has_a_hint() {
-        let failure = failed("E: You don't have enough free space in /var/cache/apt/archives/.\n");
-        assert_eq!((failure.kind, failure.hint.as_deref()), (FailureKind::Permanent, Some(DISK_FULL_HINT)));
+        let full = |stderr| assert_eq!(failed(stderr).hint.as_deref(), Some(DISK_FULL_HINT), "{stderr}");
+        full("E: You don't have enough free space in /var/cache/apt/archives/.\n");
+        full("W: creating tarball failed: E: cannot copy to root.tar: No space left on device\n");
     }
 }

@@ -6,7 +6,7 @@ export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
 mkdir "$1/regatta"
 cd "$1/regatta"
 kernel=$(apt-cache depends --important "$REGATTA_KERNEL" | sed -n 's/^ *Depends: \(linux-image-[a-z0-9][a-z0-9.+-]*\)$/\1/p' | head -n 1)
-apt-get --quiet download "${kernel:-$REGATTA_KERNEL}" busybox-static >&2
+apt-get --quiet --option APT::Sandbox::User=root download "${kernel:-$REGATTA_KERNEL}" busybox-static >&2
 for package in *.deb; do
     dpkg-deb --show --showformat '${Package} ${Version}\n' "$package" >>versions
     dpkg-deb --extract "$package" tree
