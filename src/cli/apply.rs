@@ -4,14 +4,16 @@ use camino::Utf8Path;
 
 use super::args::{ApplyArgs, Global};
 use super::error::{CliError, Exit};
+use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, RunOptions};
+use super::run::{self, Consent, RunOptions, Telling};
 use super::session::Session;
 use crate::plan::{Action, Plan};
 use crate::resource::Observed;
 
 /// Plans under the lock, so that what was shown is what is done.
-pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
+pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result<Exit, CliError> {
+    run::check_forms(form, &args.out)?;
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
     let observed = session.observe().await?;
@@ -33,15 +35,19 @@ pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliEr
         }
     }
     if plan.is_empty() {
-        return run::nothing_to_do(&session, &plan, global.format);
+        return run::nothing_to_do(&session, &plan, Telling { form, out: &args.out });
     }
     if removes_everything(&plan) && !args.allow_empty {
         let error = CliError::refused("this would remove every guest of the fleet; nothing was done");
         return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
     }
     let consent = Consent { given: args.yes, question: "Apply this?" };
-    run::carry_out(&session, &plan, &RunOptions { consent, parallel: args.parallel.into(), format: global.format })
-        .await
+    run::carry_out(
+        &session,
+        &plan,
+        &RunOptions { consent, parallel: args.parallel.into(), telling: Telling { form, out: &args.out } },
+    )
+    .await
 }
 
 /// The saved plan, if neither the fleet file nor the world moved since it was made (LESSON 45).

@@ -47,7 +47,8 @@ impl GlobalArgs {
 
     /// The options for a command that knows more forms, and the one that was asked for.
     pub(super) fn with_form(&self) -> (Global, Form) {
-        let format = if self.format == Form::Json { Format::Json } else { Format::Human };
+        let machines = matches!(self.format, Form::Json | Form::Jsonl);
+        let format = if machines { Format::Json } else { Format::Human };
         (Global { file: self.file.clone(), state_dir: self.state_dir.clone(), format }, self.format)
     }
 }
@@ -203,6 +204,9 @@ pub(super) struct ApplyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+    /// Also write the report here, as json or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
 }
 
 /// Arguments of `drift`.
@@ -236,6 +240,9 @@ pub(super) struct DestroyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+    /// Also write the report here, as json or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
 }
 
 /// Arguments of `ssh`.

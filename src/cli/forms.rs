@@ -16,6 +16,8 @@ pub(super) enum Form {
     Human,
     /// One JSON document
     Json,
+    /// One JSON document per line: what happens, as it happens (`apply`, `destroy`)
+    Jsonl,
     /// One line per step (`graph`)
     Text,
     /// Graphviz (`graph`)
@@ -59,16 +61,35 @@ impl FromStr for Out {
     }
 }
 
+impl Out {
+    /// The form.
+    pub(super) const fn form(&self) -> Form {
+        self.form
+    }
+}
+
 /// Prints in the form asked for, and writes every other output: all of it made before the first byte is written, so
 /// that a wrong form leaves nothing behind.
 pub(super) fn emit(form: Form, outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<(), CliError> {
     let printed = make(form)?;
-    let written: Vec<(&Out, String)> =
-        outs.iter().map(|out| make(out.form).map(|text| (out, text))).collect::<Result<_, _>>()?;
+    let written = make_all(outs, make)?;
     output::data(&printed);
+    publish(&written)
+}
+
+/// Writes every output: all of it made before the first byte is written.
+pub(super) fn write(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<(), CliError> {
+    publish(&make_all(outs, make)?)
+}
+
+fn make_all(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<Vec<(&Out, String)>, CliError> {
+    outs.iter().map(|out| make(out.form).map(|text| (out, text))).collect()
+}
+
+fn publish(written: &[(&Out, String)]) -> Result<(), CliError> {
     for (out, text) in written {
         match out.file.as_str() {
-            "-" => output::data(&text),
+            "-" => output::data(text),
             _ => files::publish(&out.file, text.as_bytes())?,
         }
     }

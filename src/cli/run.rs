@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::args::Format;
 use super::error::{CliError, Exit};
+use super::forms::{self, Form, Out};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
@@ -16,7 +17,7 @@ use crate::exec::{
     Cancel, Durations, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
 };
 use crate::plan::Plan;
-use crate::render::{self, PlanView};
+use crate::render::{self, PlanView, Screen};
 
 /// Whether a person agreed already, and what to ask otherwise.
 pub(super) struct Consent {
@@ -26,14 +27,35 @@ pub(super) struct Consent {
     pub question: &'static str,
 }
 
+/// In which forms a run is told.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    /// On standard output.
+    pub form: Form,
+    /// The report, in files.
+    pub out: &'a [Out],
+}
+
 /// How a run is to be carried out.
-pub(super) struct RunOptions {
+pub(super) struct RunOptions<'a> {
     /// Who agrees.
     pub consent: Consent,
     /// Steps at the same time.
     pub parallel: usize,
-    /// Form of the report on standard output.
-    pub format: Format,
+    /// How it is told.
+    pub telling: Telling<'a>,
+}
+
+/// Refuses forms that no run is told in, before anything happens.
+pub(super) fn check_forms(form: Form, out: &[Out]) -> Result<(), CliError> {
+    match form {
+        Form::Human | Form::Json | Form::Jsonl => {}
+        _ => return Err(form.unknown_here("human, json and jsonl")),
+    }
+    match out.iter().find(|out| !matches!(out.form(), Form::Human | Form::Json)) {
+        Some(out) => Err(out.form().unknown_here("human and json for its report")),
+        None => Ok(()),
+    }
 }
 
 /// Takes the host's lock: only one process changes this host at a time.
@@ -54,17 +76,18 @@ pub(super) fn show_before(plan: &Plan, format: Format, shown: Shown) -> Result<(
 }
 
 /// Reports a run that had nothing to do. What an interrupted one left open is settled by that as well.
-pub(super) fn nothing_to_do(session: &Session, plan: &Plan, format: Format) -> Result<Exit, CliError> {
+pub(super) fn nothing_to_do(session: &Session, plan: &Plan, telling: Telling<'_>) -> Result<Exit, CliError> {
     let nothing = Report::nothing(&plan.fleet, SystemClock.now());
     close_unfinished(&Journals::new(session.state().runs(session.fleet())), nothing.run, &SystemClock)?;
-    if format == Format::Json {
-        report(&nothing, format)?;
+    if telling.form == Form::Json {
+        output::data(&render::report_json(&nothing)?);
     }
+    write_report(&nothing, telling.out)?;
     Ok(Exit::Success)
 }
 
 /// Asks, unless told not to; runs the plan's steps; reports.
-pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptions) -> Result<Exit, CliError> {
+pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Exit, CliError> {
     let agreed = options.consent.given
         || output::ask(options.consent.question).ok_or_else(|| {
             let error = CliError::failure("nobody is there to confirm: standard input is no terminal");
@@ -75,7 +98,11 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
         return Ok(Exit::Failure);
     }
     let done = perform(session, plan, options).await?;
-    report(&done, options.format)?;
+    match options.telling.form {
+        Form::Json => output::data(&render::report_json(&done)?),
+        _ => output::talk(&render::report_text(&done, output::error_screen())),
+    }
+    write_report(&done, options.telling.out)?;
     Ok(match done.outcome() {
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,
@@ -85,7 +112,7 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
     })
 }
 
-async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result<Report, CliError> {
+async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Report, CliError> {
     let directory = session.state().runs(session.fleet());
     files::private_dir(&directory)?;
     let (journals, run, clock) = (Journals::new(directory), RunId::generate(), Arc::new(SystemClock));
@@ -104,7 +131,13 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions) -> Result
     };
     let past: Vec<_> = journals.list()?.into_iter().filter_map(|listed| listed.story.ok()).collect();
     let screen = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));
-    let mut tell = |event: &Event| screen.tell(event);
+    let lines = options.telling.form == Form::Jsonl;
+    let mut tell = |event: &Event| {
+        screen.tell(event);
+        if lines {
+            output::data(&render::event_line(event));
+        }
+    };
     Ok(screen.watch(runner.run(&plan.graph, journal, &mut tell)).await)
 }
 
@@ -125,14 +158,10 @@ fn close_unfinished(journals: &Journals, by: RunId, clock: &dyn Clock) -> Result
     Ok(resumed)
 }
 
-fn report(report: &Report, format: Format) -> Result<(), CliError> {
-    match format {
-        Format::Human => output::talk(&render::report_text(report, output::error_screen())),
-        Format::Json => {
-            let mut text = serde_json::to_string_pretty(report)?;
-            text.push('\n');
-            output::data(&text);
-        }
-    }
-    Ok(())
+/// Writes the report to every file that was asked for.
+fn write_report(report: &Report, out: &[Out]) -> Result<(), CliError> {
+    forms::write(out, |form| match form {
+        Form::Json => Ok(render::report_json(report)?),
+        _ => Ok(render::report_text(report, Screen::plain(100))),
+    })
 }
