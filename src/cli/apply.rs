@@ -4,16 +4,16 @@ use camino::Utf8Path;
 
 use super::args::{ApplyArgs, Global};
 use super::error::{CliError, Exit};
-use super::forms::Out;
+use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, RunOptions};
+use super::run::{self, Consent, RunOptions, Telling};
 use super::session::Session;
 use crate::plan::{Action, Plan};
 use crate::resource::Observed;
 
 /// Plans under the lock, so that what was shown is what is done.
-pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliError> {
-    Out::expect(&args.out, &run::REPORT_FORMS)?;
+pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result<Exit, CliError> {
+    run::check_forms(form, &args.out)?;
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
     let observed = session.observe().await?;
@@ -34,8 +34,9 @@ pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliEr
             return Err(if exit == Exit::Failure { error.hint(skips) } else { error });
         }
     };
+    let telling = Telling { form, out: &args.out };
     if plan.graph.steps.is_empty() {
-        let exit = run::nothing_to_do(&session, &plan, global.format)?;
+        let exit = run::nothing_to_do(&session, &plan, telling)?;
         return Ok(if skipped { Exit::Partial } else { exit });
     }
     if removes_everything(&plan) && !args.allow_empty {
@@ -43,13 +44,7 @@ pub(super) async fn run(global: &Global, args: &ApplyArgs) -> Result<Exit, CliEr
         return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
     }
     let consent = Consent { given: args.yes, question: "Apply this?" };
-    let options = RunOptions {
-        consent,
-        parallel: args.parallel.into(),
-        format: global.format,
-        outs: &args.out,
-        events: args.events.as_deref(),
-    };
+    let options = RunOptions { consent, parallel: args.parallel.into(), telling };
     match run::carry_out(&session, &plan, &options).await? {
         Exit::Success if skipped => Ok(Exit::Partial),
         exit => Ok(exit),

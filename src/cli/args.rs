@@ -47,7 +47,8 @@ impl GlobalArgs {
 
     /// The options for a command that knows more forms, and the one that was asked for.
     pub(super) fn with_form(&self) -> (Global, Form) {
-        let format = if self.format == Form::Json { Format::Json } else { Format::Human };
+        let machines = matches!(self.format, Form::Json | Form::Jsonl);
+        let format = if machines { Format::Json } else { Format::Human };
         (Global { file: self.file.clone(), state_dir: self.state_dir.clone(), format }, self.format)
     }
 }
@@ -193,9 +194,6 @@ pub(super) struct ApplyArgs {
     /// Also write the report here, as json, prometheus or human; may be repeated
     #[arg(long, value_name = "FORM=FILE")]
     pub out: Vec<Out>,
-    /// Write every event here as it happens, one JSON document per line; `-` is standard output
-    #[arg(long, value_name = "FILE")]
-    pub events: Option<Utf8PathBuf>,
     /// Go on without what cannot be read; it is left alone
     #[arg(long)]
     pub skip_unreachable: bool,
@@ -220,6 +218,9 @@ pub(super) struct ApplyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+    /// Also write the report here, as json or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
 }
 
 /// Arguments of `drift`.
@@ -253,6 +254,9 @@ pub(super) struct DestroyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+    /// Also write the report here, as json or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
 }
 
 /// Arguments of `ssh`.

@@ -2,15 +2,17 @@
 
 use super::args::{DestroyArgs, Global};
 use super::error::{CliError, Exit};
+use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, RunOptions};
+use super::run::{self, Consent, RunOptions, Telling};
 use super::session::Session;
 use crate::exec::Limits;
 use crate::plan::{Goal, Options};
 use crate::render::Length;
 
 /// Plans the removal, asks, and carries it out.
-pub(super) async fn run(global: &Global, args: &DestroyArgs) -> Result<Exit, CliError> {
+pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Result<Exit, CliError> {
+    run::check_forms(form, &args.out)?;
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta destroy", args.wait).await?;
     let observed = session.observe().await?;
@@ -21,10 +23,9 @@ pub(super) async fn run(global: &Global, args: &DestroyArgs) -> Result<Exit, Cli
         exit => return Err(CliError { exit, ..CliError::failure("not everything can be removed; nothing was done") }),
     }
     if plan.is_empty() {
-        return run::nothing_to_do(&session, &plan, global.format);
+        return run::nothing_to_do(&session, &plan, Telling { form, out: &args.out });
     }
     let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
     let parallel = Limits::default().parallel;
-    let options = RunOptions { consent, parallel, format: global.format, outs: &[], events: None };
-    run::carry_out(&session, &plan, &options).await
+    run::carry_out(&session, &plan, &RunOptions { consent, parallel, telling: Telling { form, out: &args.out } }).await
 }

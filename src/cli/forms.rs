@@ -16,6 +16,8 @@ pub(super) enum Form {
     Human,
     /// One JSON document
     Json,
+    /// One JSON document per line: what happens, as it happens (`apply`, `destroy`)
+    Jsonl,
     /// One line per step (`graph`)
     Text,
     /// Graphviz (`graph`)
@@ -62,13 +64,9 @@ impl FromStr for Out {
 }
 
 impl Out {
-    /// Refuses forms that a command does not know, before it does anything.
-    pub(super) fn expect(outs: &[Self], known: &[Form]) -> Result<(), CliError> {
-        let name = |form: &Form| form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        match outs.iter().find(|out| !known.contains(&out.form)) {
-            Some(out) => Err(out.form.unknown_here(&known.iter().map(name).collect::<Vec<_>>().join(", "))),
-            None => Ok(()),
-        }
+    /// The form.
+    pub(super) const fn form(&self) -> Form {
+        self.form
     }
 }
 
@@ -76,21 +74,21 @@ impl Out {
 /// that a wrong form leaves nothing behind.
 pub(super) fn emit(form: Form, outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<(), CliError> {
     let printed = make(form)?;
-    let written = made(outs, make)?;
+    let written = make_all(outs, make)?;
     output::data(&printed);
-    put(&written)
+    publish(&written)
 }
 
-/// Writes every output of something that was told already.
+/// Writes every output: all of it made before the first byte is written.
 pub(super) fn write(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<(), CliError> {
-    put(&made(outs, make)?)
+    publish(&make_all(outs, make)?)
 }
 
-fn made(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<Vec<(&Out, String)>, CliError> {
+fn make_all(outs: &[Out], make: impl Fn(Form) -> Result<String, CliError>) -> Result<Vec<(&Out, String)>, CliError> {
     outs.iter().map(|out| make(out.form).map(|text| (out, text))).collect()
 }
 
-fn put(written: &[(&Out, String)]) -> Result<(), CliError> {
+fn publish(written: &[(&Out, String)]) -> Result<(), CliError> {
     for (out, text) in written {
         match out.file.as_str() {
             "-" => output::data(text),

@@ -6,7 +6,6 @@ mod check;
 mod destroy;
 mod drift;
 mod error;
-mod events;
 mod explain;
 mod fmt;
 mod forms;
@@ -65,7 +64,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
     let (global, form) = cli.global.with_form();
     let global = &match &cli.command {
         // These know more forms than other commands and look at theirs themselves.
-        Command::Plan(_) | Command::Drift(_) | Command::Graph(_) => global,
+        Command::Plan(_) | Command::Drift(_) | Command::Graph(_) | Command::Apply(_) | Command::Destroy(_) => global,
         _ => cli.global.basic()?,
     };
     match &cli.command {
@@ -75,13 +74,13 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Fmt(args) => fmt::run(global, args),
         Command::Schema => Ok(schema::run()),
         Command::Plan(args) => plan::run(global, form, args).await,
-        Command::Apply(args) => apply::run(global, args).await,
+        Command::Apply(args) => apply::run(global, form, args).await,
         Command::Drift(args) => drift::run(global, form, args).await,
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),
         Command::Status => status::run(global).await,
         Command::Ssh(args) => ssh::run(global, args),
-        Command::Destroy(args) => destroy::run(global, args).await,
+        Command::Destroy(args) => destroy::run(global, form, args).await,
     }
 }
 

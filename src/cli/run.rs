@@ -3,11 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use camino::Utf8Path;
-
 use super::args::Format;
 use super::error::{CliError, Exit};
-use super::events::EventLog;
 use super::forms::{self, Form, Out};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
@@ -30,22 +27,36 @@ pub(super) struct Consent {
     pub question: &'static str,
 }
 
+/// In which forms a run is told.
+#[derive(Clone, Copy)]
+pub(super) struct Telling<'a> {
+    /// On standard output.
+    pub form: Form,
+    /// The report, in files.
+    pub out: &'a [Out],
+}
+
 /// How a run is to be carried out.
 pub(super) struct RunOptions<'a> {
     /// Who agrees.
     pub consent: Consent,
     /// Steps at the same time.
     pub parallel: usize,
-    /// Form of the report on standard output.
-    pub format: Format,
-    /// Where the report is written besides.
-    pub outs: &'a [Out],
-    /// Where every event is written as it happens, one JSON document per line.
-    pub events: Option<&'a Utf8Path>,
+    /// How it is told.
+    pub telling: Telling<'a>,
 }
 
-/// Forms that a report has.
-pub(super) const REPORT_FORMS: [Form; 3] = [Form::Human, Form::Json, Form::Prometheus];
+/// Refuses forms that no run is told in, before anything happens.
+pub(super) fn check_forms(form: Form, out: &[Out]) -> Result<(), CliError> {
+    match form {
+        Form::Human | Form::Json | Form::Jsonl => {}
+        _ => return Err(form.unknown_here("human, json and jsonl")),
+    }
+    match out.iter().find(|out| !matches!(out.form(), Form::Human | Form::Json | Form::Prometheus)) {
+        Some(out) => Err(out.form().unknown_here("human, json and prometheus for its report")),
+        None => Ok(()),
+    }
+}
 
 /// Takes the host's lock: only one process changes this host at a time.
 pub(super) async fn lock(session: &Session, command: &str, wait_s: u64) -> Result<Lock, CliError> {
@@ -65,12 +76,13 @@ pub(super) fn show_before(plan: &Plan, format: Format, shown: Shown) -> Result<(
 }
 
 /// Reports a run that had nothing to do. What an interrupted one left open is settled by that as well.
-pub(super) fn nothing_to_do(session: &Session, plan: &Plan, format: Format) -> Result<Exit, CliError> {
+pub(super) fn nothing_to_do(session: &Session, plan: &Plan, telling: Telling<'_>) -> Result<Exit, CliError> {
     let nothing = Report::nothing(&plan.fleet, SystemClock.now());
     close_unfinished(&Journals::new(session.state().runs(session.fleet())), nothing.run, &SystemClock)?;
-    if format == Format::Json {
-        report(&nothing, format)?;
+    if telling.form == Form::Json {
+        output::data(&render::report_json(&nothing)?);
     }
+    write_report(&nothing, telling.out)?;
     Ok(Exit::Success)
 }
 
@@ -86,13 +98,11 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
         return Ok(Exit::Failure);
     }
     let done = perform(session, plan, options).await?;
-    report(&done, options.format)?;
-    forms::write(options.outs, |form| match form {
-        Form::Human => Ok(render::report_text(&done, Screen::plain(100))),
-        Form::Json => json(&done),
-        Form::Prometheus => Ok(render::report_prometheus(&done)),
-        form => Err(form.unknown_here("human, json or prometheus")),
-    })?;
+    match options.telling.form {
+        Form::Json => output::data(&render::report_json(&done)?),
+        _ => output::talk(&render::report_text(&done, output::error_screen())),
+    }
+    write_report(&done, options.telling.out)?;
     Ok(match done.outcome() {
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,
@@ -121,11 +131,11 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Re
     };
     let past: Vec<_> = journals.list()?.into_iter().filter_map(|listed| listed.story.ok()).collect();
     let screen = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));
-    let mut events = options.events.map(EventLog::create).transpose()?;
+    let lines = options.telling.form == Form::Jsonl;
     let mut tell = |event: &Event| {
         screen.tell(event);
-        if let Some(events) = &mut events {
-            events.append(event);
+        if lines {
+            output::data(&render::event_line(event));
         }
     };
     Ok(screen.watch(runner.run(&plan.graph, journal, &mut tell)).await)
@@ -148,14 +158,11 @@ fn close_unfinished(journals: &Journals, by: RunId, clock: &dyn Clock) -> Result
     Ok(resumed)
 }
 
-fn report(report: &Report, format: Format) -> Result<(), CliError> {
-    match format {
-        Format::Human => output::talk(&render::report_text(report, output::error_screen())),
-        Format::Json => output::data(&json(report)?),
-    }
-    Ok(())
-}
-
-fn json(report: &Report) -> Result<String, CliError> {
-    Ok(serde_json::to_string_pretty(report)? + "\n")
+/// Writes the report to every file that was asked for.
+fn write_report(report: &Report, out: &[Out]) -> Result<(), CliError> {
+    forms::write(out, |form| match form {
+        Form::Json => Ok(render::report_json(report)?),
+        Form::Prometheus => Ok(render::report_prometheus(report)),
+        _ => Ok(render::report_text(report, Screen::plain(100))),
+    })
 }

@@ -33,6 +33,6 @@ pub use pipeline::{
 pub use plan::{PlanView, plan};
 pub use prefix::Prefixes;
 pub use progress::ProgressLines;
-pub use run::{cut_short, report_text};
+pub use run::{cut_short, event_line, report_json, report_text};
 pub use screen::{Colour, Screen};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json};

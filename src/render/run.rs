@@ -2,12 +2,34 @@
 
 use std::fmt::Write as _;
 
+use serde::Serialize;
+
 use super::progress::{count, ending, name, seconds};
 use super::screen::{Screen, Tone};
 use super::scrub;
 use crate::exec::journal::{StepPhase, Story};
-use crate::exec::{Failure, FailureKind, Outcome, Report, RunId, StepOutcome, StepReport, StopCause};
+use crate::exec::{Event, Failure, FailureKind, Outcome, Report, RunId, StepOutcome, StepReport, StopCause};
 use crate::plan::StepId;
+
+/// The report as indented JSON, ending with a newline.
+///
+/// # Errors
+/// Never: every map key is text.
+pub fn report_json(report: &Report) -> serde_json::Result<String> {
+    #[derive(Serialize)]
+    struct Document<'a> {
+        #[serde(flatten)]
+        report: &'a Report,
+        outcome: Outcome,
+    }
+    Ok(serde_json::to_string_pretty(&Document { report, outcome: report.outcome() })? + "\n")
+}
+
+/// One event as a line of JSON.
+pub fn event_line(event: &Event) -> String {
+    // Every map key is text, so that an event always has a JSON form.
+    serde_json::to_string(event).map_or_else(|_| String::new(), |text| text + "\n")
+}
 
 /// The report as text, ending with a newline.
 pub fn report_text(report: &Report, screen: Screen) -> String {
@@ -112,8 +134,8 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::exec::REPORT_FORMAT_VERSION;
     use crate::exec::journal::{PlannedStep, StepStory};
+    use crate::exec::{EventKind, REPORT_FORMAT_VERSION};
     use crate::plan::Repeat;
     use crate::resource::{Address, Digest};
 
@@ -155,6 +177,24 @@ run 00000000-0000-0000-0000-000000000007 was cut short after 1 of 3 steps: this 
     }
 
     #[test]
+    fn an_event_is_a_line_of_json() {
+        let kind = EventKind::StepStarted {
+            step: StepId(3),
+            address: Some(Address::vm("web-1")),
+            op: "start-guest".into(),
+            attempt: 1,
+        };
+        assert_eq!(
+            event_line(&Event { at: Timestamp::UNIX_EPOCH, kind }),
+            concat!(
+                r#"{"at":"1970-01-01T00:00:00Z","event":"step-started","step":3,"address":"vm.web-1","#,
+                r#""op":"start-guest","attempt":1}"#,
+                "\n"
+            )
+        );
+    }
+
+    #[test]
     fn a_report_says_what_failed_why_and_whom_it_took_along() {
         let failure =
             Failure::transient("no space left on \x1b[2Jdevice").context("cannot copy the disk").hint("make room");
@@ -191,6 +231,15 @@ stop-guest vm.web-1 ended without an answer after 3.1 s and 2 attempts
 
 To go on: mend the cause and apply again; what is done already is found and not done twice.
 "
+        );
+        let json: serde_json::Value = serde_json::from_str(&report_json(&report).unwrap()).unwrap();
+        assert_eq!((&json["outcome"], &json["steps"][1]["outcome"]), (&"partial".into(), &"failed".into()));
+        assert_eq!(
+            json["steps"][2],
+            serde_json::json!({
+                "step": 2, "addresses": ["vm.web-1"], "op": "start-guest", "outcome": "skipped", "because": 1,
+                "attempts": 2, "started": "1970-01-01T00:00:00Z", "elapsed_ms": 3_100,
+            })
         );
     }
 }
