@@ -147,6 +147,15 @@ fn regatta(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+#[test]
+fn data_that_cannot_be_written_is_an_error() {
+    let full = fs::File::options().write(true).open("/dev/full").expect("Linux has /dev/full");
+    let output = Command::new(env!("CARGO_BIN_EXE_regatta")).arg("schema").stdout(full).output().expect("it runs");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let expected = "error: cannot write to standard output\n  caused by: No space left on device (os error 28)\n";
+    assert_eq!((output.status.code(), told.as_ref()), (Some(1), expected));
+}
+
 /// Names of commands in a help text.
 fn commands(help: &str) -> Vec<&str> {
     let (_, after) = help.split_once("\nCommands:\n").expect("the help lists commands");

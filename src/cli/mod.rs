@@ -51,7 +51,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             return Exit::Failure.into();
         }
     };
-    match runtime.block_on(carry_out(&cli)) {
+    match runtime.block_on(carry_out(&cli)).and_then(|exit| output::lost().map_or(Ok(exit), Err)) {
         Ok(exit) => exit.into(),
         Err(error) => {
             output::error(&error);

@@ -1,7 +1,8 @@
 //! Standard output is data, standard error is talk: the only place that writes to either.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 
 use super::args::Color;
 use super::error::CliError;
@@ -17,10 +18,22 @@ pub(super) fn set_color(color: Color) {
     }
 }
 
-/// Writes data. A reader that went away (`| head`) is no error.
+/// Why data was lost. Kept until the command has ended: a run goes on whatever becomes of its report.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Writes data. A reader that went away (`| head`) is no error; any other loss is kept for [`lost`].
 pub(super) fn data(text: &str) {
     let mut out = anstream::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(cause) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+        && cause.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(cause.to_string());
+    }
+}
+
+/// The error of data that could not be written, such as that of a full disk.
+pub(super) fn lost() -> Option<CliError> {
+    LOST.get().map(|cause| CliError::failure("cannot write to standard output").cause(cause))
 }
 
 /// Writes talk.

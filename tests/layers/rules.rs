@@ -26,8 +26,8 @@ const IMPURE: &[&str] = &["cli", "driver", "exec", "effect"];
 const OUTPUT: &[&str] = &["cli", "render"];
 const DISKS: &[&str] = &["driver", "effect"];
 
-/// Layers that work with files; the others get their content or hand it on.
-const FILES: &[&str] = &["driver", "exec", "effect"];
+/// Layers that work with files: the others get their content or hand it on. The command line has those its user names.
+const FILES: &[&str] = &["cli", "driver", "exec", "effect"];
 
 /// Where each package of Cargo.toml is at home. A package that is not listed is at home nowhere.
 pub(crate) const HOMES: &[(&str, &[&str])] = &[
@@ -279,7 +279,7 @@ mod tests {
         }
         assert_eq!(
             complaints(&[("render/a.rs", "fn f() { std::fs::read(\"a\") }")]),
-            ["render/a.rs:1: render names `std::fs::read`: files are for driver, exec, effect"]
+            ["render/a.rs:1: render names `std::fs::read`: files are for cli, driver, exec, effect"]
         );
     }
 
