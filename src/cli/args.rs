@@ -218,9 +218,6 @@ pub(super) struct ApplyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
-    /// Also write the report here, as json or human; may be repeated
-    #[arg(long, value_name = "FORM=FILE")]
-    pub out: Vec<Out>,
 }
 
 /// Arguments of `drift`.
@@ -254,7 +251,7 @@ pub(super) struct DestroyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
-    /// Also write the report here, as json or human; may be repeated
+    /// Also write the report here, as json, prometheus or human; may be repeated
     #[arg(long, value_name = "FORM=FILE")]
     pub out: Vec<Out>,
 }

@@ -64,9 +64,13 @@ impl FromStr for Out {
 }
 
 impl Out {
-    /// The form.
-    pub(super) const fn form(&self) -> Form {
-        self.form
+    /// Refuses forms that a command does not know, before it does anything.
+    pub(super) fn expect(outs: &[Self], known: &[Form]) -> Result<(), CliError> {
+        let name = |form: &Form| form.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        match outs.iter().find(|out| !known.contains(&out.form)) {
+            Some(out) => Err(out.form.unknown_here(&known.iter().map(name).collect::<Vec<_>>().join(", "))),
+            None => Ok(()),
+        }
     }
 }
 

@@ -52,10 +52,7 @@ pub(super) fn check_forms(form: Form, out: &[Out]) -> Result<(), CliError> {
         Form::Human | Form::Json | Form::Jsonl => {}
         _ => return Err(form.unknown_here("human, json and jsonl")),
     }
-    match out.iter().find(|out| !matches!(out.form(), Form::Human | Form::Json | Form::Prometheus)) {
-        Some(out) => Err(out.form().unknown_here("human, json and prometheus for its report")),
-        None => Ok(()),
-    }
+    Out::expect(out, &[Form::Human, Form::Json, Form::Prometheus])
 }
 
 /// Takes the host's lock: only one process changes this host at a time.
