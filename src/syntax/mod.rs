@@ -6,6 +6,7 @@
 mod convert;
 mod diagnostic;
 mod format;
+mod grammar;
 pub mod limits;
 mod parse;
 mod plain;

@@ -14,7 +14,7 @@ use kdl::{KdlDiagnostic, KdlDocument};
 use super::convert::Converter;
 use super::limits::MAX_ERRORS;
 use super::scan::{Piece, scan};
-use super::{Diagnostic, Node, SourceId, SourceMap, Span, Tree, plain};
+use super::{Diagnostic, Node, SourceId, SourceMap, Span, Tree, grammar, plain};
 
 /// Documents smaller than this are parsed on the calling thread.
 const PARALLEL_BYTES: usize = 256 << 10;
@@ -86,6 +86,15 @@ fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
         let written = &text[piece.range.clone()];
         if let Some(mut nodes) = plain::nodes(source, piece.range.start, written) {
             parsed.nodes.append(&mut nodes);
+            continue;
+        }
+        let faults = grammar::faults(written);
+        if !faults.is_empty() {
+            let room = MAX_ERRORS.saturating_sub(parsed.problems.len());
+            parsed.problems.extend(faults.into_iter().take(room).map(|fault| {
+                let (start, end) = (piece.range.start + fault.range.start, piece.range.start + fault.range.end);
+                Diagnostic::error("syntax::misfit", fault.message, Span { source, start, end }, fault.label)
+            }));
             continue;
         }
         match KdlDocument::parse_v2(written) {

@@ -37,22 +37,28 @@ pub(super) enum Kind {
 pub(super) struct Token<'a> {
     pub(super) kind: Kind,
     pub(super) text: &'a str,
+    /// Byte offset.
+    pub(super) at: usize,
+    /// Whether white space is before it.
+    pub(super) spaced: bool,
 }
 
 /// The tokens of a text, white space left out. Anything can be taken apart; what is no KDL gives some tokens as well.
 pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
-    let mut at = 0;
+    let (mut at, mut spaced) = (0, false);
     while let Some(c) = text[at..].chars().next() {
         let rest = &text[at..];
         if word::is_space(c) || c == word::BYTE_ORDER_MARK {
             at += c.len_utf8();
+            spaced = true;
             continue;
         }
         let (kind, length) = token(rest, c);
         let length = length.max(c.len_utf8());
-        tokens.push(Token { kind, text: &rest[..length] });
+        tokens.push(Token { kind, text: &rest[..length], at, spaced });
         at += length;
+        spaced = false;
     }
     tokens
 }

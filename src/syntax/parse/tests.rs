@@ -139,7 +139,7 @@ fn one_mistake_is_one_diagnostic() {
 fn a_mistake_in_one_node_leaves_the_others_alone() {
     assert_eq!(
         mistakes("a =\nb \"ok\"\nc 1 = 2\nd )\n"),
-        ["syntax::assignment \"=\"", "syntax::kdl \"=\"", "syntax::kdl \")\""]
+        ["syntax::assignment \"=\"", "syntax::misfit \"=\"", "syntax::misfit \")\""]
     );
 }
 
