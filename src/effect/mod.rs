@@ -31,5 +31,5 @@ pub use sparse::copy_sparse;
 pub(crate) use ssh::loopback;
 pub use ssh::{
     Connect, ConnectError, Destination, KnownHosts, Login, Passphrase, Shell, SshAlias, SshClient, SshTarget, Streams,
-    Trust, known_hosts_line, ssh_arguments, ssh_config,
+    Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config,
 };

@@ -14,6 +14,7 @@ use super::{Output, Status};
 
 mod client;
 mod config;
+mod copy;
 mod destination;
 mod exec;
 mod known_hosts;
@@ -28,6 +29,7 @@ mod trust;
 
 pub use client::SshClient;
 pub use config::{SshAlias, ssh_config};
+pub use copy::{Transfer, scp_arguments};
 pub use destination::{Destination, Login, Passphrase, Trust};
 pub use known_hosts::KnownHosts;
 pub use system::{known_hosts_line, ssh_arguments};

@@ -107,6 +107,7 @@ fn spawn(dir: &tempfile::TempDir, further: &[String]) -> Option<(Child, u16)> {
         "UsePAM=no".to_owned(),
         "PasswordAuthentication=no".to_owned(),
         "MaxStartups=100".to_owned(),
+        "Subsystem=sftp internal-sftp".to_owned(),
     ];
     let mut child = Command::new(SSHD)
         .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string()])
