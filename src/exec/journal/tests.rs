@@ -258,3 +258,21 @@ fn closed_runs_are_rotated_away_and_open_ones_stay() {
     assert_eq!(left.last().unwrap(), "notes.txt");
     assert_eq!(left.len(), 3);
 }
+
+proptest::proptest! {
+    /// Whatever the disk holds: no panic, and never more steps than the run had.
+    #[test]
+    fn any_bytes_are_read_or_refused(
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        at in 0_usize..4000,
+        drop in 0_usize..200,
+    ) {
+        let mut bytes = written().text().into_bytes();
+        let at = at.min(bytes.len());
+        let end = (at + drop).min(bytes.len());
+        bytes.splice(at..end, noise);
+        if let Ok(loaded) = load(&bytes) {
+            proptest::prop_assert!(loaded.story.steps.len() <= 2 && loaded.whole <= bytes.len());
+        }
+    }
+}
