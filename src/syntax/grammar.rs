@@ -30,19 +30,26 @@ struct Misfit {
 
 type Checked = Result<(), Misfit>;
 
-/// All mistakes of a piece whose tokens are sound.
-pub(super) fn faults(text: &str) -> Vec<Fault> {
+/// Checks a piece whose tokens are sound. When it is right: the places that slashdashes take out.
+///
+/// # Errors
+/// All its mistakes.
+pub(super) fn check(text: &str) -> Result<Vec<Range<usize>>, Vec<Fault>> {
     let tokens = tokens(text);
-    let mut checker = Checker { tokens: &tokens, at: 0, length: text.len(), faults: Vec::new() };
+    let mut checker =
+        Checker { tokens: &tokens, at: 0, end: 0, length: text.len(), faults: Vec::new(), taken_out: Vec::new() };
     checker.nodes();
-    checker.faults
+    if checker.faults.is_empty() { Ok(checker.taken_out) } else { Err(checker.faults) }
 }
 
 struct Checker<'a> {
     tokens: &'a [Token<'a>],
     at: usize,
+    /// Where the token taken last ended.
+    end: usize,
     length: usize,
     faults: Vec<Fault>,
+    taken_out: Vec<Range<usize>>,
 }
 
 impl Checker<'_> {
@@ -89,10 +96,19 @@ impl Checker<'_> {
                 }
                 _ => {
                     self.at += 1;
+                    self.end = token.at + token.text.len();
                     return;
                 }
             }
         }
+    }
+
+    /// Takes a slashdash, if one is next, with the line ends after it; where it starts.
+    fn slashdash(&mut self) -> Option<usize> {
+        let start = self.peek().0.filter(|token| token.kind == Kind::Slashdash)?.at;
+        self.take();
+        self.lines();
+        Some(start)
     }
 
     /// Line ends and comments, in any number.
@@ -145,22 +161,24 @@ impl Checker<'_> {
     }
 
     fn node(&mut self) -> Checked {
-        while self.kind() == Some(Kind::Slashdash) {
-            self.take();
-            self.lines();
-        }
+        let out = self.slashdash();
         self.annotation()?;
         self.name("the name of a node")?;
         self.entries()?;
         self.blocks()?;
+        let mut end = self.end;
         match self.kind() {
-            None | Some(Kind::Close) => Ok(()),
-            Some(Kind::Newline | Kind::Semicolon | Kind::LineComment) => {
+            None | Some(Kind::Close) => {}
+            Some(kind @ (Kind::Newline | Kind::Semicolon | Kind::LineComment)) => {
                 self.take();
-                Ok(())
+                if kind == Kind::Semicolon {
+                    end = self.end;
+                }
             }
-            Some(_) => Err(Misfit { expected: "a new line or `;` after the node" }),
+            Some(_) => return Err(Misfit { expected: "a new line or `;` after the node" }),
         }
+        self.taken_out.extend(out.map(|start| start..end));
+        Ok(())
     }
 
     /// `(type)`, if there is one.
@@ -192,20 +210,18 @@ impl Checker<'_> {
     fn entries(&mut self) -> Checked {
         loop {
             let start = self.at;
-            let (next, spaced) = self.peek();
-            let mut kind = next.map(|token| token.kind);
-            if kind == Some(Kind::Slashdash) {
-                self.take();
-                self.lines();
-                kind = self.kind();
-                if kind == Some(Kind::Open) {
+            let spaced = self.peek().1;
+            let out = self.slashdash();
+            let kind = self.kind();
+            match kind {
+                Some(Kind::Open) if out.is_some() => {
                     // A block that is taken out: for the caller.
                     self.at = start;
                     return Ok(());
                 }
-                if !matches!(kind, Some(Kind::Atom | Kind::OpenAnnotation)) {
-                    return Err(Misfit { expected: "what the slashdash takes out" });
-                }
+                Some(Kind::Atom | Kind::OpenAnnotation) => {}
+                _ if out.is_some() => return Err(Misfit { expected: "what the slashdash takes out" }),
+                _ => {}
             }
             match kind {
                 Some(Kind::Atom | Kind::OpenAnnotation) if spaced => self.entry()?,
@@ -214,6 +230,7 @@ impl Checker<'_> {
                 Some(Kind::CloseAnnotation) => return Err(Misfit { expected: "`(` before it" }),
                 _ => return Ok(()),
             }
+            self.taken_out.extend(out.map(|start| start..self.end));
         }
     }
 
@@ -248,27 +265,24 @@ impl Checker<'_> {
         let mut filled = false;
         loop {
             let start = self.at;
-            let out = self.kind() == Some(Kind::Slashdash);
-            if out {
-                self.take();
-                self.lines();
-            }
+            let out = self.slashdash();
             if self.kind() != Some(Kind::Open) {
-                if out {
+                if out.is_some() {
                     self.at = start;
                     return Err(Misfit { expected: "a new line or `;` after the block" });
                 }
                 return Ok(());
             }
-            if filled && !out {
+            if filled && out.is_none() {
                 return Err(Misfit { expected: "one block at most" });
             }
-            filled |= !out;
+            filled |= out.is_none();
             self.take();
             self.nodes();
             if self.kind() == Some(Kind::Close) {
                 self.take();
             }
+            self.taken_out.extend(out.map(|start| start..self.end));
         }
     }
 }
@@ -295,7 +309,8 @@ mod tests {
     use super::*;
 
     fn found(text: &str) -> Vec<(Range<usize>, String)> {
-        faults(text).into_iter().map(|fault| (fault.range, fault.message)).collect()
+        check(text)
+            .map_or_else(|faults| faults.into_iter().map(|fault| (fault.range, fault.message)).collect(), |_| vec![])
     }
 
     #[test]
@@ -311,6 +326,13 @@ mod tests {
         ] {
             assert_eq!(found(right), [], "{right:?}");
         }
+    }
+
+    #[test]
+    fn what_slashdashes_take_out_is_known() {
+        let text = "/- a { /- b }; c /- 1 2 /-\n x=1 /- { d } { /-\ne\n }";
+        let out: Vec<&str> = check(text).unwrap_or_default().into_iter().map(|range| &text[range]).collect();
+        assert_eq!(out, ["/- b", "/- a { /- b };", "/- 1", "/-\n x=1", "/- { d }", "/-\ne"]);
     }
 
     #[test]

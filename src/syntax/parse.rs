@@ -4,7 +4,9 @@
 //! document, isolates mistakes (one node's error cannot swallow the next), and lets the pieces run in parallel. The
 //! result does not depend on how many threads there are.
 
+use std::borrow::Cow;
 use std::num::NonZero;
+use std::ops::Range;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -88,16 +90,18 @@ fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
             parsed.nodes.append(&mut nodes);
             continue;
         }
-        let faults = grammar::faults(written);
-        if !faults.is_empty() {
-            let room = MAX_ERRORS.saturating_sub(parsed.problems.len());
-            parsed.problems.extend(faults.into_iter().take(room).map(|fault| {
-                let (start, end) = (piece.range.start + fault.range.start, piece.range.start + fault.range.end);
-                Diagnostic::error("syntax::misfit", fault.message, Span { source, start, end }, fault.label)
-            }));
-            continue;
-        }
-        match KdlDocument::parse_v2(written) {
+        let taken_out = match grammar::check(written) {
+            Ok(taken_out) => taken_out,
+            Err(faults) => {
+                let room = MAX_ERRORS.saturating_sub(parsed.problems.len());
+                parsed.problems.extend(faults.into_iter().take(room).map(|fault| {
+                    let (start, end) = (piece.range.start + fault.range.start, piece.range.start + fault.range.end);
+                    Diagnostic::error("syntax::misfit", fault.message, Span { source, start, end }, fault.label)
+                }));
+                continue;
+            }
+        };
+        match KdlDocument::parse_v2(&without(written, &taken_out)) {
             Ok(document) => parsed.nodes.extend(document.nodes().iter().map(|node| converter.node(node))),
             Err(error) if parsed.problems.len() < MAX_ERRORS => {
                 parsed.problems.extend(own_words(&error.diagnostics, source, piece.range.start, written));
@@ -106,6 +110,19 @@ fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
         }
     }
     parsed
+}
+
+/// A text with spaces in some places, so that all others stay where they are. The parser takes exponential time for
+/// nested slashdashes, and refuses `{ /- a; b }`.
+fn without<'a>(text: &'a str, places: &[Range<usize>]) -> Cow<'a, str> {
+    let mut bytes = text.as_bytes().to_vec();
+    for place in places {
+        bytes[place.clone()].fill(b' ');
+    }
+    match String::from_utf8(bytes) {
+        Ok(blanked) if !places.is_empty() => Cow::Owned(blanked),
+        _ => Cow::Borrowed(text),
+    }
 }
 
 /// The parser's mistakes in our form, without those that only follow from an earlier one.

@@ -154,6 +154,8 @@ fn strings_and_comments_hide_braces() {
         "a \\ // {\n  b",
         "a \"x \\\n   y\"",
         "/-\na {\n}\nb",
+        "/- a; /-b;c",
+        "a { /- b; c; }",
     ] {
         assert!(parsed(text).1.is_ok(), "{text:?}: {:?}", parsed(text).1);
     }
