@@ -2,17 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::between::{self, Lanes};
 use super::built::{self, Builds};
 use super::files::{self, Ground, SetPlan};
-use super::lane::{self, Before, Lane, Work, Writes};
+use super::guests::{self, Set};
+use super::lane::{self, Before, Work, Writes};
 use super::order::Draft;
 use super::select::{Selection, Taken};
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::vm::{self, Root, Surroundings, VmPlan};
 use super::{Action, Change, Impact, Plan, Refusal, Rule};
 use crate::resource::{
-    Address, Declared, Desired, FileSet, FileSetKind, GuestPath, Observed, ObservedGuest, Reading, Record, Resource,
-    VmSpec,
+    Address, Declared, Desired, FileSet, GuestPath, Observed, ObservedGuest, Reading, Record, VmSpec,
 };
 
 /// What a plan is made for.
@@ -46,16 +47,6 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &Options) -> Plan {
     making.finish()
 }
 
-/// A guest as it is declared: its VM and the files that go into it.
-#[derive(Default)]
-struct GuestDeclared<'a> {
-    vm: Option<(&'a Address, &'a Declared, &'a VmSpec)>,
-    sets: Vec<Set<'a>>,
-}
-
-/// A declared set of files.
-type Set<'a> = (&'a Address, &'a Declared, &'a FileSet);
-
 /// A plan being made.
 struct Making<'a> {
     desired: &'a Desired,
@@ -63,10 +54,12 @@ struct Making<'a> {
     options: &'a Options,
     around: Surroundings<'a>,
     taken: Taken<'a>,
+    /// Guests that come after one that cannot be read, each with that one.
+    unknown: BTreeMap<&'a Address, &'a Address>,
     changes: Vec<Change>,
     refusals: Vec<Refusal>,
     draft: Draft,
-    lanes: BTreeMap<&'a str, Lane>,
+    lanes: Lanes<'a>,
 }
 
 impl<'a> Making<'a> {
@@ -77,6 +70,7 @@ impl<'a> Making<'a> {
             options,
             around: Surroundings::new(desired, observed),
             taken: Taken::new(&options.selection, desired),
+            unknown: between::after_unknown(desired, observed),
             changes: Vec::new(),
             refusals: Vec::new(),
             draft: Draft::default(),
@@ -87,7 +81,7 @@ impl<'a> Making<'a> {
     fn make_match(&mut self) {
         let (changes, builds) = built::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         self.changes = changes;
-        let declared = guests(self.desired);
+        let declared = guests::declared(self.desired);
         let names: BTreeSet<&'a str> =
             declared.keys().copied().chain(self.observed.guests.keys().map(String::as_str)).collect();
         for name in names {
@@ -97,7 +91,8 @@ impl<'a> Making<'a> {
                 None => self.unwanted(name, Wish::Undeclared),
             }
         }
-        self.order_ports();
+        between::take_ports_in_turn(self.desired, self.observed, &self.lanes, &mut self.draft);
+        between::start_in_declared_order(self.desired, &self.lanes, &mut self.draft);
     }
 
     fn make_nothing(&mut self) {
@@ -125,7 +120,8 @@ impl<'a> Making<'a> {
         builds: &Builds,
     ) {
         let reading = self.observed.guests.get(name);
-        let VmPlan { found, change, grow, refusals } = match self.foreign(address, declared, reading) {
+        let special = self.foreign(address, declared, reading).or_else(|| self.blocked(address, declared));
+        let VmPlan { found, change, grow, refusals } = match special {
             Some(plan) => plan,
             None => {
                 let root = if self.options.replace.contains(address) { Root::MadeAnew } else { Root::Kept };
@@ -133,7 +129,7 @@ impl<'a> Making<'a> {
             }
         };
         self.refusals.extend(refusals);
-        let ground = ground(found, &change, reading);
+        let ground = guests::ground(found, &change, reading);
         let (action, impact) = (change.action, change.impact);
         self.changes.push(change);
         let mut writes = Writes::default();
@@ -170,6 +166,14 @@ impl<'a> Making<'a> {
         })
     }
 
+    /// What has to come after something that cannot be read has to wait as well (LESSON 42).
+    fn blocked(&self, address: &Address, declared: &Declared) -> Option<VmPlan> {
+        let needed = self.unknown.get(address)?;
+        let note = Some(format!("it comes after `{needed}`, which could not be read"));
+        let found = Found::Unknown;
+        Some(VmPlan { found, change: plain(address, declared, found, note), grow: None, refusals: Vec::new() })
+    }
+
     /// The files of a guest: declared ones, and those that an earlier file-sync left.
     fn sets(&self, guest: &str, sets: &[Set<'a>], ground: &Ground<'_>) -> Vec<(SetPlan, FileSet)> {
         let claimed: BTreeSet<&GuestPath> = sets.iter().flat_map(|(_, _, set)| set.files.keys()).collect();
@@ -184,7 +188,7 @@ impl<'a> Making<'a> {
                 files.manifest.keys().filter(|address| !known.contains(address) && self.taken.undeclared(address));
             plans.extend(
                 left.filter_map(|address| files::undeclared(address, files, &claimed, *state))
-                    .map(|plan| (plan, nothing_of(guest))),
+                    .map(|plan| (plan, guests::nothing_of(guest))),
             );
         }
         plans
@@ -223,43 +227,6 @@ impl<'a> Making<'a> {
         }
         self.changes.push(Change { address, action, reason, impact, attributes: Vec::new(), source, note });
     }
-
-    /// A guest that takes a host port another one still holds starts after that one has stopped.
-    fn order_ports(&mut self) {
-        let mut held: BTreeMap<u16, &str> = BTreeMap::new();
-        for (name, reading) in &self.observed.guests {
-            let started = reading.present().and_then(|guest| guest.record.applied.started.as_ref());
-            for forward in started.iter().flat_map(|vm| &vm.network.forwards) {
-                held.insert(forward.host, name);
-            }
-        }
-        for declared in self.desired.resources.values() {
-            let Resource::Vm(vm) = &declared.resource else { continue };
-            let Some(start) = self.lanes.get(vm.name.as_str()).and_then(|lane| lane.start) else { continue };
-            for port in vm.network.forwards.iter().map(|forward| forward.host) {
-                let holder = held.get(&port).filter(|holder| **holder != vm.name);
-                if let Some(stop) = holder.and_then(|holder| self.lanes.get(holder)).and_then(|lane| lane.stop) {
-                    self.draft.after(start, stop, format!("it takes over port {port}"));
-                }
-            }
-        }
-    }
-}
-
-/// What the work disk of a declared guest holds when its files are written.
-fn ground<'a>(found: Found, vm: &Change, reading: Option<&'a Reading<ObservedGuest>>) -> Ground<'a> {
-    let address = &vm.address;
-    match (found, reading.and_then(Reading::present)) {
-        (Found::Absent | Found::Unfinished, _) => Ground::Bare,
-        (Found::Unknown, _) | (Found::Up | Found::Down, None) => {
-            Ground::Unknown(format!("it is in `{address}`, which could not be read"))
-        }
-        (Found::Up | Found::Down, Some(guest)) => match &guest.files {
-            Reading::Present(files) => Ground::Files(files, found),
-            Reading::Unreadable(why) => Ground::Unknown(why.clone()),
-            Reading::Absent => Ground::Unknown(format!("the files of `{address}` were not read")),
-        },
-    }
 }
 
 fn plain(address: &Address, declared: &Declared, found: Found, note: Option<String>) -> Change {
@@ -273,22 +240,4 @@ fn plain(address: &Address, declared: &Declared, found: Found, note: Option<Stri
 fn before(record: &Record) -> Option<Before<'_>> {
     let disks = record.applied.disks.as_ref()?;
     Some(Before { disks, started: record.applied.started.as_ref().unwrap_or(disks) })
-}
-
-/// The set that an undeclared file-sync becomes: written, it makes the manifest forget what it held.
-fn nothing_of(guest: &str) -> FileSet {
-    FileSet { guest: guest.into(), kind: FileSetKind::FileSync, files: BTreeMap::new(), prune: true }
-}
-
-/// The declared guests by name.
-fn guests(desired: &Desired) -> BTreeMap<&str, GuestDeclared<'_>> {
-    let mut guests: BTreeMap<&str, GuestDeclared<'_>> = BTreeMap::new();
-    for (address, declared) in &desired.resources {
-        match &declared.resource {
-            Resource::Vm(vm) => guests.entry(&vm.name).or_default().vm = Some((address, declared, vm)),
-            Resource::Files(set) => guests.entry(&set.guest).or_default().sets.push((address, declared, set)),
-            Resource::Image(_) | Resource::Kernel(_) => {}
-        }
-    }
-    guests
 }

@@ -1,5 +1,6 @@
 //! The same comparison as a plan's, read as a report on reality: what moved since it was last applied.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -53,7 +54,7 @@ impl FromStr for Mute {
 impl Mute {
     fn covers(&self, address: &Address, attribute: &Attribute) -> bool {
         let path = self.attributes.as_ref().is_none_or(|pattern| pattern::glob(pattern, &attribute.path));
-        path && self.resources.matches(address)
+        path && self.resources.matches(address, &BTreeSet::new())
     }
 }
 

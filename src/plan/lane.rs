@@ -61,6 +61,8 @@ pub(super) struct Lane {
     pub(super) stop: Option<Drafted>,
     /// This takes its ports.
     pub(super) start: Option<Drafted>,
+    /// After this it is as declared.
+    pub(super) ready: Option<Drafted>,
 }
 
 /// Drafts the lane of a declared guest.
@@ -98,16 +100,14 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
         chain.write(guest(), writes);
     }
     let start = starts.then(|| chain.step(Op::StartGuest { vm: vm.clone() }));
-    if let Some(start) = start {
-        if let Some(kernel) = kernel {
-            chain.draft.after(start, kernel, "it boots the kernel");
-        }
-        chain.step(Op::AwaitReady { guest: guest() });
+    if let (Some(start), Some(kernel)) = (start, kernel) {
+        chain.draft.after(start, kernel, "it boots the kernel");
     }
+    let ready = start.map(|_| chain.step(Op::AwaitReady { guest: guest() }));
     if let Some(before) = before.filter(|_| restart || action == Action::Replace) {
         chain.put_back(before, action, found);
     }
-    Lane { stop, start }
+    Lane { stop, start, ready }
 }
 
 /// Drafts the lane of a guest that goes.
@@ -115,7 +115,7 @@ pub(super) fn unwanted(draft: &mut Draft, address: &Address, guest: &str, found:
     let mut chain = Chain { draft, address, last: None, changing: Vec::new() };
     let stop = (found == Found::Up).then(|| chain.step(Op::StopGuest { guest: guest.into() }));
     chain.step(Op::DestroyGuest { guest: guest.into() });
-    Lane { stop, start: None }
+    Lane { stop, ..Lane::default() }
 }
 
 /// Steps of which each waits for the one before.

@@ -5,6 +5,7 @@
 //! `verdict` is the one table that decides; `vm`, `files` and `built` find out what differs for their kind; `lane`
 //! says which steps that takes; `order` numbers them. `docs/design/plan.md` tells the model as a whole.
 
+mod between;
 mod build;
 mod built;
 mod change;
@@ -12,6 +13,7 @@ mod drift;
 mod file;
 mod files;
 mod fingerprint;
+mod guests;
 mod lane;
 mod order;
 mod pattern;

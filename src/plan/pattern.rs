@@ -1,18 +1,25 @@
 //! Patterns that name resources on the command line and in rules.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
 use crate::resource::Address;
 
-/// Which resources are meant: an address with `*` (anything but a slash), `**` (anything) and `?` (one character), or
-/// a guest's name alone, which means the guest with everything in it.
+/// Which resources are meant: an address with `*` (anything but a slash), `**` (anything) and `?` (one character); a
+/// guest's name alone, which means the guest with everything in it; or `tag:NAME`, which means every guest in a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern(String);
 
+/// What a pattern of groups starts with.
+const TAG: &str = "tag:";
+
 impl Pattern {
-    /// Whether it names this resource.
-    pub fn matches(&self, address: &Address) -> bool {
+    /// Whether it names this resource, which is in these groups.
+    pub fn matches(&self, address: &Address, tags: &BTreeSet<String>) -> bool {
+        if let Some(group) = self.0.strip_prefix(TAG) {
+            return tags.iter().any(|tag| glob(group, tag));
+        }
         if self.is_guest() {
             return address.guest().is_some_and(|guest| glob(&self.0, guest));
         }
@@ -38,6 +45,9 @@ impl FromStr for Pattern {
             return Err("found nothing, expected an address such as `vm.web-1` or `file-sync.web-*/**`".into());
         }
         let pattern = Self(text.into());
+        if text.starts_with(TAG) {
+            return Ok(pattern);
+        }
         let kind = text.split_once('.').map(|(kind, _)| kind);
         match kind {
             Some(kind) if !pattern.is_guest() && !KINDS.iter().any(|known| glob(kind, known)) => {
@@ -95,7 +105,13 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, address: &Address) -> bool {
-        pattern.parse::<Pattern>().unwrap().matches(address)
+        pattern.parse::<Pattern>().unwrap().matches(address, &BTreeSet::from(["edge".into(), "eu".into()]))
+    }
+
+    #[test]
+    fn a_group_means_every_guest_in_it() {
+        assert!(matches("tag:e*", &Address::vm("web")));
+        assert!(!matches("tag:us", &Address::vm("web")));
     }
 
     #[test]

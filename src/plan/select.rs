@@ -44,19 +44,25 @@ impl Selection {
     /// Patterns that name nothing declared and no guest that is there: most likely mistyped.
     pub fn unmatched(&self, desired: &Desired, observed: &Observed) -> Vec<&Pattern> {
         let guests: Vec<Address> = observed.guests.keys().map(|guest| Address::vm(guest)).collect();
-        let known = |pattern: &Pattern| desired.resources.keys().chain(&guests).any(|address| pattern.matches(address));
+        let nothing = BTreeSet::new();
+        let declared = desired.resources.iter().map(|(address, declared)| (address, &declared.tags));
+        let known = declared.chain(guests.iter().map(|guest| (guest, &nothing)));
+        let known = |pattern: &Pattern| known.clone().any(|(address, tags)| pattern.matches(address, tags));
         self.only.iter().chain(&self.exclude).filter(|pattern| !known(pattern)).collect()
     }
 
-    fn wants(&self, address: &Address) -> bool {
-        self.only.is_empty() || names(&self.only, address)
+    fn wants(&self, address: &Address, tags: &BTreeSet<String>) -> bool {
+        self.only.is_empty() || names(&self.only, address, tags)
     }
 }
 
 /// Whether a pattern names the resource, or the guest it is in.
-fn names(patterns: &[Pattern], address: &Address) -> bool {
+fn names(patterns: &[Pattern], address: &Address, tags: &BTreeSet<String>) -> bool {
     let guest = address.guest().map(Address::vm);
-    patterns.iter().any(|pattern| pattern.matches(address) || guest.as_ref().is_some_and(|vm| pattern.matches(vm)))
+    let either = |pattern: &Pattern| {
+        pattern.matches(address, tags) || guest.as_ref().is_some_and(|vm| pattern.matches(vm, tags))
+    };
+    patterns.iter().any(either)
 }
 
 impl<'a> Taken<'a> {
@@ -67,10 +73,13 @@ impl<'a> Taken<'a> {
         }
         let mut selected = Selected::default();
         let mut declared: BTreeSet<&Address> = BTreeSet::new();
-        for address in desired.resources.keys().filter(|address| selection.wants(address)) {
+        let wants = |address: &Address| {
+            desired.resources.get(address).is_some_and(|declared| selection.wants(address, &declared.tags))
+        };
+        for address in desired.resources.keys().filter(|address| wants(address)) {
             take(address, desired, &mut declared, &mut selected.along);
         }
-        selected.along.retain(|address, _| !selection.wants(address));
+        selected.along.retain(|address, _| !wants(address));
         leave(selection, desired, &mut declared, &mut selected.without);
         selected.along.retain(|address, _| declared.contains(address));
         selected.left_out = desired.resources.len() - declared.len();
@@ -84,7 +93,8 @@ impl<'a> Taken<'a> {
 
     /// Whether something that is no longer declared is planned.
     pub(super) fn undeclared(&self, address: &Address) -> bool {
-        self.selection.wants(address) && !names(&self.selection.exclude, address)
+        let no_tags = BTreeSet::new();
+        self.selection.wants(address, &no_tags) && !names(&self.selection.exclude, address, &no_tags)
     }
 }
 
@@ -118,8 +128,9 @@ fn leave<'a>(
     taken: &mut BTreeSet<&'a Address>,
     without: &mut BTreeMap<Address, Address>,
 ) {
-    let mut gone: BTreeSet<&Address> =
-        desired.resources.keys().filter(|address| names(&selection.exclude, address)).collect();
+    let excluded =
+        desired.resources.iter().filter(|(address, declared)| names(&selection.exclude, address, &declared.tags));
+    let mut gone: BTreeSet<&Address> = excluded.map(|(address, _)| address).collect();
     // Needs have no cycles (`check` refuses them), so that each round reaches one step further up and the last adds nothing.
     loop {
         let mut found = Vec::new();

@@ -25,6 +25,8 @@ pub struct Declared {
     pub source: Option<SourceRef>,
     /// Resources that must be right before this one is touched.
     pub needs: BTreeSet<Address>,
+    /// Groups that its guest is in.
+    pub tags: BTreeSet<String>,
 }
 
 /// What should be.

@@ -83,8 +83,16 @@ impl Lowering<'_> {
     /// Adds a resource and returns its address.
     fn declare(&mut self, address: Address, resource: Resource, span: Span, needs: BTreeSet<Address>) -> Address {
         let source = Some(self.sources.source_ref(span));
-        self.desired.resources.insert(address.clone(), Declared { resource, source, needs });
+        let declared = Declared { resource, source, needs, tags: BTreeSet::new() };
+        self.desired.resources.insert(address.clone(), declared);
         address
+    }
+
+    /// Puts a resource into the groups of its guest.
+    fn tag(&mut self, address: &Address, vm: &Vm) {
+        if let Some(declared) = self.desired.resources.get_mut(address) {
+            declared.tags = vm.tags.iter().map(|tag| tag.value.clone()).collect();
+        }
     }
 
     /// Records a mistake or warning; guests of one `count` share theirs.
@@ -117,6 +125,7 @@ impl Lowering<'_> {
         let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
         let needs = others.chain([image_address, kernel_address]).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
+        self.tag(&guest, vm);
         self.files(vm, &guest);
     }
 

@@ -62,7 +62,7 @@ impl Sketch {
 
 fn declare(resources: &mut BTreeMap<Address, Declared>, address: Address, resource: Resource, needs: &[Address]) {
     let needs = needs.iter().cloned().collect();
-    resources.insert(address, Declared { resource, source: None, needs });
+    resources.insert(address, Declared { resource, source: None, needs, tags: BTreeSet::new() });
 }
 
 fn image(number: u8) -> ImageSpec {

@@ -60,7 +60,7 @@ pub(crate) fn guests(fleet: &Desired) -> BTreeSet<String> {
 }
 
 fn declare(fleet: &mut Desired, address: Address, resource: Resource) {
-    fleet.resources.insert(address, Declared { resource, source: None, needs: BTreeSet::new() });
+    fleet.resources.insert(address, Declared { resource, source: None, needs: BTreeSet::new(), tags: BTreeSet::new() });
 }
 
 fn image(variant: u64) -> ImageSpec {

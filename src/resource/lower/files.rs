@@ -47,7 +47,8 @@ impl Lowering<'_> {
         }
         self.refuse_overlaps(&planned);
         for Planned { address, set, span } in planned {
-            self.declare(address, Resource::Files(set), span, BTreeSet::from([guest.clone()]));
+            let address = self.declare(address, Resource::Files(set), span, BTreeSet::from([guest.clone()]));
+            self.tag(&address, vm);
         }
     }
 

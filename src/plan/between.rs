@@ -1,0 +1,73 @@
+//! What ties the lanes of different guests together.
+
+use std::collections::BTreeMap;
+
+use super::lane::Lane;
+use super::order::Draft;
+use super::verdict::Found;
+use super::vm;
+use crate::resource::{Address, Desired, Observed, Resource};
+
+/// The lanes that were drafted, by guest.
+pub(super) type Lanes<'a> = BTreeMap<&'a str, Lane>;
+
+/// A guest that takes a host port another one still holds starts after that one has stopped.
+pub(super) fn take_ports_in_turn(desired: &Desired, observed: &Observed, lanes: &Lanes<'_>, draft: &mut Draft) {
+    let mut held: BTreeMap<u16, &str> = BTreeMap::new();
+    for (name, reading) in &observed.guests {
+        let started = reading.present().and_then(|guest| guest.record.applied.started.as_ref());
+        for forward in started.iter().flat_map(|vm| &vm.network.forwards) {
+            held.insert(forward.host, name);
+        }
+    }
+    for declared in desired.resources.values() {
+        let Resource::Vm(vm) = &declared.resource else { continue };
+        let Some(start) = lanes.get(vm.name.as_str()).and_then(|lane| lane.start) else { continue };
+        for port in vm.network.forwards.iter().map(|forward| forward.host) {
+            let holder = held.get(&port).filter(|holder| **holder != vm.name);
+            if let Some(stop) = holder.and_then(|holder| lanes.get(holder)).and_then(|lane| lane.stop) {
+                draft.after(start, stop, format!("it takes over port {port}"));
+            }
+        }
+    }
+}
+
+/// A guest that is declared to come `after` another one starts when that one answers.
+pub(super) fn start_in_declared_order(desired: &Desired, lanes: &Lanes<'_>, draft: &mut Draft) {
+    for (address, declared) in &desired.resources {
+        let lane = |guest: &Address| guest.guest().and_then(|name| lanes.get(name)).copied();
+        let Some(start) = lane(address).and_then(|lane| lane.start).filter(|_| address.kind() == "vm") else {
+            continue;
+        };
+        for first in declared.needs.iter().filter(|first| first.kind() == "vm") {
+            if let Some(ready) = lane(first).and_then(|lane| lane.ready) {
+                draft.after(start, ready, format!("it comes after {first}"));
+            }
+        }
+    }
+}
+
+/// Declared guests that come after one that cannot be read, however many others stand between them.
+pub(super) fn after_unknown<'a>(desired: &'a Desired, observed: &'a Observed) -> BTreeMap<&'a Address, &'a Address> {
+    let vms = || desired.resources.iter().filter(|(address, _)| address.kind() == "vm");
+    let is_unknown = |address: &Address| {
+        let reading = address.guest().and_then(|name| observed.guests.get(name));
+        vm::found(reading).0 == Found::Unknown
+    };
+    let mut dependants: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
+    for (address, declared) in vms() {
+        for needed in declared.needs.iter().filter(|needed| needed.kind() == "vm") {
+            dependants.entry(needed).or_default().push(address);
+        }
+    }
+    let mut waiting: Vec<&Address> = vms().map(|(address, _)| address).filter(|address| is_unknown(address)).collect();
+    let mut found = BTreeMap::new();
+    while let Some(unknown) = waiting.pop() {
+        for &dependant in dependants.get(unknown).into_iter().flatten() {
+            if found.insert(dependant, unknown).is_none() {
+                waiting.push(dependant);
+            }
+        }
+    }
+    found
+}
