@@ -22,7 +22,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use regatta::config::{Accelerator, ByteSize};
 use regatta::driver::kernel::{host_tsc, kernel_arguments};
 use regatta::driver::{Store, image, kernel};
-use regatta::effect::CommandRunner;
+use regatta::effect::{CommandRunner, Connect as _, ConnectError, SshClient, SshTarget};
 use regatta::exec::Progress;
 use regatta::resource::{ContentKey, ImageSpec, KernelSpec};
 
@@ -41,7 +41,7 @@ impl Progress for Narrator {
 #[test]
 #[ignore = "builds an image and boots it: needs a package archive and a minute"]
 fn a_guest_boots_from_what_was_built() {
-    if missing(&["mmdebstrap", "fakeroot", "qemu-system-x86_64", "qemu-img", "ssh-keyscan"]) {
+    if missing(&["mmdebstrap", "fakeroot", "qemu-system-x86_64", "qemu-img", "ssh-keygen"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -50,13 +50,15 @@ fn a_guest_boots_from_what_was_built() {
     let (image, kernel) = (image_spec(), kernel_spec());
     build(&store, &image, &kernel);
     check_image(&store.image_path(&image.key));
+    a_boot_that_cannot_go_on_says_why_and_ends(dir, &store, &kernel);
     let host_key = make_disks(dir, &store.image_path(&image.key));
     let banner = boot(dir, &store, &kernel, |port| {
-        let scan =
-            Command::new("ssh-keyscan").args(["-T", "60", "-p", &port.to_string(), "127.0.0.1"]).output().unwrap();
-        let found = String::from_utf8(scan.stdout).unwrap();
-        let keys: Vec<&str> = found.lines().filter_map(|line| line.split_once(' ')).map(|(_, key)| key).collect();
-        assert_eq!(keys, [host_key.as_str()], "the guest shows the injected host key and no other");
+        let identity = dir.join("work/.regatta/guest/ssh_host_ed25519_key");
+        let target = SshTarget { host: "127.0.0.1".into(), port, user: "root".into(), host_key, identity };
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let login = runtime.block_on(SshClient::default().connect(&target, BOOT_DEADLINE));
+        // The host key is looked at first: a refused login means that it is the one on the work disk.
+        assert_eq!(login.err(), Some(ConnectError::KeyRefused { user: "root".into() }));
     });
     eprintln!("SSH banner {:.2} s after QEMU was started", banner.as_secs_f64());
 }
@@ -192,6 +194,36 @@ fn make_disks(dir: &Utf8Path, image: &Utf8Path) -> String {
     public
 }
 
+/// LESSONS 27: the cause is on the console, and the machine does not stay there with nothing to do.
+fn a_boot_that_cannot_go_on_says_why_and_ends(dir: &Utf8Path, store: &Store, kernel: &KernelSpec) {
+    let blank = dir.join("blank.img");
+    fs::File::create_new(&blank).unwrap().set_len(1 << 20).unwrap();
+    let files = store.kernel_paths(&kernel.key);
+    let arguments = kernel_arguments(Accelerator::Tcg, host_tsc());
+    let output = Command::new("timeout")
+        .args([&BOOT_DEADLINE.as_secs().to_string(), "qemu-system-x86_64", "-machine", "microvm", "-accel", "tcg"])
+        .args(["-cpu", "max", "-m", "256M", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-kernel", files.vmlinux.as_str(), "-initrd", files.initrd.as_str(), "-append", &arguments])
+        .args([
+            "-drive",
+            &format!("id=root,file={blank},format=raw,if=none"),
+            "-device",
+            "virtio-blk-device,drive=root",
+        ])
+        .args(["-serial", "stdio"])
+        .stdin(std::process::Stdio::null())
+        .output()
+        .unwrap();
+    let console = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "QEMU did not end by itself; the console says:\n{console}");
+    assert_eq!(said_by_init(&console), ["fatal: cannot mount the root disk /dev/vda"]);
+}
+
+/// What `init.sh` said.
+fn said_by_init(console: &str) -> Vec<&str> {
+    console.lines().filter_map(|line| line.trim_end().strip_prefix("regatta-init: ")).collect()
+}
+
 fn run(program: &str, args: &[&str]) {
     let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
     let output = Command::new(program).args(args).env("PATH", path).output().unwrap();
@@ -270,8 +302,7 @@ fn boot(dir: &Utf8Path, store: &Store, kernel: &KernelSpec, look: impl FnOnce(u1
     let console = fs::read_to_string(at("console.log")).unwrap_or_default();
     assert!(banner.is_some(), "no SSH banner within {BOOT_DEADLINE:?}; the console says:\n{console}");
     let elapsed = start.elapsed();
-    let said: Vec<&str> = console.lines().filter_map(|line| line.trim_end().strip_prefix("regatta-init: ")).collect();
-    assert_eq!(said, ["starting the guest's init"]);
+    assert_eq!(said_by_init(&console), ["starting the guest's init"]);
     look(port);
     drop(guest);
     elapsed

@@ -102,7 +102,8 @@ fn failure(error: CommandError) -> Failure {
 fn error_lines(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr);
     let mut kept: Vec<String> = Vec::new();
-    for (_, error) in text.lines().filter_map(|line| line.rsplit_once("E: ")) {
+    for line in text.lines() {
+        let Some(error) = line.strip_prefix("E: ").or_else(|| Some(line.rsplit_once(" E: ")?.1)) else { continue };
         let error: String = error.trim().chars().filter(|c| !c.is_control()).take(300).collect();
         if kept.len() < 4 && !kept.contains(&error) && !CONSEQUENCES.iter().any(|words| error.starts_with(words)) {
             kept.push(error);
@@ -126,7 +127,7 @@ mod tests {
     fn a_package_that_does_not_exist_is_named_and_permanent() {
         let stderr = "I: automatically chosen mode: unshare\nE: Unable to locate package no-such\n\
             E: Unable to locate package no-such\nW: setup failed: E: apt-get -o Dir::Bin::dpkg=env failed\n\
-            E: mmdebstrap failed to run\n";
+            I: main() received signal PIPE: waiting for setup...\nE: mmdebstrap failed to run\n";
         assert_eq!(failed(stderr), Failure::permanent("mmdebstrap failed: Unable to locate package no-such"));
     }
 

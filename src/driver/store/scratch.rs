@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
@@ -30,7 +30,9 @@ pub(super) fn make(link: &Utf8Path) -> Result<Utf8PathBuf, Failure> {
     let path = Utf8Path::new(PARENT).join(format!("{PREFIX}{}", uuid::Uuid::now_v7().simple()));
     let fail = |cause: io::Error| storage_failure(&format!("cannot make `{path}`"), &cause);
     symlink(&path, link).map_err(fail)?;
-    fs::DirBuilder::new().mode(0o711).create(&path).map_err(fail)?;
+    // Closed first: the caller's umask must not decide who gets in.
+    fs::DirBuilder::new().mode(0o700).create(&path).map_err(fail)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o711)).map_err(fail)?;
     Ok(path)
 }
 
@@ -40,8 +42,11 @@ pub(super) async fn remove(run: &dyn Run, link: &Utf8Path) -> Result<(), Failure
     let fail = |cause: io::Error| storage_failure(&format!("cannot remove `{path}`"), &cause);
     if is_ours(&path).map_err(fail)? && fs::remove_dir_all(&path).is_err() {
         // Folders of subordinate users are emptied by their own root; they themselves lie in a folder of ours.
-        let empty = namespace::command("find", &[path.as_str(), "-xdev", "-mindepth", "2", "-delete"]);
-        run.run_ok(&empty.deadline(DEADLINE)).await?;
+        let trees = super::entries(&path).map_err(fail)?;
+        let args: Vec<&str> =
+            trees.iter().map(|tree| tree.as_str()).chain(["-xdev", "-mindepth", "1", "-delete"]).collect();
+        // It may complain about folders that are ours after all: whether the whole goes, the next call tells.
+        run.run(&namespace::command("find", &args).deadline(DEADLINE)).await?;
         fs::remove_dir_all(&path).map_err(fail)?;
     }
     fs::remove_file(link).map_err(fail)

@@ -65,7 +65,7 @@ impl Store {
         if manifest_key(&destination).as_ref() == Some(key) {
             return Ok(None);
         }
-        self.sweep(run, &name).await?;
+        self.sweep(run, &name, progress).await?;
         let tmp = self.root.join("tmp");
         let fail = |cause: io::Error| storage_failure(&format!("cannot use `{tmp}`"), &cause);
         let dir = tempfile::Builder::new().prefix(&format!("{name}.")).tempdir_in(&tmp).map_err(fail)?;
@@ -95,10 +95,11 @@ impl Store {
         (path, Holder::this_process(format!("build {name}"), SystemClock.now()))
     }
 
-    /// Removes the folders of builds that nobody is at, `own` (whose lock we hold) and others.
-    async fn sweep(&self, run: &dyn Run, own: &str) -> Result<(), Failure> {
+    /// Removes the folders of builds that nobody is at, `own` (whose lock we hold) and others. One that cannot be
+    /// removed is in nobody's way: it is named, and left for the next time.
+    async fn sweep(&self, run: &dyn Run, own: &str, progress: &dyn Progress) -> Result<(), Failure> {
         let tmp = self.root.join("tmp");
-        let fail = |cause: io::Error| storage_failure(&format!("cannot clear `{tmp}`"), &cause);
+        let fail = |cause: io::Error| storage_failure(&format!("cannot read `{tmp}`"), &cause);
         for leftover in entries(&tmp).map_err(fail)? {
             let Some((name, _random)) = leftover.file_name().and_then(|name| name.rsplit_once('.')) else { continue };
             let (path, holder) = self.lock_file(name);
@@ -109,11 +110,17 @@ impl Store {
                     Err(_) => continue,
                 },
             };
-            scratch::remove(run, &leftover.join(SCRATCH)).await?;
-            fs::remove_dir_all(&leftover).map_err(fail)?;
+            if let Err(failure) = remove_leftover(run, &leftover).await {
+                progress.say(&failure.causes.join(": "));
+            }
         }
         Ok(())
     }
+}
+
+async fn remove_leftover(run: &dyn Run, leftover: &Utf8Path) -> Result<(), Failure> {
+    scratch::remove(run, &leftover.join(SCRATCH)).await?;
+    fs::remove_dir_all(leftover).map_err(|cause| storage_failure(&format!("cannot remove `{leftover}`"), &cause))
 }
 
 /// A build that is going on: its lock, a folder for its temporary files and one for its results. All temporary files
