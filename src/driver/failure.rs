@@ -36,6 +36,8 @@ impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
         match error {
             ConnectError::NotUp(_) | ConnectError::Deadline { .. } => Self::transient(error.to_string()),
+            // LESSON 19: without an exit status it is not known what the command did.
+            ConnectError::Lost(_) => Self::unknown(error.to_string()),
             _ => Self::permanent(error.to_string()),
         }
     }
@@ -50,6 +52,13 @@ fn disk_is_full(output: &Output) -> bool {
 mod tests {
     use super::*;
     use crate::effect::Status;
+    use crate::exec::FailureKind;
+
+    #[test]
+    fn a_connection_lost_in_a_command_leaves_the_outcome_unknown() {
+        let failed = Failure::from(ConnectError::Lost("a command ran: it left no exit status".to_owned()));
+        assert_eq!(failed.kind, FailureKind::Unknown);
+    }
 
     #[test]
     fn a_full_disk_has_a_hint() {
