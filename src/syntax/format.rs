@@ -6,7 +6,7 @@
 
 use super::parse::parse;
 use super::token::{Kind, Token, tokens};
-use super::{Diagnostic, Node, SourceId, SourceMap, Span};
+use super::{Diagnostic, Node, SourceId, SourceMap, Span, Spanned};
 
 /// Spaces of one level.
 const INDENT: usize = 4;
@@ -35,19 +35,25 @@ pub fn format(sources: &SourceMap, source: SourceId) -> Result<String, Vec<Diagn
 
 /// Whether two lists of nodes say the same, wherever it is written.
 fn same(one: &[Node], other: &[Node]) -> bool {
-    let annotations = |node: &Node| node.annotation.as_ref().map(|annotation| annotation.value.clone());
-    one.len() == other.len()
-        && one.iter().zip(other).all(|(one, other)| {
-            let arguments = one.arguments.iter().map(|a| (&a.value.value, a.annotation.as_ref().map(|t| &t.value)));
-            let others = other.arguments.iter().map(|a| (&a.value.value, a.annotation.as_ref().map(|t| &t.value)));
-            let key = |p: &super::Property| (p.key.value.clone(), p.value.value.clone());
-            one.name.value == other.name.value
-                && annotations(one) == annotations(other)
-                && arguments.eq(others)
-                && one.properties.iter().map(key).eq(other.properties.iter().map(key))
-                && one.children.is_some() == other.children.is_some()
-                && same(one.children.as_deref().unwrap_or_default(), other.children.as_deref().unwrap_or_default())
-        })
+    said(one) == said(other)
+}
+
+/// What nodes say, without their places, as a text to compare: unlike the values, it has `#nan` equal to itself.
+fn said(nodes: &[Node]) -> String {
+    let annotated =
+        |annotation: &Option<Box<Spanned<String>>>| annotation.as_ref().map(|written| written.value.clone());
+    let node = |node: &Node| {
+        let arguments: Vec<_> = node.arguments.iter().map(|a| (&a.value.value, annotated(&a.annotation))).collect();
+        let properties: Vec<_> =
+            node.properties.iter().map(|p| (&p.key.value, &p.value.value, annotated(&p.annotation))).collect();
+        let own = (annotated(&node.annotation), &node.name.value, arguments, properties);
+        // Never through `Debug`: it would escape the escapes of every level below.
+        match node.children.as_deref() {
+            Some(children) => format!("{own:?} {{\n{}\n}}", said(children)),
+            None => format!("{own:?}"),
+        }
+    };
+    nodes.iter().map(node).collect::<Vec<_>>().join("\n")
 }
 
 fn layout(tokens: &[Token<'_>]) -> String {
