@@ -26,8 +26,8 @@ RUN_NEEDS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmd
 # An ordinary user maps ids to build an image; root does not.
 [ "$(id -u)" -eq 0 ] || RUN_NEEDS="$RUN_NEEDS newuidmap:uidmap"
 
-# What the checks run besides.
-TEST_NEEDS='sudo:sudo jq:jq tmux:tmux nix-instantiate:nix-bin shellcheck:shellcheck
+# What the checks run besides; as root they also act as an ordinary user.
+TEST_NEEDS='newuidmap:uidmap sudo:sudo jq:jq tmux:tmux nix-instantiate:nix-bin shellcheck:shellcheck
     cc:gcc'
 # Installing this one opens port 22 on a person's machine, so only CI does it unasked.
 [ "${CI:-}" != true ] || TEST_NEEDS="$TEST_NEEDS sshd:openssh-server"
