@@ -4,6 +4,7 @@
 mod address;
 mod desired;
 mod files;
+pub mod filter;
 mod inputs;
 mod lower;
 pub mod merge;
