@@ -4,7 +4,6 @@
 mod address;
 mod desired;
 mod files;
-pub mod filter;
 mod inputs;
 mod lower;
 pub mod merge;

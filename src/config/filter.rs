@@ -92,7 +92,7 @@ fn compile(mut rest: &[u8]) -> Option<Vec<Step>> {
         let (step, tail) = match rest {
             [] => return Some(steps),
             [b'*', b'*', b'/', tail @ ..] if after_slash => (Step::Directories, tail),
-            [b'*', b'*'] if after_slash && !steps.is_empty() => (Step::Rest, &[][..]),
+            [b'*', b'*'] if after_slash => (Step::Rest, &[][..]),
             [b'*', tail @ ..] => (Step::Star, tail),
             [b'?', tail @ ..] => (Step::Any, tail),
             [b'[', tail @ ..] => class(tail)?,
@@ -197,6 +197,12 @@ mod tests {
         for wanted in ["keep.log", "d/keep.log", "d/top", "build", "d/doc/a.txt", "doc/d/a.txt", "x", "ab", "z/a/b"] {
             assert!(!excludes(&patterns, wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn two_stars_from_the_root_are_everything() {
+        assert!(!excludes(&["*", "!/**"], "a/a"));
+        assert!(excludes(&["**"], "a/a"));
     }
 
     #[test]
