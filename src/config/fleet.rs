@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::filter::Filter;
 use super::{ByteSize, Priority};
 use crate::syntax::{SourceId, Span, Spanned};
 
@@ -230,4 +231,6 @@ pub struct FileSync {
     pub mode: Option<u32>,
     /// Whether files that left the source are removed from the guest.
     pub prune: Setting<bool>,
+    /// What below the source is left out.
+    pub exclude: Filter,
 }

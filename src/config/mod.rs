@@ -7,6 +7,7 @@ mod block;
 mod build;
 mod expand;
 mod explain;
+pub mod filter;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;

@@ -3,7 +3,8 @@
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::Fleet;
-use crate::effect::walk::{self, EntryKind, Limits, Tree, WalkError};
+use crate::config::filter::Entry;
+use crate::effect::walk::{self, EntryKind, Limits, Named, Tree, WalkError};
 use crate::effect::{Command, CommandError, Run, Status};
 use crate::exec::Failure;
 use crate::resource::{self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs};
@@ -58,7 +59,15 @@ async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> Hos
         ));
     };
     let allowed = [home.to_owned(), beside];
-    let walked = tokio::task::spawn_blocking(move || walk::walk(&named, &allowed, &Limits::default())).await;
+    let exclude = path.exclude.clone();
+    let walked = tokio::task::spawn_blocking(move || {
+        let excludes = |below: &[u8], is: Named| match is {
+            Named::Directory => exclude.excludes(below, Entry::Directory),
+            Named::Other => exclude.excludes(below, Entry::File),
+        };
+        walk::walk_without(&named, &allowed, &Limits::default(), &excludes)
+    })
+    .await;
     match walked {
         Ok(Ok(tree)) => host_tree(tree).map_or_else(HostInput::Refused, HostInput::Tree),
         Ok(Err(WalkError::Missing(_))) => HostInput::Missing,
@@ -129,6 +138,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::config::filter::Filter;
     use crate::config::{Accelerator, AuthorizedKey, ByteSize, FileSync, GitIdentity, Setting, Vm};
     use crate::effect::CommandRunner;
     use crate::syntax::{SourceId, Span, Spanned};
@@ -163,6 +173,7 @@ mod tests {
                     to: self.spanned("~/x".to_owned()),
                     mode: None,
                     prune: Setting::default_value(false),
+                    exclude: Filter::default(),
                 })
             };
             let vm = Vm {
@@ -199,7 +210,7 @@ mod tests {
         }
 
         fn at(&self, written: &str) -> HostPath {
-            HostPath { written: written.into(), declared_in: self.fleet_file }
+            HostPath { written: written.into(), declared_in: self.fleet_file, exclude: Filter::default() }
         }
     }
 
@@ -235,6 +246,22 @@ mod tests {
             own_keys: vec!["ours".into()],
         };
         assert_eq!(world.read(&fleet).await, expected);
+    }
+
+    #[tokio::test]
+    async fn what_is_excluded_is_left_out() {
+        let world = world();
+        std::fs::create_dir_all(world.root.join("home/t/.git")).unwrap();
+        for name in ["t/.git/config", "t/a.swp", "t/keep.swp", "t/b"] {
+            std::fs::write(world.root.join("home").join(name), "x").unwrap();
+        }
+        let mut fleet = world.fleet(&["~/t"], &[], None);
+        let exclude = Filter::new([".git/", "*.swp", "!keep.swp"]).unwrap();
+        fleet.vms.get_mut("web").unwrap().file_syncs[0].value.exclude = exclude.clone();
+        let found = world.read(&fleet).await;
+        let HostInput::Tree(tree) = &found.paths[&HostPath { exclude, ..world.at("~/t") }] else { panic!("{found:?}") };
+        let names: Vec<String> = tree.entries.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["~", "~/b", "~/keep.swp"]);
     }
 
     /// LESSON 12.

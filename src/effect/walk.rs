@@ -123,8 +123,31 @@ fn allowed_names(allowed: &[Utf8PathBuf]) -> String {
 /// # Errors
 /// See [`WalkError`]; one unreadable file refuses the tree.
 pub fn walk(path: &Utf8Path, allowed: &[Utf8PathBuf], limits: &Limits) -> Result<Tree, WalkError> {
+    walk_without(path, allowed, limits, &|_, _| false)
+}
+
+/// What a name stands for, as far as leaving it out is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// A directory: with it goes all that is below.
+    Directory,
+    /// Anything else.
+    Other,
+}
+
+/// As [`walk`], but what `excludes` says so about (by its path below the root) is not opened, read or counted.
+///
+/// # Errors
+/// As [`walk`].
+pub fn walk_without(
+    path: &Utf8Path,
+    allowed: &[Utf8PathBuf],
+    limits: &Limits,
+    excludes: &dyn Fn(&[u8], Named) -> bool,
+) -> Result<Tree, WalkError> {
     let root = resolve(path, allowed)?;
-    let mut walk = Walk { named: path, limits, tree: Tree { root, entries: vec![], skipped: vec![] }, bytes: 0 };
+    let mut walk =
+        Walk { named: path, limits, excludes, tree: Tree { root, entries: vec![], skipped: vec![] }, bytes: 0 };
     let opened = open(AT_FDCWD, walk.tree.root.as_str().as_bytes(), ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(opened.map_err(|errno| walk.error(&[], errno.into()))?);
     let found = file.metadata().map_err(|cause| walk.error(&[], cause))?;
@@ -195,6 +218,7 @@ fn open_path_only(path: &Utf8Path) -> nix::Result<OwnedFd> {
 struct Walk<'a> {
     named: &'a Utf8Path,
     limits: &'a Limits,
+    excludes: &'a dyn Fn(&[u8], Named) -> bool,
     tree: Tree,
     bytes: u64,
 }
@@ -202,6 +226,10 @@ struct Walk<'a> {
 impl Walk<'_> {
     fn visit(&mut self, file: File, path: Vec<u8>, depth: usize) -> Result<(), WalkError> {
         let found = file.metadata().map_err(|cause| self.error(&path, cause))?;
+        // Asked again: not every file system lists what a name stands for.
+        if !path.is_empty() && self.leaves_out(&path, found.is_dir()) {
+            return Ok(());
+        }
         if self.tree.entries.len() >= self.limits.entries {
             return Err(self.excess(format!("holds more than {} files and directories", self.limits.entries)));
         }
@@ -227,6 +255,9 @@ impl Walk<'_> {
         let names = self.list(&mut dir, path)?;
         for (name, kind) in names {
             let below = if path.is_empty() { name.clone() } else { [path, b"/", &name].concat() };
+            if kind.is_some_and(|kind| self.leaves_out(&below, kind == Type::Directory)) {
+                continue;
+            }
             match kind {
                 Some(Type::Symlink) => self.tree.skipped.push((below, LINK.into())),
                 Some(Type::File | Type::Directory) | None => match open(&dir, &name, BENEATH) {
@@ -241,6 +272,10 @@ impl Walk<'_> {
             }
         }
         Ok(())
+    }
+
+    fn leaves_out(&self, below: &[u8], is_directory: bool) -> bool {
+        (self.excludes)(below, if is_directory { Named::Directory } else { Named::Other })
     }
 
     /// All names of a directory, so that order does not depend on the file system.
@@ -401,6 +436,23 @@ mod tests {
         let gone = root.join("gone");
         assert!(matches!(walk(&gone, &[], &all), Err(WalkError::Missing(path)) if path == gone));
         assert!(matches!(walk(Utf8Path::new("/dev/null"), &[], &all), Err(WalkError::Special(_))));
+    }
+
+    #[test]
+    fn what_is_excluded_is_not_even_opened() {
+        let (_guard, root) = scratch();
+        std::fs::create_dir_all(root.join("deep/deeper")).unwrap();
+        write(&root.join("big"), "too much", 0o600);
+        write(&root.join("f"), "x", 0o600);
+        symlink("/nowhere", root.join("link")).unwrap();
+        let limits = Limits { bytes: 1, depth: 1, ..Limits::default() };
+        let excludes = |path: &[u8], is: Named| match is {
+            Named::Directory => path == b"deep",
+            Named::Other => path != b"f",
+        };
+        let tree = walk_without(&root, &[], &limits, &excludes).unwrap();
+        let paths: Vec<_> = tree.entries.iter().map(|entry| entry.path.as_slice()).collect();
+        assert_eq!((paths, tree.skipped), (vec![&b""[..], b"f"], vec![]));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 
 use super::{Digest, FileKind, GuestPath};
+use crate::config::filter::Filter;
 use crate::syntax::SourceId;
 
 /// A host path as written in a fleet file: `~` is the user's home, relative paths start at the declaring file.
@@ -14,6 +15,8 @@ pub struct HostPath {
     pub written: String,
     /// The file that wrote it.
     pub declared_in: SourceId,
+    /// What below it is left out.
+    pub exclude: Filter,
 }
 
 /// Everything that was asked of the host for one fleet.

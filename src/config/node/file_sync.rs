@@ -1,10 +1,11 @@
 //! `file-sync FROM to=TO`
 
 use crate::config::block::Block;
-use crate::config::language::{ArgumentRule, Kind, NodeRule, PropertyRule};
+use crate::config::filter::Filter;
+use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
 use crate::config::{FileSync, Setting};
-use crate::syntax::Node;
+use crate::syntax::{Diagnostic, Node};
 
 /// `file-sync "~/.config/nvim" to="~/.config/nvim"`
 pub(in crate::config) static FILE_SYNC: NodeRule = NodeRule {
@@ -27,12 +28,27 @@ pub(in crate::config) static FILE_SYNC: NodeRule = NodeRule {
             "Whether files that were written earlier, and have left the source since, are removed from the guest.",
         ),
     ],
+    children: &[ChildRule::any(&EXCLUDE)],
     prioritised: true,
     impact: "live",
     ..NodeRule::new(
         "file-sync",
         "Keeps files of the guest's work disk equal to files of the host. Symbolic links below the source are not \
          followed. The owner is root; directories get `0755`.",
+    )
+};
+
+static EXCLUDE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated(
+        "pattern",
+        Kind::Text,
+        "Patterns as in `.gitignore`; `!` in front takes back.",
+    )],
+    impact: "live",
+    ..NodeRule::new(
+        "exclude",
+        "Leaves files and directories below the source out. They are not read; in the guest, files of these names are \
+         not touched, unless they were written earlier and `prune` is set.",
     )
 };
 
@@ -43,5 +59,22 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
         block.boolean("prune").map_or(Setting::default_value(false), |prune| Setting::written(prune.value, prune.span));
     let mode = block.integer("mode").map(|mode| mode.value);
     let from = block.text("from")?.value;
-    Some(FileSync { from, declared_in: node.span.source, to: block.text("to")?, mode, prune })
+    let exclude = decode_exclude(&block, problems);
+    Some(FileSync { from, declared_in: node.span.source, to: block.text("to")?, mode, prune, exclude })
+}
+
+/// All patterns in their order; those that are none are reported and left out.
+fn decode_exclude(block: &Block<'_>, problems: &mut Problems) -> Filter {
+    let mut patterns = Vec::new();
+    for node in block.children("exclude") {
+        for pattern in Block::read(node, &EXCLUDE, problems).texts("pattern") {
+            match Filter::new([&pattern.value]) {
+                Ok(_) => patterns.push(pattern.value),
+                Err(message) => {
+                    problems.push(Diagnostic::error("config::bad-pattern", message, pattern.span, "not a pattern"));
+                }
+            }
+        }
+    }
+    Filter::new(patterns).unwrap_or_default()
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
+use crate::config::filter::Filter;
 use crate::config::{AuthorizedKey, FileSync, GitIdentity, Vm, key_line};
 use crate::resource::{
     Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
@@ -27,7 +28,7 @@ const GITCONFIG: &str = ".gitconfig";
 
 /// The host path a `file-sync` reads.
 pub(super) fn sync_path(sync: &FileSync) -> HostPath {
-    HostPath { written: sync.from.clone(), declared_in: sync.declared_in }
+    HostPath { written: sync.from.clone(), declared_in: sync.declared_in, exclude: sync.exclude.clone() }
 }
 
 /// One set of files with the place it was written at.
@@ -75,7 +76,9 @@ impl Lowering<'_> {
     fn key_lines(&mut self, key: &Spanned<AuthorizedKey>) -> Vec<String> {
         let path = match &key.value {
             AuthorizedKey::Inline(line) => return vec![line.clone()],
-            AuthorizedKey::File(path) => HostPath { written: path.clone(), declared_in: key.span.source },
+            AuthorizedKey::File(path) => {
+                HostPath { written: path.clone(), declared_in: key.span.source, exclude: Filter::default() }
+            }
         };
         let Some(tree) = self.tree(&path, key.span, "the key is left out") else { return Vec::new() };
         let entry = tree.entries.get(&GuestPath::root()).filter(|entry| entry.kind == FileKind::File);
