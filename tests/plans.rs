@@ -83,6 +83,7 @@ fn exit_codes_are_those_of_the_table() {
     assert_eq!(user.code(&["plan", "-o", "plan.json"]), 0);
     fs::write(user.home().join("motd"), "changed\n").unwrap();
     assert_eq!(user.code(&["apply", "--yes", "plan.json"]), 3);
+    assert_eq!(user.code(&["protect", "web"]), 1, "there is no such guest yet");
     for usage in [&["plan", "--format", "dot"][..], &["plan", "--only", "vbe"], &["plan", "--out", "x"], &["plna"]] {
         assert_eq!(user.code(usage), 64, "{usage:?}");
     }

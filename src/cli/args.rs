@@ -111,6 +111,10 @@ pub(super) enum Command {
     Ssh(SshArgs),
     /// List the runs of the fleet, or tell what one of them did
     Journal(JournalArgs),
+    /// Refuse plans that remove these guests or their root disks
+    Protect(ProtectArgs),
+    /// Allow such plans again
+    Unprotect(ProtectArgs),
     /// Remove every guest of the fleet, with its disks
     Destroy(DestroyArgs),
 }
@@ -240,6 +244,17 @@ pub(super) struct GraphArgs {
     /// Which part of the fleet.
     #[command(flatten)]
     pub scope: Scope,
+}
+
+/// Arguments of `protect` and `unprotect`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ProtectArgs {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<String>,
+    /// Wait this many seconds for an apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
 }
 
 /// Arguments of `destroy`.

@@ -17,6 +17,7 @@ mod lock;
 mod output;
 mod plan;
 mod progress;
+mod protect;
 mod run;
 mod schema;
 mod scope;
@@ -32,6 +33,8 @@ use clap::Parser as _;
 
 use args::{Cli, Command};
 use error::{CliError, Exit};
+
+use crate::driver::microvm::Protection;
 
 /// Runs the program: parses its arguments, carries out the command, tells what went wrong, and gives the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -80,6 +83,8 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Journal(args) => journal::run(global, args),
         Command::Status => status::run(global).await,
         Command::Ssh(args) => ssh::run(global, args),
+        Command::Protect(args) => protect::run(global, args, Protection::On).await,
+        Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,
         Command::Destroy(args) => destroy::run(global, form, args).await,
     }
 }

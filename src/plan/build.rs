@@ -15,6 +15,7 @@ use super::{Action, Change, Impact, Plan, Refusal, Rule};
 use crate::resource::{
     Address, Declared, Desired, FileSet, GuestPath, Observed, ObservedGuest, Reading, Record, VmSpec,
 };
+use crate::syntax::SourceRef;
 
 /// What a plan is made for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -129,6 +130,10 @@ impl<'a> Making<'a> {
             }
         };
         self.refusals.extend(refusals);
+        let protected = reading.and_then(Reading::present).is_some_and(|guest| guest.record.protected);
+        if change.action == Action::Replace && protected {
+            self.refusals.push(protected_guest(address, "replaced", declared.source.clone()));
+        }
         let ground = guests::ground(found, &change, reading);
         let (action, impact) = (change.action, change.impact);
         self.changes.push(change);
@@ -221,7 +226,10 @@ impl<'a> Making<'a> {
             return;
         }
         let source = self.desired.resources.get(&address).and_then(|declared| declared.source.clone());
-        if action == Action::Destroy {
+        let protected = reading.and_then(Reading::present).is_some_and(|guest| guest.record.protected);
+        if action == Action::Destroy && protected {
+            self.refusals.push(protected_guest(&address, "removed", source.clone()));
+        } else if action == Action::Destroy {
             let lane = lane::unwanted(&mut self.draft, &address, name, found);
             self.lanes.insert(name, lane);
         }
@@ -234,6 +242,18 @@ fn plain(address: &Address, declared: &Declared, found: Found, note: Option<Stri
         decide(Facts { wish: Wish::Declared, found, difference: None, loss: Impact::DataLoss });
     let (address, source) = (address.clone(), declared.source.clone());
     Change { address, action, reason, impact, attributes: Vec::new(), source, note }
+}
+
+/// The mark lies on the guest, not in the fleet file: the change that removes a guest cannot remove its protection.
+fn protected_guest(address: &Address, what: &str, source: Option<SourceRef>) -> Refusal {
+    let name = address.guest().unwrap_or_default();
+    Refusal {
+        address: address.clone(),
+        rule: Rule::Protected,
+        message: format!("the guest is protected and would be {what}"),
+        help: format!("if that is meant, run `regatta unprotect {name}` first"),
+        source,
+    }
 }
 
 /// What a guest is put back to; nothing when its disks were never whole.

@@ -69,6 +69,7 @@ struct Guest<'a> {
     ssh_port: u16,
     host_key: &'a str,
     applied: &'a AppliedGuest,
+    protected: bool,
     state: &'static str,
     work_disk: Seen<&'a ByteSize>,
     files: Seen<Files<'a>>,
@@ -98,6 +99,7 @@ impl<'a> Guest<'a> {
             ssh_port: record.ssh_port,
             host_key: &record.host_key,
             applied: &record.applied,
+            protected: record.protected,
             state: match guest.state {
                 RunState::Running(_) => "running",
                 RunState::Stopped => "stopped",

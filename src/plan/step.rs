@@ -45,6 +45,8 @@ pub enum Rule {
     WorkDiskShrinks,
     /// A guest of that name is there and carries somebody else's mark.
     NotOurs,
+    /// The guest is protected: nothing that removes it or its root disk is done.
+    Protected,
     /// A directory that we did not make stands where a file should be: everything below it would be lost.
     DirectoryInTheWay,
 }

@@ -107,6 +107,7 @@ pub(super) const fn rule(rule: Rule) -> &'static str {
     match rule {
         Rule::WorkDiskShrinks => "work-disk-shrinks",
         Rule::NotOurs => "not-ours",
+        Rule::Protected => "protected",
         Rule::DirectoryInTheWay => "directory-in-the-way",
     }
 }
@@ -132,7 +133,7 @@ mod tests {
         for value in [Impact::None, Impact::Recreate, Impact::Connectivity, Impact::DataLoss] {
             assert_eq!(json(value), impact(value));
         }
-        for value in [Rule::WorkDiskShrinks, Rule::NotOurs, Rule::DirectoryInTheWay] {
+        for value in [Rule::WorkDiskShrinks, Rule::NotOurs, Rule::Protected, Rule::DirectoryInTheWay] {
             assert_eq!(json(value), rule(value));
         }
         assert_eq!(json(Cause::Both), cause(Cause::Both));

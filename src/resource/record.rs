@@ -26,6 +26,9 @@ pub struct Record {
     pub applied: AppliedGuest,
     /// The VMM process that was last started.
     pub process: Option<ProcessIdentity>,
+    /// Whether plans that remove the guest or its root disk are refused.
+    #[serde(default)]
+    pub protected: bool,
 }
 
 /// What was last applied to a guest.

@@ -111,6 +111,7 @@ impl World {
             host_key: "ssh-ed25519 AAAA".into(),
             applied: AppliedGuest { disks: Some(vm.clone()), started: None },
             process: None,
+            protected: false,
         };
         let guest = ObservedGuest {
             record,

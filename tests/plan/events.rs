@@ -22,6 +22,8 @@ pub enum Event {
     Unfinished { guest: String },
     /// It was created and never started.
     NeverStarted { guest: String },
+    /// It was protected.
+    Protected { guest: String },
     /// It belongs to another fleet.
     Foreign { guest: String, fleet: String },
     /// Its work disk has another size, or none at all.
@@ -60,6 +62,7 @@ impl Event {
                 world.guest(guest).state = RunState::Stopped;
                 world.guest(guest).record.applied.started = None;
             }
+            Self::Protected { guest } => world.guest(guest).record.protected = true,
             Self::Foreign { guest, fleet } => world.guest(guest).record.fleet.clone_from(fleet),
             Self::WorkDisk { guest, size } => {
                 let size = size.as_ref().map(|size| ByteSize::parse(size).unwrap());

@@ -139,6 +139,7 @@ impl Guest {
             host_key: format!("ssh-ed25519 {name}"),
             applied: AppliedGuest { disks: None, started: None },
             process: None,
+            protected: false,
         };
         Self { record, root: None, previous_root: None, aside: BTreeSet::new(), work: None, vmm: None }
     }

@@ -56,6 +56,7 @@ impl Guests {
                 host_key: host_key.into(),
                 applied: AppliedGuest { disks: None, started: None },
                 process: None,
+                protected: false,
             },
         };
         self.write_record(&record)?;

@@ -8,6 +8,7 @@ mod guests;
 mod identity;
 mod observe;
 mod port;
+mod protect;
 mod qemu;
 mod qmp;
 pub mod ready;
@@ -16,3 +17,4 @@ mod stop;
 mod write;
 
 pub use guests::{Effects, Guests};
+pub use protect::Protection;
