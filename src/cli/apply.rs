@@ -15,6 +15,7 @@ use crate::resource::Observed;
 pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result<Exit, CliError> {
     run::check_forms(form, &args.out)?;
     let session = Session::open(global).await?;
+    session.tell_warnings(global)?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
     let observed = session.observe().await?;
     let plan = match &args.plan {

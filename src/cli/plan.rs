@@ -17,6 +17,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &PlanArgs) -> Result<
         Some(file) => (saved(file)?.plan().clone(), None),
         None => {
             let session = Session::open(global).await?;
+            session.tell_warnings(global)?;
             let observed = session.observe().await?;
             let options = args.scope.options(session.desired(), &observed)?;
             let plan = crate::plan::plan(session.desired(), &observed, &options);

@@ -82,6 +82,8 @@ pub(super) struct Session {
     state: StateDir,
     fleet: String,
     origin: Utf8PathBuf,
+    sources: SourceMap,
+    warnings: Vec<Diagnostic>,
     desired: Desired,
     guests: Arc<Guests>,
 }
@@ -95,18 +97,21 @@ impl Session {
         let own_key = own_key(&state).await?;
         let user = user(&environment)?;
         let inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, vec![own_key]).await?;
-        let desired = match resource::lower(&loaded.fleet, &loaded.sources, &inputs) {
-            Ok(Lowered { desired, warnings }) => {
-                tell_if_any(&warnings, &loaded.sources, global.format)?;
-                desired
-            }
+        let Lowered { desired, warnings } = match resource::lower(&loaded.fleet, &loaded.sources, &inputs) {
+            Ok(lowered) => lowered,
             Err(mistakes) => {
                 tell(&mistakes, &loaded.sources, global.format)?;
                 return Err(CliError::told(Exit::Failure));
             }
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
-        Ok(Self { state, fleet: loaded.fleet.name.value, origin: loaded.origin, desired, guests })
+        let Loaded { sources, fleet, origin } = loaded;
+        Ok(Self { state, fleet: fleet.name.value, origin, sources, warnings, desired, guests })
+    }
+
+    /// Tells what the fleet file names and this machine lacks: where it matters, before something is made of it.
+    pub(super) fn tell_warnings(&self, global: &Global) -> Result<(), CliError> {
+        if self.warnings.is_empty() { Ok(()) } else { tell(&self.warnings, &self.sources, global.format) }
     }
 
     /// What the fleet file wants.
@@ -149,10 +154,6 @@ impl Session {
             }
         }
     }
-}
-
-fn tell_if_any(warnings: &[Diagnostic], sources: &SourceMap, format: Format) -> Result<(), CliError> {
-    if warnings.is_empty() { Ok(()) } else { tell(warnings, sources, format) }
 }
 
 pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {

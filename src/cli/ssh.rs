@@ -18,7 +18,7 @@ pub(super) fn run(global: &Global, args: &SshArgs) -> Result<Exit, CliError> {
     let login = guests.login(&args.guest).map_err(|failure| {
         let names: Vec<&str> = loaded.fleet.vms.keys().map(String::as_str).collect();
         CliError::from(failure).hint(match names.contains(&args.guest.as_str()) {
-            true => "create it with `regatta apply`".to_owned(),
+            true => "`regatta apply` makes and starts it".to_owned(),
             false => format!("the fleet has {}", if names.is_empty() { "no guests".into() } else { names.join(", ") }),
         })
     })?;

@@ -101,9 +101,12 @@ impl Guests {
     /// How people log in to a guest.
     ///
     /// # Errors
-    /// When there is no such guest.
+    /// When there is no such guest, or it is stopped.
     pub fn login(&self, guest: &str) -> Result<Login, Failure> {
         let record = self.record(guest)?;
+        if self.run_state(&record) == RunState::Stopped {
+            return Err(Failure::permanent(format!("guest `{guest}` is stopped")));
+        }
         Ok(Login { target: self.ssh_target(&record), known_hosts: self.dir(guest).known_hosts() })
     }
 
