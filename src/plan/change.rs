@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{Address, Digest};
+use crate::resource::{Address, Declared, Digest};
 use crate::syntax::SourceRef;
 
 /// What is done to a resource.
@@ -86,6 +86,21 @@ pub struct Change {
     pub source: Option<SourceRef>,
     /// For `unreadable`: what went wrong.
     pub note: Option<String>,
+}
+
+impl Change {
+    /// A declared resource that is right already: what comparing starts from.
+    pub(super) fn none(address: &Address, declared: &Declared) -> Self {
+        Self {
+            address: address.clone(),
+            action: Action::None,
+            reason: Reason::UpToDate,
+            impact: Impact::None,
+            attributes: Vec::new(),
+            source: declared.source.clone(),
+            note: None,
+        }
+    }
 }
 
 /// One differing attribute: `memory` of a VM, the content of `~/.config/a b` in a file set.

@@ -37,7 +37,7 @@ pub(super) fn declared(
     ground: &Ground<'_>,
     claimed: &BTreeSet<&GuestPath>,
 ) -> SetPlan {
-    let mut plan = SetPlan { change: blank(address, declared), remove: Vec::new(), refusals: Vec::new() };
+    let mut plan = SetPlan { change: Change::none(address, declared), remove: Vec::new(), refusals: Vec::new() };
     let found = match ground {
         Ground::Bare => compare(&mut plan, set, &GuestFiles::default(), Impact::None).map(|()| Found::Absent),
         Ground::Unknown(why) => Err(why.clone()),
@@ -96,18 +96,6 @@ pub(super) fn undeclared(
     settle(&mut change, Found::Up, Wish::Undeclared);
     let remove = ours.into_iter().map(|(path, _, _)| path.clone()).collect();
     Some(SetPlan { change, remove, refusals: Vec::new() })
-}
-
-fn blank(address: &Address, declared: &Declared) -> Change {
-    Change {
-        address: address.clone(),
-        action: Action::None,
-        reason: Reason::UpToDate,
-        impact: Impact::None,
-        attributes: Vec::new(),
-        source: declared.source.clone(),
-        note: None,
-    }
 }
 
 fn settle(change: &mut Change, found: Found, wish: Wish) {

@@ -84,7 +84,7 @@ pub(super) fn declared(
 ) -> VmPlan {
     let reading = around.observed.guests.get(&want.name);
     let (mut found, mut note) = found(reading);
-    let mut plan = VmPlan { found, change: blank(address, declared), grow: None, refusals: Vec::new() };
+    let mut plan = VmPlan { found, change: Change::none(address, declared), grow: None, refusals: Vec::new() };
     match (found, reading) {
         (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want, around),
         (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {
@@ -121,18 +121,6 @@ impl VmPlan {
         };
         self.change.action = verdict.action;
         self.change.impact = verdict.impact;
-    }
-}
-
-fn blank(address: &Address, declared: &Declared) -> Change {
-    Change {
-        address: address.clone(),
-        action: Action::None,
-        reason: Reason::UpToDate,
-        impact: Impact::None,
-        attributes: Vec::new(),
-        source: declared.source.clone(),
-        note: None,
     }
 }
 
