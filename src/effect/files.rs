@@ -220,12 +220,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-
-    fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
-        (dir, path)
-    }
+    use crate::effect::testing::scratch;
 
     fn mode(path: &Utf8Path) -> u32 {
         path.symlink_metadata().unwrap().mode() & 0o7777

@@ -148,12 +148,7 @@ fn sync_parent(path: &Utf8Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(dir.path().to_owned()).unwrap();
-        (dir, path)
-    }
+    use crate::effect::testing::scratch;
 
     #[test]
     fn what_is_not_there_is_empty_absent_and_removed() {

@@ -347,12 +347,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
-
-    fn scratch() -> (tempfile::TempDir, Utf8PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap();
-        (dir, path)
-    }
+    use crate::effect::testing::scratch;
 
     fn text_entry(path: &str, mode: u32, text: &str) -> Entry {
         let kind = EntryKind::File {
