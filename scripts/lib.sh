@@ -28,9 +28,9 @@ RUN_NEEDS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmd
 
 # What the checks run besides; as root they also act as an ordinary user.
 TEST_NEEDS='newuidmap:uidmap sudo:sudo jq:jq tmux:tmux nix-instantiate:nix-bin shellcheck:shellcheck
-    cc:gcc'
-# Installing this one opens port 22 on a person's machine, so only CI does it unasked.
-[ "${CI:-}" != true ] || TEST_NEEDS="$TEST_NEEDS sshd:openssh-server"
+    cc:gcc openssl:openssl skopeo:skopeo umoci:umoci'
+# Installing these starts servers on a person's machine, so only CI does it unasked.
+[ "${CI:-}" != true ] || TEST_NEEDS="$TEST_NEEDS sshd:openssh-server docker-registry:docker-registry"
 
 # Makes sure that there is a program for each PROGRAM:PACKAGE: installs what is missing with apt, as root or through sudo,
 # or says what to install and ends the script.

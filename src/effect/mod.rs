@@ -6,6 +6,7 @@ mod clock;
 mod command;
 mod environment;
 pub mod files;
+pub mod http;
 pub mod keys;
 mod lock;
 pub mod paths;
