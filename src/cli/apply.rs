@@ -6,7 +6,7 @@ use super::args::{ApplyArgs, Global};
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, RunOptions, Telling};
+use super::run::{self, Consent, CutShort, RunOptions, Telling};
 use super::session::Session;
 use crate::plan::{Action, Plan};
 use crate::resource::Observed;
@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
         return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
     }
     let consent = Consent { given: args.yes, question: "Apply this?" };
-    let options = RunOptions { consent, parallel: args.parallel.into(), telling };
+    let options = RunOptions { cut_short: CutShort::TakeUp, consent, parallel: args.parallel.into(), telling };
     match run::carry_out(&session, &plan, &options).await? {
         Exit::Success if skipped => Ok(Exit::Partial),
         exit => Ok(exit),

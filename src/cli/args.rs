@@ -107,6 +107,12 @@ pub(super) enum Command {
     Drift(DriftArgs),
     /// Show the steps of a plan and what each waits for
     Graph(GraphArgs),
+    /// Start guests as they were last applied
+    Start(PowerArgs),
+    /// Stop guests, as gently as they allow; their disks stay
+    Stop(PowerArgs),
+    /// Stop guests and start them again as they were last applied
+    Restart(PowerArgs),
     /// Log in to a guest, or run a command there and return its exit code
     Ssh(SshArgs),
     /// List the runs of the fleet, or tell what one of them did
@@ -255,6 +261,23 @@ pub(super) struct ProtectArgs {
     /// Wait this many seconds for an apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+}
+
+/// Arguments of `start`, `stop` and `restart`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PowerArgs {
+    /// The guests: names with `*` and `?`, or `tag:NAME`
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<Pattern>,
+    /// Guests that are started or stopped at the same time
+    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: u16,
+    /// Wait this many seconds for an apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
+    /// Also write the report here, as json, prometheus or human; may be repeated
+    #[arg(long, value_name = "FORM=FILE")]
+    pub out: Vec<Out>,
 }
 
 /// Arguments of `destroy`.

@@ -4,7 +4,7 @@ use super::args::{DestroyArgs, Global};
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, RunOptions, Telling};
+use super::run::{self, Consent, CutShort, RunOptions, Telling};
 use super::session::Session;
 use crate::exec::Limits;
 use crate::plan::{Goal, Options};
@@ -27,5 +27,6 @@ pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Resu
     }
     let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
     let parallel = Limits::default().parallel;
-    run::carry_out(&session, &plan, &RunOptions { consent, parallel, telling: Telling { form, out: &args.out } }).await
+    let telling = Telling { form, out: &args.out };
+    run::carry_out(&session, &plan, &RunOptions { cut_short: CutShort::TakeUp, consent, parallel, telling }).await
 }

@@ -16,6 +16,7 @@ mod loader;
 mod lock;
 mod output;
 mod plan;
+mod power;
 mod progress;
 mod protect;
 mod run;
@@ -35,6 +36,7 @@ use args::{Cli, Command};
 use error::{CliError, Exit};
 
 use crate::driver::microvm::Protection;
+use crate::plan::power::Power;
 
 /// Runs the program: parses its arguments, carries out the command, tells what went wrong, and gives the exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -68,6 +70,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
     let global = &match &cli.command {
         // These know more forms than other commands and look at theirs themselves.
         Command::Plan(_) | Command::Drift(_) | Command::Graph(_) | Command::Apply(_) | Command::Destroy(_) => global,
+        Command::Start(_) | Command::Stop(_) | Command::Restart(_) => global,
         _ => cli.global.basic()?,
     };
     match &cli.command {
@@ -82,6 +85,9 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),
         Command::Status => status::run(global).await,
+        Command::Start(args) => power::run(global, form, (args, Power::On)).await,
+        Command::Stop(args) => power::run(global, form, (args, Power::Off)).await,
+        Command::Restart(args) => power::run(global, form, (args, Power::Cycle)).await,
         Command::Ssh(args) => ssh::run(global, args),
         Command::Protect(args) => protect::run(global, args, Protection::On).await,
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,

@@ -36,8 +36,19 @@ pub(super) struct Telling<'a> {
     pub out: &'a [Out],
 }
 
+/// What becomes of the journals of runs that were cut short.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum CutShort {
+    /// This run was planned of the whole world as they left it, and takes up their work.
+    TakeUp,
+    /// This run is about something else: the next apply sees to them.
+    Leave,
+}
+
 /// How a run is to be carried out.
 pub(super) struct RunOptions<'a> {
+    /// What becomes of runs that were cut short.
+    pub cut_short: CutShort,
     /// Who agrees.
     pub consent: Consent,
     /// Steps at the same time.
@@ -76,10 +87,15 @@ pub(super) fn show_before(plan: &Plan, format: Format, shown: Shown) -> Result<(
 pub(super) fn nothing_to_do(session: &Session, plan: &Plan, telling: Telling<'_>) -> Result<Exit, CliError> {
     let nothing = Report::nothing(&plan.fleet, SystemClock.now());
     close_unfinished(&Journals::new(session.state().runs(session.fleet())), nothing.run, &SystemClock)?;
+    tell_nothing(&nothing, telling)
+}
+
+/// Reports a run that was not needed.
+pub(super) fn tell_nothing(nothing: &Report, telling: Telling<'_>) -> Result<Exit, CliError> {
     if telling.form == Form::Json {
-        output::data(&render::report_json(&nothing)?);
+        output::data(&render::report_json(nothing)?);
     }
-    write_report(&nothing, telling.out)?;
+    write_report(nothing, telling.out)?;
     Ok(Exit::Success)
 }
 
@@ -113,7 +129,10 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Re
     let directory = session.state().runs(session.fleet());
     files::private_dir(&directory)?;
     let (journals, run, clock) = (Journals::new(directory), RunId::generate(), Arc::new(SystemClock));
-    let resumes = close_unfinished(&journals, run, &*clock)?;
+    let resumes = match options.cut_short {
+        CutShort::TakeUp => close_unfinished(&journals, run, &*clock)?,
+        CutShort::Leave => Vec::new(),
+    };
     journals.rotate(Keep::default())?;
     let identity = Identity { run, fleet: plan.fleet.clone(), resumes };
     let journal = journals.begin(identity, &plan.graph, clock.now())?;

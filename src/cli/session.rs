@@ -137,7 +137,15 @@ impl Session {
     /// Sees what there is. Guests of another fleet file with the same fleet name stop everything: planning with them
     /// would mean planning their removal.
     pub(super) async fn observe(&self) -> Result<Observed, CliError> {
-        let observed = self.guests.observe(&self.desired).await?;
+        self.own(self.guests.observe(&self.desired).await?)
+    }
+
+    /// As [`Session::observe`], without logging in anywhere.
+    pub(super) fn glance(&self) -> Result<Observed, CliError> {
+        self.own(self.guests.glance()?)
+    }
+
+    fn own(&self, observed: Observed) -> Result<Observed, CliError> {
         let foreign = observed
             .guests
             .values()

@@ -51,6 +51,13 @@ pub enum EventKind {
         /// Its words.
         text: String,
     },
+    /// A running step says what is worth knowing once it is done.
+    StepNoted {
+        /// Which.
+        step: StepId,
+        /// Its words.
+        text: String,
+    },
     /// An attempt failed without effect; there will be another.
     StepRetrying {
         /// Which.

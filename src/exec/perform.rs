@@ -19,6 +19,12 @@ pub trait Perform: Send + Sync {
 pub trait Progress: Send + Sync {
     /// Says what is being done.
     fn say(&self, text: &str);
+
+    /// Says what is worth knowing when the step is done, such as how gently a guest could be stopped: it goes into the
+    /// report.
+    fn note(&self, text: &str) {
+        self.say(text);
+    }
 }
 
 /// Whether a failed step may have had an effect, and whether trying again could help.

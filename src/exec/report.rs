@@ -102,6 +102,9 @@ pub struct StepReport {
     pub started: Option<Timestamp>,
     /// From its first start to its end, in milliseconds.
     pub elapsed_ms: u64,
+    /// What it said is worth knowing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// How a run ended.
@@ -153,6 +156,7 @@ impl Report {
             attempts: 0,
             started: None,
             elapsed_ms: 0,
+            notes: Vec::new(),
         });
         Self {
             format_version: REPORT_FORMAT_VERSION,

@@ -213,6 +213,9 @@ impl Coordinator<'_> {
 
     /// Takes a message, and every other end that is there already: they share one append.
     fn receive(&mut self, message: Message, schedule: &mut Schedule) {
+        for words in self.workers.words_so_far() {
+            self.take(words, schedule);
+        }
         self.take(message, schedule);
         while let Some(more) = self.workers.try_next() {
             self.take(more, schedule);
@@ -222,6 +225,7 @@ impl Coordinator<'_> {
     fn take(&mut self, message: Message, schedule: &mut Schedule) {
         match message {
             Message::Progress(step, text) => self.progress(step, text),
+            Message::Noted(step, text) => self.noted(step, text),
             Message::Waited(step) if self.report.stopped.is_some() => self.give_up_retry(step, schedule),
             Message::Waited(step) => self.start(step),
             // An abort ended the wait before it could say so.
@@ -236,6 +240,11 @@ impl Coordinator<'_> {
         if self.report.steps[step.0 as usize].outcome == StepOutcome::NotStarted {
             self.tell(EventKind::StepProgress { step, text });
         }
+    }
+
+    fn noted(&mut self, step: StepId, text: String) {
+        self.report.steps[step.0 as usize].notes.push(text.clone());
+        self.tell(EventKind::StepNoted { step, text });
     }
 
     fn done(&mut self, step: StepId, schedule: &mut Schedule) {

@@ -24,6 +24,8 @@ const PROGRESS_LENGTH: usize = 200;
 pub(super) enum Message {
     /// A step's words.
     Progress(StepId, String),
+    /// What a step said is worth knowing.
+    Noted(StepId, String),
     /// The wait before another attempt is over, or the run is being stopped.
     Waited(StepId),
     /// An attempt ended.
@@ -41,8 +43,8 @@ enum Task {
 pub(super) struct Workers {
     tasks: JoinSet<Task>,
     steps: HashMap<Id, StepId>,
-    words: mpsc::Receiver<(StepId, String)>,
-    speaker: mpsc::Sender<(StepId, String)>,
+    words: mpsc::Receiver<Message>,
+    speaker: mpsc::Sender<Message>,
 }
 
 impl Workers {
@@ -78,8 +80,13 @@ impl Workers {
         tokio::select! {
             biased;
             ended = self.tasks.join_next_with_id() => self.message(ended?),
-            Some((step, text)) = self.words.recv() => Some(Message::Progress(step, text)),
+            Some(words) = self.words.recv() => Some(words),
         }
+    }
+
+    /// What was said so far, without waiting: before a step's end is told, its words are.
+    pub(super) fn words_so_far(&mut self) -> Vec<Message> {
+        std::iter::from_fn(|| self.words.try_recv().ok()).take(PROGRESS_KEPT).collect()
     }
 
     /// What has ended already, without waiting.
@@ -120,13 +127,21 @@ fn lost(error: JoinError) -> Failure {
 
 struct Mouth {
     step: StepId,
-    speaker: mpsc::Sender<(StepId, String)>,
+    speaker: mpsc::Sender<Message>,
 }
 
 impl Progress for Mouth {
     fn say(&self, text: &str) {
-        let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
         // A full channel means that people are told more than they can read.
-        let _ = self.speaker.try_send((self.step, plain.take(PROGRESS_LENGTH).collect()));
+        let _ = self.speaker.try_send(Message::Progress(self.step, plain(text)));
     }
+
+    fn note(&self, text: &str) {
+        let _ = self.speaker.try_send(Message::Noted(self.step, plain(text)));
+    }
+}
+
+/// One line, without what would move a terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(PROGRESS_LENGTH).collect()
 }

@@ -17,6 +17,7 @@ mod guests;
 mod lane;
 mod order;
 mod pattern;
+pub mod power;
 mod saved;
 mod select;
 mod sensitive;

@@ -103,7 +103,7 @@ impl LiveProgress {
                 let since = self.active.remove(step).map_or(event.at, |earlier| earlier.since);
                 self.active.insert(*step, Active { name, since, words: String::new() });
             }
-            EventKind::StepProgress { step, text } => self.say(*step, text),
+            EventKind::StepProgress { step, text } | EventKind::StepNoted { step, text } => self.say(*step, text),
             EventKind::StepRetrying { step, wait_ms, .. } => {
                 self.say(*step, &format!("waits {} to be tried again", seconds(*wait_ms)));
             }

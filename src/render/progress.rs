@@ -51,7 +51,9 @@ impl ProgressLines {
                 self.names.insert(*step, name);
                 text
             }
-            EventKind::StepProgress { step, text } => format!("{}: {}", self.name(*step), scrub::line(text)),
+            EventKind::StepProgress { step, text } | EventKind::StepNoted { step, text } => {
+                format!("{}: {}", self.name(*step), scrub::line(text))
+            }
             EventKind::StepRetrying { step, failure, wait_ms, .. } => self.retrying(*step, failure, *wait_ms),
             EventKind::StepDone { step, elapsed_ms } => self.done(*step, *elapsed_ms),
             EventKind::StepFailed { step, elapsed_ms, failure } => self.failed(*step, failure, *elapsed_ms),

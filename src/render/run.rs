@@ -148,6 +148,7 @@ mod tests {
             attempts: 2,
             started: Some(Timestamp::UNIX_EPOCH),
             elapsed_ms: 3_100,
+            notes: Vec::new(),
         }
     }
 

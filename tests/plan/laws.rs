@@ -1,6 +1,7 @@
 //! What holds for every fleet and every world.
 
 use proptest::prelude::*;
+use regatta::plan::power::{self, Power};
 use regatta::plan::{Action, Goal, Op, Options, Plan, SavedPlan, plan};
 use regatta::render::{Length, PlanView, Screen, graph_text, plan as plan_text, plan_json};
 use regatta::resource::{Desired, Observed, Reading, RunState};
@@ -54,6 +55,36 @@ proptest! {
         let stuck = |plan: &Plan| plan.summary().unreadable;
         prop_assert_eq!(stuck(&second), stuck(&first));
         prop_assert!(second.graph.steps.is_empty(), "{}", graph_text(&second.graph));
+    }
+
+    /// Whatever state a fleet is in, what is asked of its guests is so afterwards, and nothing of the fleet file is applied on
+    /// the way. LESSON 21: guests of which it is not known whether they run get no steps.
+    #[test]
+    fn power_is_as_asked_and_nothing_else_changes(before in sketch(), after in sketch(), mishaps in mishaps()) {
+        let mut world = applied(&before.desired());
+        mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
+        let desired = after.desired();
+        let everything = ["*".parse().unwrap()];
+        for power in [Power::On, Power::Cycle, Power::Off, Power::Cycle] {
+            if !power::obstacles(&desired, &world.observed, &everything, power).is_empty() {
+                continue;
+            }
+            let was = world.observed.clone();
+            let plan = power::power(&desired, &world.observed, &everything, power);
+            world.apply(&plan);
+            for (name, reading) in &world.observed.guests {
+                let (Reading::Present(now), Some(Reading::Present(was))) = (reading, was.guests.get(name)) else { continue };
+                let steps = plan.graph.steps.iter().filter(|step| step.addresses[0].guest() == Some(name)).count();
+                let known = !matches!(was.state, RunState::Unknown(_)) && was.record.applied.disks.is_some();
+                prop_assert!(known || steps == 0);
+                let runs = matches!(now.state, RunState::Running(_));
+                prop_assert!(!known || runs == (power != Power::Off), "{name} after {power:?}");
+                prop_assert_eq!(&now.record.applied.disks, &was.record.applied.disks);
+                let applied = was.record.applied.started.as_ref().or(was.record.applied.disks.as_ref());
+                prop_assert!(now.record.applied.started.is_none() || now.record.applied.started.as_ref() == applied);
+                prop_assert_eq!(&now.files, &was.files);
+            }
+        }
     }
 
     /// LESSONS 21 and 42: what cannot be read has no steps, whatever is asked.

@@ -1,6 +1,6 @@
 //! Seeing the guests as they are: read-only, one pass, all guests at the same time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,9 @@ use crate::driver::files::{Wanted, live};
 use crate::driver::record;
 use crate::effect::{Shell, paths};
 use crate::exec::Failure;
-use crate::resource::{Desired, GuestFiles, Observed, ObservedGuest, Reading, Record, Resource, RunState};
+use crate::resource::{
+    Built, ContentKey, Desired, GuestFiles, Observed, ObservedGuest, Reading, Record, Resource, RunState,
+};
 
 /// How long a running guest may take to let us in before its files count as unreadable.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
@@ -29,21 +31,13 @@ impl Guests {
     /// # Errors
     /// When the state directory itself cannot be read; a guest that cannot be read is part of the answer.
     pub async fn observe(self: &Arc<Self>, desired: &Desired) -> Result<Observed, Failure> {
-        let built = self.store.built().map_err(|cause| {
-            Failure::permanent(cause.to_string()).context(format!("cannot read the store `{}`", self.state.store()))
-        })?;
+        let built = self.built()?;
         let mut wanted = wanted(desired);
-        for name in self.names()? {
-            wanted.entry(name).or_default();
-        }
-        let records: BTreeMap<String, Reading<Record>> =
-            wanted.keys().map(|name| (name.clone(), record::read(&self.dir(name).record()))).collect();
-        let states = self.run_states(records.values().filter_map(Reading::present));
         let limit = Arc::new(tokio::sync::Semaphore::new(PARALLEL));
         let (mut guests, mut reads) = (BTreeMap::new(), tokio::task::JoinSet::new());
-        for (name, record) in records {
-            let record = match record {
-                Reading::Present(record) => record,
+        for (name, found) in self.found(wanted.keys().cloned())? {
+            let (record, state) = match found {
+                Reading::Present(found) => found,
                 Reading::Absent => {
                     guests.insert(name, Reading::Absent);
                     continue;
@@ -53,7 +47,6 @@ impl Guests {
                     continue;
                 }
             };
-            let state = states.get(&record.uuid).cloned().unwrap_or_else(not_looked_at);
             let (observer, limit) = (Arc::clone(self), Arc::clone(&limit));
             let files = wanted.remove(&name).unwrap_or_default();
             reads.spawn(async move {
@@ -68,12 +61,67 @@ impl Guests {
         Ok(Observed { built, guests })
     }
 
-    async fn observe_guest(&self, record: Record, state: RunState, wanted: &Wanted) -> ObservedGuest {
-        let work_disk = match paths::size(&self.dir(&record.name).work_disk()) {
+    fn built(&self) -> Result<BTreeMap<ContentKey, Built>, Failure> {
+        self.store.built().map_err(|cause| {
+            Failure::permanent(cause.to_string()).context(format!("cannot read the store `{}`", self.state.store()))
+        })
+    }
+
+    /// Sees which guests there are and which of them run, and logs in to none: their files count as not read.
+    ///
+    /// # Errors
+    /// As [`Guests::observe`].
+    pub fn glance(&self) -> Result<Observed, Failure> {
+        let built = self.built()?;
+        let found = self.found(std::iter::empty())?;
+        let guests = found.into_iter().map(|(name, found)| {
+            let guest = match found {
+                Reading::Absent => Reading::Absent,
+                Reading::Unreadable(why) => Reading::Unreadable(why),
+                Reading::Present((record, state)) => {
+                    let work_disk = self.work_disk_size(&name);
+                    Reading::Present(ObservedGuest { record, state, work_disk, files: Reading::Absent })
+                }
+            };
+            (name, guest)
+        });
+        Ok(Observed { built, guests: guests.collect() })
+    }
+
+    /// The record of each guest that is there or named, and whether its VMM runs; all of them in one pass over the
+    /// process table.
+    fn found(
+        &self,
+        named: impl Iterator<Item = String>,
+    ) -> Result<BTreeMap<String, Reading<(Record, RunState)>>, Failure> {
+        let names: BTreeSet<String> = self.names()?.into_iter().chain(named).collect();
+        let records: BTreeMap<String, Reading<Record>> =
+            names.into_iter().map(|name| (name.clone(), record::read(&self.dir(&name).record()))).collect();
+        let mut states = self.run_states(records.values().filter_map(Reading::present));
+        let found = records.into_iter().map(|(name, record)| {
+            let found = match record {
+                Reading::Absent => Reading::Absent,
+                Reading::Unreadable(why) => Reading::Unreadable(why),
+                Reading::Present(record) => {
+                    let state = states.remove(&record.uuid).unwrap_or_else(not_looked_at);
+                    Reading::Present((record, state))
+                }
+            };
+            (name, found)
+        });
+        Ok(found.collect())
+    }
+
+    fn work_disk_size(&self, guest: &str) -> Reading<ByteSize> {
+        match paths::size(&self.dir(guest).work_disk()) {
             Ok(Some(size)) => Reading::Present(ByteSize::bytes(size)),
             Ok(None) => Reading::Absent,
             Err(error) => Reading::Unreadable(error.to_string()),
-        };
+        }
+    }
+
+    async fn observe_guest(&self, record: Record, state: RunState, wanted: &Wanted) -> ObservedGuest {
+        let work_disk = self.work_disk_size(&record.name);
         let files = self.observe_files(&record, &state, wanted).await;
         ObservedGuest { record, state, work_disk, files }
     }

@@ -33,6 +33,10 @@ impl Guests {
         self.disk(&dir.work_disk(), &|| self.must_be_stopped(&record)).settle().await?;
 
         let paths = self.store.kernel_paths(&vm.kernel);
+        if !paths::exists(&paths.vmlinux)? {
+            let message = format!("kernel {} is not in the store, expected it at `{}`", vm.kernel, paths.vmlinux);
+            return Err(Failure::permanent(message).hint("`regatta apply` builds what is missing"));
+        }
         let accel = accel::choose(&*self.run, &self.state, &paths, vm.accel, progress).await?;
 
         // Written before the act: after a crash between the two, the running VMM is found by its uuid, and what it

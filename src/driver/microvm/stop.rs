@@ -38,6 +38,16 @@ impl Rung {
         }
     }
 
+    /// How a guest went down that needed this.
+    const fn told(self) -> &'static str {
+        match self {
+            Self::Poweroff => "stopped by poweroff inside the guest",
+            Self::PowerButton => "stopped by its power button",
+            Self::Quit => "stopped by ending its virtual machine: what it had not written is lost",
+            Self::Kill => "stopped by SIGKILL: what it had not written is lost",
+        }
+    }
+
     const fn says(self) -> &'static str {
         match self {
             Self::Poweroff => "powering off",
@@ -63,7 +73,10 @@ impl Guests {
         for rung in Rung::LADDER {
             progress.say(rung.says());
             match self.step_down(rung, &record, &process).await {
-                Ok(()) if self.is_down(&process, rung).await => return Ok(()),
+                Ok(()) if self.is_down(&process, rung).await => {
+                    progress.note(rung.told());
+                    return Ok(());
+                }
                 Ok(()) => tried.push(format!("{}: still running after {}s", rung.says(), rung.patience().as_secs())),
                 Err(why) => tried.push(format!("{}: {why}", rung.says())),
             }

@@ -1,0 +1,147 @@
+//! Starting, stopping and restarting guests as they were last applied: no file of the fleet is compared, so that what is
+//! pending stays pending.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::between::{self, Lanes};
+use super::lane::Lane;
+use super::order::Draft;
+use super::pattern::Pattern;
+use super::verdict::Found;
+use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Plan, Reason, Shown, vm};
+use crate::resource::{Address, Desired, Observed, ObservedGuest, Reading, VmSpec};
+
+/// What is to become of guests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// They run.
+    On,
+    /// They are stopped.
+    Off,
+    /// They are stopped, when they run, and then run.
+    Cycle,
+}
+
+/// Plans this for every guest of the fleet that a pattern names, once [`obstacles`] are ruled out.
+pub fn power(desired: &Desired, observed: &Observed, guests: &[Pattern], power: Power) -> Plan {
+    let mut draft = Draft::default();
+    let (mut changes, mut lanes): (Vec<Change>, Lanes<'_>) = (Vec::new(), BTreeMap::new());
+    for (name, reading) in &observed.guests {
+        let address = Address::vm(name);
+        let ours = reading.present().is_none_or(|guest| guest.record.fleet == desired.fleet);
+        if !ours || !named(guests, &address, desired) {
+            continue;
+        }
+        let (found, note) = vm::found(Some(reading));
+        if let (Found::Up | Found::Down, Some(guest)) = (found, reading.present()) {
+            lanes.insert(name, lane(&mut draft, &address, guest, (power, found)));
+        }
+        changes.push(change(desired, address, (power, found), note));
+    }
+    order(desired, observed, &lanes, (&mut draft, power));
+    Plan { fleet: desired.fleet.clone(), changes, refusals: Vec::new(), selected: None, graph: draft.finish() }
+}
+
+/// What stands in the way, guest by guest: while there is something, nothing is to be done. A guest is not stopped that
+/// could not be started again.
+pub fn obstacles(desired: &Desired, observed: &Observed, guests: &[Pattern], power: Power) -> Vec<String> {
+    let declared = desired.resources.keys().filter(|address| address.kind() == "vm").cloned();
+    let all: BTreeSet<Address> = declared.chain(observed.guests.keys().map(|name| Address::vm(name))).collect();
+    let named = all.iter().filter(|address| named(guests, address, desired)).filter_map(Address::guest);
+    named.filter_map(|name| obstacle(observed, name, power)).collect()
+}
+
+fn obstacle(observed: &Observed, name: &str, power: Power) -> Option<String> {
+    let reading = observed.guests.get(name);
+    match (vm::found(reading).0, reading.and_then(Reading::present)) {
+        (Found::Absent | Found::Unfinished, _) => Some(format!("{name} is not made yet")),
+        (Found::Up | Found::Down, Some(guest)) if power != Power::Off => {
+            let lost = |what, key| {
+                let built = observed.built.contains_key(key);
+                (!built).then(|| format!("the {what} of {name} is not in the store"))
+            };
+            let disks = guest.record.applied.disks.as_ref()?;
+            lost("image", &disks.image).or_else(|| lost("kernel", &applied(guest)?.kernel))
+        }
+        _ => None,
+    }
+}
+
+fn named(guests: &[Pattern], address: &Address, desired: &Desired) -> bool {
+    let none = BTreeSet::new();
+    let tags = desired.resources.get(address).map_or(&none, |declared| &declared.tags);
+    guests.iter().any(|pattern| pattern.matches(address, tags))
+}
+
+fn lane(draft: &mut Draft, address: &Address, guest: &ObservedGuest, (power, found): (Power, Found)) -> Lane {
+    let name = &guest.record.name;
+    let mut step = |op| draft.step(vec![address.clone()], op);
+    let stop = (power != Power::On && found == Found::Up).then(|| step(Op::StopGuest { guest: name.clone() }));
+    let starts = power == Power::Cycle || (power == Power::On && found == Found::Down);
+    let start = applied(guest).filter(|_| starts).map(|vm| step(Op::StartGuest { vm: vm.clone() }));
+    let ready = start.map(|_| step(Op::AwaitReady { guest: name.clone() }));
+    if let (Some(stop), Some(start)) = (stop, start) {
+        draft.after(start, stop, "nothing else may use its disks");
+    }
+    if let (Some(start), Some(ready)) = (start, ready) {
+        draft.after(ready, start, "it must have been started");
+    }
+    Lane { stop, start, ready }
+}
+
+/// What a guest was last started with, or made with.
+fn applied(guest: &ObservedGuest) -> Option<&VmSpec> {
+    let applied = &guest.record.applied;
+    applied.started.as_ref().or(applied.disks.as_ref())
+}
+
+/// A guest starts after those that it is declared to come `after`, and those stop after it.
+fn order(desired: &Desired, observed: &Observed, lanes: &Lanes<'_>, (draft, power): (&mut Draft, Power)) {
+    between::take_ports_in_turn(desired, observed, lanes, draft);
+    between::start_in_declared_order(desired, lanes, draft);
+    if power != Power::Off {
+        return;
+    }
+    let stop = |address: &Address| address.guest().and_then(|name| lanes.get(name)).and_then(|lane| lane.stop);
+    for (address, declared) in desired.resources.iter().filter(|(address, _)| address.kind() == "vm") {
+        for first in declared.needs.iter().filter(|first| first.kind() == "vm") {
+            if let (Some(own), Some(firsts)) = (stop(address), stop(first)) {
+                draft.after(firsts, own, format!("{address} comes after it"));
+            }
+        }
+    }
+}
+
+fn change(desired: &Desired, address: Address, (power, found): (Power, Found), note: Option<String>) -> Change {
+    let (action, reason, impact) = match (power, found) {
+        (_, Found::Unknown | Found::Absent | Found::Unfinished) => {
+            (Action::Unreadable, Reason::Unreadable, Impact::None)
+        }
+        (Power::On, Found::Up) | (Power::Off, Found::Down) => (Action::None, Reason::UpToDate, Impact::None),
+        (_, Found::Down) => (Action::Update, Reason::Requested, Impact::None),
+        (_, Found::Up) => (Action::Update, Reason::Requested, Impact::Restart),
+    };
+    let state = |text: &str| Shown::plain(text);
+    let before = state(if found == Found::Up { "running" } else { "stopped" });
+    let after = state(match power {
+        Power::On => "running",
+        Power::Off => "stopped",
+        Power::Cycle => "running, started anew",
+    });
+    let attribute =
+        Attribute { path: "state".into(), aspect: Aspect::Value, before, after, impact, cause: Cause::Pending };
+    let attributes = if action == Action::Update { vec![attribute] } else { Vec::new() };
+    let source = desired.resources.get(&address).and_then(|declared| declared.source.clone());
+    Change { address, action, reason, impact, attributes, source, note }
+}
+
+/// Patterns that name neither a guest that is there nor a declared one: most likely mistyped.
+pub fn unmatched<'a>(desired: &Desired, observed: &Observed, guests: &'a [Pattern]) -> Vec<&'a Pattern> {
+    let there = observed.guests.keys().map(|name| Address::vm(name));
+    let declared = desired.resources.keys().filter(|address| address.kind() == "vm").cloned();
+    let all: Vec<Address> = there.chain(declared).collect();
+    guests
+        .iter()
+        .filter(|pattern| !all.iter().any(|address| named(std::slice::from_ref(*pattern), address, desired)))
+        .collect()
+}
