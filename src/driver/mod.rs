@@ -15,6 +15,7 @@ mod record;
 mod state;
 mod store;
 mod tools;
+mod undo;
 
 pub use fan_out::{Endings, FanOut, Line, Source};
 pub use local::LocalDriver;

@@ -66,6 +66,12 @@ impl Failure {
         Self { kind: FailureKind::Unknown, ..Self::permanent(message) }
     }
 
+    /// The same, where something had happened already: nobody knows any more what the world is like.
+    #[must_use]
+    pub fn into_unknown(self) -> Self {
+        Self { kind: FailureKind::Unknown, ..self }
+    }
+
     /// Says what was being done when this failed.
     #[must_use]
     pub fn context(mut self, message: impl Into<String>) -> Self {

@@ -9,15 +9,22 @@ use super::{identity, port};
 use crate::config::ByteSize;
 use crate::driver::files::{Request, offline};
 use crate::driver::record;
+use crate::driver::undo::Undo;
 use crate::effect::{Command, KeyPair, files, known_hosts_line, paths, port_is_free};
 use crate::exec::{Failure, Progress};
 use crate::resource::{AppliedGuest, ContentKey, Reading, Record, VmSpec};
 
 impl Guests {
-    /// Makes a guest's disks. Does nothing when they were made already; starts over when making them was interrupted.
+    /// Makes a guest's disks. Does nothing when they were made already; starts over when making them was interrupted;
+    /// leaves nothing when it fails.
     pub(in crate::driver) async fn create(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
+        let mut undo = Undo::default();
+        let made = self.make(vm, &mut undo, progress).await;
+        undo.settle(made).await
+    }
+
+    async fn make(&self, vm: &VmSpec, undo: &mut Undo<'_>, progress: &dyn Progress) -> Result<(), Failure> {
         let dir = self.dir(&vm.name);
-        files::private_dir(dir.root())?;
         let unfinished = match record::read(&dir.record()) {
             Reading::Present(record) if record.applied.disks.is_some() => return Ok(()),
             Reading::Present(record) => Some(record),
@@ -27,16 +34,23 @@ impl Guests {
         if let Some(record) = &unfinished {
             self.must_be_stopped(record)?;
         }
+        if unfinished.is_none() && paths::exists(&dir.work_disk())? {
+            let message =
+                format!("found `{}` without a record beside it: it is not known whose it is", dir.work_disk());
+            return Err(Failure::permanent(message).hint("move the directory away, or put its `record.json` back"));
+        }
         let host_key = KeyPair::generate(&format!("{}.{}", vm.name, self.fleet))?;
+        let root = dir.root().to_owned();
+        // Nothing in it was ever used by anybody.
+        undo.note(format!("remove `{root}`"), async move { Ok(paths::remove_tree(&root)?) });
+        files::private_dir(dir.root())?;
         let mut record = self.mark(vm, unfinished, &host_key.public_line()?).await?;
         progress.say("making disks");
         self.make_root_disk(&vm.name, &vm.image).await?;
         self.make_work_disk(&record, vm.work_disk, &host_key).await?;
         let target = self.ssh_target(&record);
-        files::write_atomic(
-            &dir.known_hosts(),
-            known_hosts_line(&target.host, target.port, &target.host_key)?.as_bytes(),
-        )?;
+        let pinned = known_hosts_line(&target.host, target.port, &target.host_key)?;
+        files::write_atomic(&dir.known_hosts(), pinned.as_bytes())?;
         record.applied.disks = Some(vm.clone());
         self.write_record(&record)
     }
@@ -112,7 +126,8 @@ impl Guests {
         // Nobody can use a disk that no guest has yet.
         self.disk(&aside, &|| Ok(())).write(&Request { seeds: &seeds, ..Request::default() }).await?;
         paths::rename(&aside, &dir.work_disk())?;
-        Ok(())
+        // The lock that the write above was done under; nobody else knows that name.
+        Ok(paths::remove_if_there(&dir.root().join("work.img.new.lock"))?)
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::guests::Guests;
 use crate::config::ByteSize;
+use crate::driver::undo::Undo;
 use crate::effect::{Command, Status, paths};
 use crate::exec::{Failure, Progress};
 use crate::resource::VmSpec;
@@ -20,8 +21,11 @@ impl Guests {
         progress.say("making a new root disk");
         let dir = self.dir(&vm.name);
         paths::remove_if_there(&dir.previous_root_disk())?;
+        let mut undo = Undo::default();
+        undo.file(&dir.previous_root_disk());
         paths::link(&dir.root_disk(), &dir.previous_root_disk())?;
-        self.make_root_disk(&vm.name, &vm.image).await?;
+        let made = self.make_root_disk(&vm.name, &vm.image).await;
+        undo.settle(made).await?;
         record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
         self.write_record(&record)
     }

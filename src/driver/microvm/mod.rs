@@ -14,6 +14,8 @@ mod qmp;
 pub mod ready;
 mod start;
 mod stop;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use guests::{Effects, Guests};

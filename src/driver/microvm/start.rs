@@ -7,6 +7,7 @@ use super::guests::Guests;
 use super::qemu::{self, Launch};
 use super::ready::{Guest, Pace, wait_until_ready};
 use crate::driver::kernel;
+use crate::driver::undo::Undo;
 use crate::effect::{Liveness, files, paths};
 use crate::exec::{Failure, Progress};
 use crate::resource::{Record, RunState, VmSpec};
@@ -15,9 +16,10 @@ use crate::resource::{Record, RunState, VmSpec};
 const CONSOLE_LIMIT: u64 = 16 << 10;
 
 impl Guests {
-    /// Starts the VMM unless it runs already. The VMM outlives us: it is in a session of its own.
+    /// Starts the VMM unless it runs already. The VMM outlives us: it is in a session of its own. A guest that cannot be
+    /// started is left as it was.
     pub(in crate::driver) async fn start(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
-        let mut record = self.record(&vm.name)?;
+        let record = self.record(&vm.name)?;
         match self.run_state(&record) {
             RunState::Running(_) => return Ok(()),
             RunState::Unknown(why) => {
@@ -25,9 +27,23 @@ impl Guests {
             }
             RunState::Stopped => {}
         }
+        let mut undo = Undo::default();
+        let started = self.launch(vm, record, &mut undo, progress).await;
+        undo.settle(started).await
+    }
+
+    async fn launch<'a>(
+        &'a self,
+        vm: &VmSpec,
+        mut record: Record,
+        undo: &mut Undo<'a>,
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
         let dir = self.dir(&vm.name);
         let control_socket = dir.control_socket().map_err(Failure::permanent)?;
+        undo.file(&control_socket);
         paths::remove_if_there(&control_socket)?;
+        undo.file(&dir.pid_file());
         paths::remove_if_there(&dir.pid_file())?;
         paths::rename_if_there(&dir.console(), &dir.previous_console())?;
         self.disk(&dir.work_disk(), &|| self.must_be_stopped(&record)).settle().await?;
@@ -41,6 +57,8 @@ impl Guests {
 
         // Written before the act: after a crash between the two, the running VMM is found by its uuid, and what it
         // was started with is already on record.
+        let before = record.clone();
+        undo.note("put the record back", async move { self.write_record(&before) });
         record.applied.started = Some(vm.clone());
         record.process = None;
         self.write_record(&record)?;
@@ -62,8 +80,9 @@ impl Guests {
             pid_file: &dir.pid_file(),
         };
         self.run.run_ok(&qemu::start(&launch)).await?;
+        // From here on it runs, and a failure says nothing about it.
         record.process = self.started_process(&record)?;
-        self.write_record(&record)
+        self.write_record(&record).map_err(Failure::into_unknown)
     }
 
     /// Waits until the guest can be logged in to.

@@ -1,0 +1,176 @@
+//! A step that fails leaves nothing behind, whichever of its commands it fails at.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use camino::Utf8Path;
+use tempfile::TempDir;
+
+use super::{Effects, Guests};
+use crate::config::{Accelerator, ByteSize, NetworkMode};
+use crate::driver::StateDir;
+use crate::effect::testing::{lacks, scratch};
+use crate::effect::{
+    Command, CommandError, CommandRunner, Connect, ConnectError, Output, ProcFs, Run, Shell, SshTarget, SystemClock,
+};
+use crate::exec::{Failure, FailureKind, Progress};
+use crate::resource::{ContentKey, NetworkSpec, VmSpec};
+
+struct Silent;
+
+impl Progress for Silent {
+    fn say(&self, _text: &str) {}
+}
+
+struct NoNetwork;
+
+#[async_trait]
+impl Connect for NoNetwork {
+    async fn connect(&self, _target: &SshTarget, _deadline: Duration) -> Result<Box<dyn Shell>, ConnectError> {
+        Err(ConnectError::NotUp("there is no network".into()))
+    }
+}
+
+/// Runs real programs, but the one at `fails_at` (counted from 0) fails as soon as it has done its work.
+struct FailsAt {
+    fails_at: usize,
+    ran: AtomicUsize,
+}
+
+#[async_trait]
+impl Run for FailsAt {
+    async fn run(&self, command: &Command) -> Result<Output, CommandError> {
+        let output = match command.program() {
+            program if program.starts_with("qemu-system") => CommandRunner.run(&breaks()).await,
+            _ => CommandRunner.run(command).await,
+        };
+        match self.ran.fetch_add(1, Ordering::SeqCst) {
+            n if n == self.fails_at => CommandRunner.run(&breaks()).await,
+            _ => output,
+        }
+    }
+}
+
+fn breaks() -> Command {
+    Command::new("sh").args(["-c", "echo 'it broke' >&2; exit 8"])
+}
+
+struct World {
+    _dir: TempDir,
+    state: StateDir,
+    run: Arc<FailsAt>,
+    guests: Guests,
+}
+
+impl World {
+    /// A state directory with an image in its store.
+    fn new(fails_at: usize) -> Self {
+        let (dir, root) = scratch();
+        let state = StateDir::new(root);
+        let run = Arc::new(FailsAt { fails_at, ran: AtomicUsize::new(0) });
+        let effects = Effects {
+            run: Arc::clone(&run) as Arc<dyn Run>,
+            connect: Arc::new(NoNetwork),
+            processes: Arc::new(ProcFs::default()),
+            clock: Arc::new(SystemClock),
+        };
+        let guests = Guests::new("demo", "/fleet.kdl", state.clone(), effects);
+        let image = guests.store.image_path(&vm().image);
+        std::fs::create_dir_all(image.parent().unwrap()).unwrap();
+        std::fs::write(&image, vec![0; 1 << 20]).unwrap();
+        Self { _dir: dir, state, run, guests }
+    }
+
+    /// Every file below the fleets, with its content; directories end in `/`.
+    fn files(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut found = BTreeMap::new();
+        if self.state.fleets().exists() {
+            walk(&self.state.fleets(), &mut found);
+        }
+        found
+    }
+}
+
+fn walk(dir: &Utf8Path, found: &mut BTreeMap<String, Vec<u8>>) {
+    for entry in dir.read_dir_utf8().unwrap() {
+        let path = entry.unwrap().path().to_owned();
+        if path.is_dir() {
+            found.insert(format!("{path}/"), Vec::new());
+            walk(&path, found);
+        } else {
+            found.insert(path.to_string(), std::fs::read(&path).unwrap());
+        }
+    }
+}
+
+fn vm() -> VmSpec {
+    VmSpec {
+        name: "web".into(),
+        cpus: 1,
+        memory: ByteSize::bytes(256 << 20),
+        image: ContentKey::of(&"image"),
+        kernel: ContentKey::of(&"kernel"),
+        network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+        work_disk: ByteSize::bytes(16 << 20),
+        accel: Accelerator::Tcg,
+    }
+}
+
+/// LESSON 22: covers commands that `create` does not run yet.
+#[tokio::test]
+async fn a_guest_whose_making_fails_leaves_nothing_behind() {
+    if lacks("qemu-img") || lacks("debugfs") {
+        return;
+    }
+    let mut fails_at = 0;
+    loop {
+        let world = World::new(fails_at);
+        let made = world.guests.create(&vm(), &Silent).await;
+        if world.run.ran.load(Ordering::SeqCst) <= fails_at {
+            assert_eq!(made, Ok(()));
+            let names: Vec<String> = world.files().into_keys().collect();
+            let dir = world.guests.dir("web");
+            let expected = [dir.known_hosts(), dir.record(), dir.root_disk(), dir.work_disk()];
+            let files: Vec<&String> = names.iter().filter(|name| !name.ends_with('/')).collect();
+            assert_eq!(files, expected.iter().map(|path| path.as_str()).collect::<Vec<_>>());
+            break;
+        }
+        assert_eq!(made.map_err(|failure| failure.kind), Err(FailureKind::Permanent), "command {fails_at}");
+        let guests = format!("{}/", world.state.guests("demo"));
+        let left: Vec<String> = world.files().into_keys().filter(|name| name.starts_with(&guests)).collect();
+        assert_eq!(left, [guests], "command {fails_at}");
+        fails_at += 1;
+    }
+    assert!(fails_at >= 4, "making a guest takes some commands, found {fails_at}");
+}
+
+#[tokio::test]
+async fn a_guest_that_cannot_be_started_is_as_it_was() {
+    if lacks("qemu-img") || lacks("debugfs") {
+        return;
+    }
+    let world = World::new(usize::MAX);
+    world.guests.create(&vm(), &Silent).await.unwrap();
+    let before = world.files();
+    let started = world.guests.start(&vm(), &Silent).await;
+    assert_eq!(started.map_err(|failure| failure.kind), Err(FailureKind::Permanent));
+    assert!(world.files() == before, "the guest's files changed");
+}
+
+/// A lost record does not make a guest's data ours to overwrite.
+#[tokio::test]
+async fn a_work_disk_without_a_record_is_refused() {
+    let world = World::new(usize::MAX);
+    let disk = world.guests.dir("web").work_disk();
+    std::fs::create_dir_all(disk.parent().unwrap()).unwrap();
+    std::fs::write(&disk, "somebody's data").unwrap();
+    let refused = world.guests.create(&vm(), &Silent).await;
+    let expected =
+        Failure::permanent(format!("found `{disk}` without a record beside it: it is not known whose it is"))
+            .hint("move the directory away, or put its `record.json` back");
+    assert_eq!(refused, Err(expected));
+    assert_eq!(std::fs::read_to_string(&disk).unwrap(), "somebody's data");
+}
