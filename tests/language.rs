@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use common::golden;
-use regatta::config::{self, LoadError, Loader};
+use regatta::config::{self, LoadError, Loader, Secret, SecretSource};
 use regatta::render::{self, Colour, Screen};
 use regatta::resource::{
     self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs, Lowered, Resource,
+    SecretContent, SecretInput, SecretRef,
 };
 use regatta::syntax::{Diagnostic, Severity, SourceMap};
 
@@ -77,12 +78,29 @@ fn inputs(case: &Path, fleet: &config::Fleet) -> Inputs {
         let read = host_input(case, &path);
         (path, read)
     });
+    let secrets = requests.secrets.into_iter().map(|secret| (secret.clone(), secret_input(&secret))).collect();
     let git_identity = requests.git_identity.then(|| fs::read_to_string(case.join("host/git")).ok()).flatten();
     let git_identity = git_identity.and_then(|text| {
         let (name, email) = text.trim().split_once('\n')?;
         Some((name.to_owned(), email.to_owned()))
     });
-    Inputs { paths: paths.collect(), git_identity, own_keys: vec![OWN_KEY.into()] }
+    Inputs { paths: paths.collect(), secrets, git_identity, own_keys: vec![OWN_KEY.into()] }
+}
+
+/// A secret that is there for everybody whose variable is not called `MISSING`.
+fn secret_input(secret: &Secret) -> SecretInput {
+    let from = match &secret.source {
+        SecretSource::Variable(name) if name == "MISSING" => {
+            return SecretInput::Refused("the environment has no `MISSING`".into());
+        }
+        SecretSource::Variable(name) => SecretRef::Variable(name.clone()),
+        SecretSource::File(path) => SecretRef::File { path: path.into(), allowed: Vec::new() },
+        SecretSource::Command { program, arguments } => {
+            SecretRef::Command { program: program.clone(), arguments: arguments.clone(), directory: "/fleet".into() }
+        }
+    };
+    let (seal, digest) = (Some(Digest::of(b"sealed")), Some(Digest::of(b"secret")));
+    SecretInput::Known(SecretContent { from, seal, digest })
 }
 
 const OWN_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPAWkGqOaVvQIIkDO1yPYmUDh2YmzfvUm3xkZ4GUZzx regatta";

@@ -160,3 +160,46 @@ fn the_graph_is_drawn() {
     let json: serde_json::Value = serde_json::from_str(&user.regatta(&["graph", "--format", "json"]).out).unwrap();
     assert_eq!(json["steps"].as_array().unwrap().len(), 6);
 }
+
+/// No form of a plan, no saved plan and no explanation has a secret or what it could be found from.
+#[test]
+fn a_secret_is_in_no_output_and_bound_to_the_plan() {
+    let user = User::new();
+    let secret = "hunter2-and-more";
+    let write = |text: &str| fs::write(user.home().join("token"), text).unwrap();
+    write(secret);
+    let fleet = r#"import "std/debian"
+vm "web" { image "bookworm"; file "~/.token" { secret command="cat" "token"; }; }
+"#;
+    fs::write(user.home().join("fleet.kdl"), fleet).unwrap();
+    let plain = regatta::resource::Digest::of(secret.as_bytes());
+    let outputs: [&[&str]; 7] = [
+        &["plan", "-o", "plan.json", "--out", "markdown=plan.md"],
+        &["plan", "--full"],
+        &["plan", "--format", "json"],
+        &["plan", "plan.json"],
+        &["graph", "--format", "json"],
+        &["explain", "secret.web/~/.token"],
+        &["status", "--format", "json"],
+    ];
+    for args in outputs {
+        let done = user.regatta(args);
+        assert_eq!(done.code, 0, "{done:?}");
+        assert!(!done.out.contains(secret) && !done.out.contains(plain.short()), "{args:?}: {}", done.out);
+    }
+    assert!(user.regatta(&["plan"]).out.contains("+ ~/.token  secret hmac:"));
+    fs::remove_file(user.home().join("token")).unwrap();
+    let failed = user.regatta(&["plan"]);
+    assert_eq!(failed.code, 1);
+    assert!(
+        failed.err.contains("× cannot fetch a secret: `cat token` exited with 1: cat: token: No such"),
+        "{failed:?}"
+    );
+    assert_eq!(user.code(&["drift"]), 0, "nothing is fetched for it");
+    write("another secret");
+    assert_eq!(user.code(&["apply", "--yes", "plan.json"]), 3);
+    for (path, (_, content)) in user.tree() {
+        let text = String::from_utf8_lossy(&content).into_owned();
+        assert!(!text.contains(secret) && !text.contains(plain.short()), "{path}");
+    }
+}

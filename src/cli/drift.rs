@@ -10,7 +10,7 @@ use crate::render;
 
 /// Compares, and says nothing on standard output when nothing moved.
 pub(super) async fn run(global: &Global, form: Form, args: &DriftArgs) -> Result<Exit, CliError> {
-    let session = Session::open(global).await?;
+    let session = Session::open_without_secrets(global).await?;
     let observed = session.observe().await?;
     let options = args.part.options(session.desired(), &observed)?;
     let plan = crate::plan::plan(session.desired(), &observed, &options);

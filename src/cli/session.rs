@@ -11,8 +11,9 @@ use super::loader::FileLoader;
 use super::{lock, output};
 use crate::config::{self, Fleet};
 use crate::driver::StateDir;
-use crate::driver::inputs::{self, User};
+use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
+use crate::driver::secrets;
 use crate::effect::{CommandRunner, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
 use crate::render;
 use crate::resource::{self, Desired, Lowered, Observed};
@@ -77,6 +78,13 @@ pub(super) fn tell(mistakes: &[Diagnostic], sources: &SourceMap, format: Format)
     Ok(())
 }
 
+/// Whether a command needs the fleet's secrets.
+#[derive(Clone, Copy)]
+enum Want {
+    Secrets,
+    NoSecrets,
+}
+
 /// A fleet, and this machine as it concerns it.
 pub(super) struct Session {
     state: StateDir,
@@ -89,14 +97,28 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Reads the fleet file and everything it names on this machine.
+    /// Reads the fleet file and everything it names on this machine, secrets included.
     pub(super) async fn open(global: &Global) -> Result<Self, CliError> {
+        Self::open_with(global, Want::Secrets).await
+    }
+
+    /// As [`Self::open`], for commands that write no files: secrets are left alone.
+    pub(super) async fn open_without_secrets(global: &Global) -> Result<Self, CliError> {
+        Self::open_with(global, Want::NoSecrets).await
+    }
+
+    async fn open_with(global: &Global, want: Want) -> Result<Self, CliError> {
         let environment = Environment::read().map_err(CliError::failure)?;
         let loaded = load(global, &environment)?;
         let state = state_dir(global, &environment)?;
         let own_key = own_key(&state).await?;
         let user = user(&environment)?;
-        let inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, vec![own_key]).await?;
+        let access = match want {
+            Want::Secrets => Secrets::Fetch(secrets::seal_key(&state)?),
+            Want::NoSecrets => Secrets::Leave,
+        };
+        let mut inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, &access).await?;
+        inputs.own_keys = vec![own_key];
         let Lowered { desired, warnings } = match resource::lower(&loaded.fleet, &loaded.sources, &inputs) {
             Ok(lowered) => lowered,
             Err(mistakes) => {

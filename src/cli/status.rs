@@ -9,7 +9,7 @@ use crate::render;
 
 /// Shows the guests. Reads the same as `plan`, and says of each whether it is as declared.
 pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
-    let session = Session::open(global).await?;
+    let session = Session::open_without_secrets(global).await?;
     let observed = session.observe().await?;
     let plan = crate::plan::plan(session.desired(), &observed, &Options::default());
     let guests = crate::plan::status(&plan, &observed);

@@ -6,7 +6,10 @@ use serde::Serialize;
 
 use super::language::suggestion;
 use super::settings::Priority;
-use super::{AuthorizedKey, Fleet, GitIdentity, Image, ImageSource, Kernel, KernelSource, Origin, Setting, Vm};
+use super::{
+    AuthorizedKey, File, FileContent, Fleet, GitIdentity, Image, ImageSource, Kernel, KernelSource, Origin,
+    SecretSource, Setting, Vm,
+};
 use crate::syntax::{SourceMap, SourceRef, Span, Spanned, shown};
 
 /// Every value of one resource, with where it was decided.
@@ -57,18 +60,19 @@ pub enum Decided {
 /// There is no such resource: what was found, and the nearest address there is.
 pub fn explain(fleet: &Fleet, sources: &SourceMap, address: &str) -> Result<Explanation, String> {
     let (kind, name) = address.split_once('.').unwrap_or((address, ""));
-    // Addresses of what belongs to a guest go on with a path.
-    let owner = name.split_once('/').map_or(name, |(owner, _)| owner);
+    // Addresses of files in a guest go on with their path.
+    let (owner, path) = name.split_once('/').unwrap_or((name, ""));
     let mut explainer = Explainer { fleet, sources, values: Vec::new() };
     let known = match kind {
         "vm" => fleet.vms.get(name).map(|vm| explainer.vm(vm)),
-        "file-sync" | "git-identity" | "authorized-key" => fleet.vms.get(owner).map(|vm| explainer.vm(vm)),
+        "file-sync" | "file" | "secret" => fleet.vms.get(owner).map(|vm| explainer.files(vm, kind, path)),
+        "git-identity" | "authorized-key" => fleet.vms.get(owner).map(|vm| explainer.vm(vm)),
         "image" => fleet.images.get(name).map(|image| explainer.image(image)),
         "kernel" => fleet.kernels.get(name).map(|kernel| explainer.kernel(kernel)),
         _ => None,
     };
     let mut values = explainer.values;
-    if matches!(kind, "file-sync" | "git-identity" | "authorized-key") {
+    if matches!(kind, "git-identity" | "authorized-key") {
         values.retain(|value| value.setting == kind);
     }
     match known {
@@ -126,15 +130,28 @@ impl Explainer<'_> {
             };
             self.written("git-identity", vm.span, identity, value);
         }
-        for sync in &vm.file_syncs {
-            let value = format!("\"{}\" to=\"~/{}\"", shown(&sync.value.from), shown(&sync.value.to.value));
-            self.written("file-sync", vm.span, sync, value);
-        }
+        ["file-sync", "file", "secret"].into_iter().for_each(|kind| self.files(vm, kind, ""));
         for guest in &vm.after {
             self.written("after", vm.span, guest, format!("{:?}", guest.value));
         }
         for tag in &vm.tags {
             self.written("tags", vm.span, tag, format!("{:?}", tag.value));
+        }
+    }
+
+    /// Files of one kind of address: the one at a path, or all.
+    fn files(&mut self, vm: &Vm, kind: &str, path: &str) {
+        let asked = |found: &str| path.is_empty() || path.strip_prefix("~/").unwrap_or(path) == found;
+        for sync in vm.file_syncs.iter().filter(|sync| kind == "file-sync" && asked(&sync.value.to.value)) {
+            let value = format!("\"{}\" to=\"~/{}\"", shown(&sync.value.from), shown(&sync.value.to.value));
+            self.written("file-sync", vm.span, sync, value);
+        }
+        for file in vm.files.iter().filter(|file| asked(&file.value.path.value)) {
+            let File { path, content, .. } = &file.value;
+            if kind == if matches!(content, FileContent::Secret(_)) { "secret" } else { "file" } {
+                let value = format!("\"~/{}\" {{ {} }}", shown(&path.value), said(content));
+                self.written("file", vm.span, file, value);
+            }
         }
     }
 
@@ -210,6 +227,18 @@ impl Explainer<'_> {
             place: Some(self.sources.source_ref(span)),
             imported: imports.map(|import| self.sources.source_ref(import)).collect(),
         });
+    }
+}
+
+/// What is in a file, or where it comes from. A text is only measured: it may have many lines.
+fn said(content: &FileContent) -> String {
+    match content {
+        FileContent::Text(text) => format!("content of {} bytes", text.len()),
+        FileContent::Secret(secret) => match &secret.source {
+            SecretSource::Variable(name) => format!("secret env=\"{name}\""),
+            SecretSource::File(path) => format!("secret file=\"{}\"", shown(path)),
+            SecretSource::Command { program, .. } => format!("secret command=\"{}\" …", shown(program)),
+        },
     }
 }
 

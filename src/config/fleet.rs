@@ -180,6 +180,8 @@ pub struct Vm {
     pub git_identity: Option<Spanned<GitIdentity>>,
     /// Files and directories copied from the host.
     pub file_syncs: Vec<Spanned<FileSync>>,
+    /// Files whose content the fleet file says.
+    pub files: Vec<Spanned<File>>,
     /// Guests that must be ready before this one is touched: names of guests.
     pub after: Vec<Spanned<String>>,
     /// Names of groups that it is in.
@@ -233,4 +235,49 @@ pub struct FileSync {
     pub prune: Setting<bool>,
     /// What below the source is left out.
     pub exclude: Filter,
+}
+
+/// `file "~/.netrc" mode="0600" { … }`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Path in the guest, below the work directory.
+    pub path: Spanned<String>,
+    /// Permission bits; `None` means 0600.
+    pub mode: Option<u32>,
+    /// What is in it.
+    pub content: FileContent,
+}
+
+/// What is in a declared file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FileContent {
+    /// `content "…"`
+    Text(String),
+    /// `secret …`
+    Secret(Secret),
+}
+
+/// `secret …`: how something confidential is fetched. Never what it is.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Secret {
+    /// What is asked for it.
+    pub source: SecretSource,
+    /// The file that declared it: relative paths and commands start in its directory.
+    pub declared_in: SourceId,
+}
+
+/// What is asked for a secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SecretSource {
+    /// An environment variable.
+    Variable(String),
+    /// A file of the host, as written.
+    File(String),
+    /// The standard output of a program.
+    Command {
+        /// As written: a name that is looked for on `PATH`, or a path.
+        program: String,
+        /// As written.
+        arguments: Vec<String>,
+    },
 }

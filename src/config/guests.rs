@@ -7,7 +7,7 @@ use super::node::vm::VmNode;
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
-use super::{Accelerator, ByteSize, FileSync, Fleet, Forward, Setting, Vm, order};
+use super::{Accelerator, ByteSize, Fleet, Forward, Setting, Vm, order};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// CPUs of a guest that states none.
@@ -78,6 +78,7 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         authorized_keys: values(settings.authorized_keys),
         git_identity: settings.git_identity.map(|identity| identity.value),
         file_syncs: values(settings.file_syncs),
+        files: values(settings.files),
         after: values(settings.after),
         tags: values(settings.tags),
     })
@@ -114,18 +115,18 @@ fn check_references(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
 
 /// Two declarations must not write the same path of one guest.
 fn check_targets(vm: &Vm, problems: &mut Problems) {
-    let mut targets: BTreeMap<&str, &Spanned<FileSync>> = BTreeMap::new();
-    for sync in &vm.file_syncs {
-        let to = &sync.value.to;
+    let mut targets: BTreeMap<&str, Span> = BTreeMap::new();
+    let synced = vm.file_syncs.iter().map(|sync| &sync.value.to);
+    for to in synced.chain(vm.files.iter().map(|file| &file.value.path)) {
         if let Some(first) = targets.get(to.value.as_str()) {
             let message = format!("`~/{}` of one guest is written by two declarations", shown(&to.value));
             problems.push(
                 Diagnostic::error("config::duplicate-target", message, to.span, "also written here")
-                    .also(first.value.to.span, "written here")
+                    .also(*first, "written here")
                     .help("give each its own target"),
             );
         } else {
-            targets.insert(&to.value, sync);
+            targets.insert(&to.value, to.span);
         }
         if to.value == ".ssh/authorized_keys" {
             let message = "found `~/.ssh/authorized_keys` as target, which regatta itself writes";

@@ -6,7 +6,7 @@
 //! highest priority are joined: the top of the file first, then profiles in the order of `use`, then the block itself.
 
 use super::problems::Problems;
-use super::{Accelerator, AuthorizedKey, ByteSize, FileSync, Forward, GitIdentity};
+use super::{Accelerator, AuthorizedKey, ByteSize, File, FileSync, Forward, GitIdentity};
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 /// How strongly something is meant.
@@ -55,6 +55,7 @@ pub(super) struct Settings {
     pub(super) authorized_keys: Vec<Definition<AuthorizedKey>>,
     pub(super) git_identity: Option<Definition<GitIdentity>>,
     pub(super) file_syncs: Vec<Definition<FileSync>>,
+    pub(super) files: Vec<Definition<File>>,
     pub(super) after: Vec<Definition<String>>,
     pub(super) tags: Vec<Definition<String>>,
 }
@@ -79,7 +80,7 @@ impl Settings {
             one(&self.git_identity),
         ];
         let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
-        let several = several.chain(all(&self.after)).chain(all(&self.tags));
+        let several = several.chain(all(&self.files)).chain(all(&self.after)).chain(all(&self.tags));
         single.into_iter().flatten().chain(several).filter(|(_, priority)| *priority != Priority::Normal).collect()
     }
 
@@ -97,6 +98,7 @@ impl Settings {
             authorized_keys: joined(self.authorized_keys, used.iter().map(|s| &s.authorized_keys)),
             git_identity: one("git-identity", self.git_identity, used.iter().map(|s| &s.git_identity), problems),
             file_syncs: joined(self.file_syncs, used.iter().map(|s| &s.file_syncs)),
+            files: joined(self.files, used.iter().map(|s| &s.files)),
             after: joined(self.after, used.iter().map(|s| &s.after)),
             tags: joined(self.tags, used.iter().map(|s| &s.tags)),
         }

@@ -2,13 +2,17 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use crate::config::Fleet;
 use crate::config::filter::Entry;
+use crate::config::{Fleet, Secret};
+use crate::driver::secrets;
+use crate::effect::paths;
 use crate::effect::walk::{self, EntryKind, Limits, Named, Tree, WalkError};
-use crate::effect::{Command, CommandError, Run, Status};
+use crate::effect::{Command, CommandError, Run, SealKey, Status};
 use crate::exec::Failure;
-use crate::resource::{self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs};
-use crate::syntax::SourceMap;
+use crate::resource::{
+    self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs, SecretContent, SecretInput,
+};
+use crate::syntax::{SourceId, SourceMap};
 
 /// The user whose files a fleet may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +22,15 @@ pub struct User {
     /// The caller's `XDG_CONFIG_HOME` and `GIT_CONFIG_GLOBAL`, as far as they are set: they say where git's global
     /// configuration is.
     pub git_environment: Vec<(String, String)>,
+}
+
+/// What is done about the secrets of a fleet.
+#[derive(Debug, Clone)]
+pub enum Secrets {
+    /// They are fetched, for their digests.
+    Fetch(SealKey),
+    /// They are left alone: what was written last is taken to be right.
+    Leave,
 }
 
 /// Reads everything the fleet names. What is missing or must not be read is reported as such in [`Inputs`]: the layer
@@ -30,13 +43,17 @@ pub async fn read(
     sources: &SourceMap,
     user: &User,
     run: &dyn Run,
-    own_keys: Vec<String>,
+    access: &Secrets,
 ) -> Result<Inputs, Failure> {
-    let mut inputs = Inputs { own_keys, ..Inputs::default() };
+    let mut inputs = Inputs::default();
     let requests = resource::requests(fleet);
     for path in requests.paths {
         let input = read_path(&path, sources, &user.home).await;
         inputs.paths.insert(path, input);
+    }
+    for secret in requests.secrets {
+        let input = read_secret(&secret, sources, &user.home, run, access).await;
+        inputs.secrets.insert(secret, input);
     }
     if requests.git_identity {
         inputs.git_identity = git_identity(user, run).await.map_err(|error| {
@@ -46,12 +63,32 @@ pub async fn read(
     Ok(inputs)
 }
 
-async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> HostInput {
-    let declared_in = &sources.file(path.declared_in).path;
-    let beside = match declared_in.parent() {
+async fn read_secret(
+    secret: &Secret,
+    sources: &SourceMap,
+    home: &Utf8Path,
+    run: &dyn Run,
+    access: &Secrets,
+) -> SecretInput {
+    let beside = beside(sources, secret.declared_in);
+    let directory = paths::canonical(&beside).unwrap_or(beside);
+    match (secrets::located(secret, &directory, home), access) {
+        (Err(reason), _) => SecretInput::Refused(reason),
+        (Ok(from), Secrets::Fetch(key)) => secrets::input(from, key, run).await,
+        (Ok(from), Secrets::Leave) => SecretInput::Known(SecretContent { from, seal: None, digest: None }),
+    }
+}
+
+/// The directory that a fleet file is in.
+fn beside(sources: &SourceMap, file: SourceId) -> Utf8PathBuf {
+    match sources.file(file).path.parent() {
         Some(dir) if !dir.as_str().is_empty() => dir.to_owned(),
         _ => Utf8PathBuf::from("."),
-    };
+    }
+}
+
+async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> HostInput {
+    let beside = beside(sources, path.declared_in);
     let Some(named) = resolve(&path.written, &beside, home) else {
         return HostInput::Refused(format!(
             "found `{}`, expected `~/…`: other users' homes are not read",
@@ -190,6 +227,7 @@ mod tests {
                 authorized_keys: keys.iter().map(|key| self.spanned(AuthorizedKey::File((*key).into()))).collect(),
                 git_identity: git.map(|git| self.spanned(git)),
                 file_syncs: from.iter().map(sync).collect(),
+                files: vec![],
                 after: vec![],
                 tags: vec![],
             };
@@ -206,7 +244,7 @@ mod tests {
 
         async fn read(&self, fleet: &Fleet) -> Inputs {
             let user = User { home: self.root.join("home"), git_environment: vec![] };
-            read(fleet, &self.sources, &user, &CommandRunner, vec!["ours".into()]).await.unwrap()
+            read(fleet, &self.sources, &user, &CommandRunner, &Secrets::Leave).await.unwrap()
         }
 
         fn at(&self, written: &str) -> HostPath {
@@ -242,8 +280,9 @@ mod tests {
                     HostInput::Refused("found `~bob/x`, expected `~/…`: other users' homes are not read".into()),
                 ),
             ]),
+            secrets: BTreeMap::new(),
             git_identity: None,
-            own_keys: vec!["ours".into()],
+            own_keys: vec![],
         };
         assert_eq!(world.read(&fleet).await, expected);
     }
@@ -291,7 +330,7 @@ mod tests {
         assert_eq!(world.read(&world.fleet(&[], &[], None)).await.git_identity, None);
         std::fs::write(&config, "[user\n").unwrap();
         let user = User { home: world.root.join("home"), git_environment: vec![] };
-        let failure = read(&fleet, &world.sources, &user, &CommandRunner, vec![]).await.unwrap_err();
+        let failure = read(&fleet, &world.sources, &user, &CommandRunner, &Secrets::Leave).await.unwrap_err();
         assert_eq!(failure.causes[0], "cannot read the git identity of this user");
     }
 }

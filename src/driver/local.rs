@@ -34,7 +34,8 @@ impl Perform for LocalDriver {
             Op::RestoreRoot { vm } => guests.restore_root(vm, progress).await,
             Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
             Op::WriteFiles { guest, sets, remove } => {
-                guests.write_files(guest, &Request { sets, remove, seeds: &[] }, progress).await
+                let secrets = guests.fetch_secrets(sets, progress).await?;
+                guests.write_files(guest, &Request { sets, remove, seeds: &[], secrets: &secrets }, progress).await
             }
             Op::StartGuest { vm } => guests.start(vm, progress).await,
             Op::AwaitReady { guest } => guests.await_ready(guest, step.deadline_s, progress).await,

@@ -12,6 +12,7 @@ mod local;
 pub mod microvm;
 mod namespace;
 mod record;
+pub mod secrets;
 mod state;
 mod store;
 mod tools;

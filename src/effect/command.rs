@@ -33,6 +33,7 @@ pub struct Command {
     cwd: Option<Utf8PathBuf>,
     stdin: Input,
     deadline: Duration,
+    callers_environment: bool,
 }
 
 /// What a program reads on its standard input.
@@ -66,6 +67,7 @@ impl Command {
             cwd: None,
             stdin: Input::Bytes(Vec::new()),
             deadline: Duration::from_secs(60),
+            callers_environment: false,
         }
     }
 
@@ -87,6 +89,13 @@ impl Command {
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Passes on the caller's whole environment: for programs that the user named, which know what they need of it.
+    #[must_use]
+    pub const fn with_callers_environment(mut self) -> Self {
+        self.callers_environment = true;
         self
     }
 
@@ -292,9 +301,11 @@ fn prepare(command: &Command) -> std::io::Result<tokio::process::Command> {
         Input::Shared(file) => file.try_clone()?.into(),
     };
     let mut prepared = tokio::process::Command::new(&command.program);
+    if !command.callers_environment {
+        prepared.env_clear();
+    }
     prepared
         .args(&command.args)
-        .env_clear()
         .envs(PASSED_ENVIRONMENT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
         .env("PATH", search_path(std::env::var_os("PATH")))
         .env("LC_ALL", "C.UTF-8")

@@ -12,6 +12,7 @@ mod lock;
 pub mod paths;
 pub mod process;
 mod replace;
+mod seal;
 mod socket;
 mod sparse;
 mod ssh;
@@ -26,6 +27,7 @@ pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
 pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};
 pub use replace::exec;
+pub use seal::SealKey;
 pub use socket::{connect_unix, port_is_free};
 pub use sparse::copy_sparse;
 #[cfg(test)]

@@ -160,6 +160,21 @@ pub fn walk_without(
     Ok(walk.tree)
 }
 
+/// Reads one regular file at an absolute path, which may lead through links only into one of the `allowed` directories.
+///
+/// # Errors
+/// As [`walk`]; a directory is [`WalkError::Io`], and so is a file of more than `limit` bytes.
+pub fn read_file(path: &Utf8Path, allowed: &[Utf8PathBuf], limit: u64) -> Result<Vec<u8>, WalkError> {
+    let failed = |cause| WalkError::Io { path: path.to_string(), cause };
+    let file = open_file(&resolve(path, allowed)?, b"").map_err(failed)?;
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > limit {
+        return Err(failed(io::Error::other(format!("it has more than {limit} bytes"))));
+    }
+    Ok(bytes)
+}
+
 /// Opens one regular file of a tree that was walked: `root` as [`Tree::root`] gave it, `below` as [`Entry::path`].
 ///
 /// # Errors
@@ -169,7 +184,7 @@ pub fn open_file(root: &Utf8Path, below: &[u8]) -> io::Result<File> {
     let file = File::from(if below.is_empty() { root } else { open(&root, below, BENEATH)? });
     match file.metadata()?.is_file() {
         true => Ok(file),
-        false => Err(io::Error::other("it is no longer a regular file")),
+        false => Err(io::Error::other("it is no regular file")),
     }
 }
 

@@ -188,6 +188,12 @@ pub enum Shown {
         /// Bytes.
         size: u64,
     },
+    /// A secret.
+    Secret {
+        /// A keyed digest of what it will be; nothing for what it is, and where it was not fetched.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        seal: Option<Digest>,
+    },
     /// Decided when it is applied.
     KnownAfterApply,
 }

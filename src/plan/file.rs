@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use super::files::Written;
 use super::sensitive::is_sensitive;
 use super::{Aspect, Attribute, Cause, Change, Impact, Refusal, Rule, Shown};
-use crate::resource::{Content, DesiredFile, Digest, FileKind, GuestPath, HostFile, ObservedFile, merge};
+use crate::resource::{
+    Content, DesiredFile, Digest, FileKind, GuestPath, HostFile, ObservedFile, SecretContent, merge,
+};
 
 /// A file that is there.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +21,7 @@ pub(super) struct Wanted<'a> {
     kind: FileKind,
     content: Option<Bytes<'a>>,
     merged: bool,
+    secret: Option<&'a SecretContent>,
 }
 
 /// A file's content as far as a plan needs it. Most files are as they should be: nothing is copied for those.
@@ -33,6 +36,19 @@ impl<'a> Bytes<'a> {
     fn merged(bytes: Vec<u8>) -> Self {
         let (digest, size) = (Cow::Owned(Digest::of(&bytes)), bytes.len() as u64);
         Self { digest, size, text: String::from_utf8(bytes).ok().map(Cow::Owned) }
+    }
+
+    fn text(text: &'a str) -> Self {
+        Self {
+            digest: Cow::Owned(Digest::of(text.as_bytes())),
+            size: text.len() as u64,
+            text: Some(Cow::Borrowed(text)),
+        }
+    }
+
+    /// A secret that was fetched. Its size is nobody's business.
+    fn secret(secret: &'a SecretContent) -> Option<Self> {
+        secret.digest.as_ref().map(|digest| Self { digest: Cow::Borrowed(digest), size: 0, text: None })
     }
 
     fn host(file: &'a HostFile) -> Self {
@@ -54,6 +70,8 @@ impl<'a> Wanted<'a> {
         let (kind, content, merged) = match &desired.content {
             Content::Directory => (FileKind::Directory, None, false),
             Content::Host(file) => (FileKind::File, Some(Bytes::host(file)), false),
+            Content::Text(text) => (FileKind::File, Some(Bytes::text(text)), false),
+            Content::Secret(secret) => (FileKind::File, Bytes::secret(secret), false),
             Content::AuthorizedKeys(keys) => {
                 (FileKind::File, Some(Bytes::merged(merge::authorized_keys(current()?, keys))), true)
             }
@@ -61,7 +79,8 @@ impl<'a> Wanted<'a> {
                 (FileKind::File, Some(Bytes::merged(merge::git_config(current()?, name, email)?)), true)
             }
         };
-        Ok(Self { path, mode: desired.mode, kind, content, merged })
+        let secret = if let Content::Secret(secret) = &desired.content { Some(secret) } else { None };
+        Ok(Self { path, mode: desired.mode, kind, content, merged, secret })
     }
 
     /// A directory that stands where a file should be is never removed with everything in it.
@@ -116,6 +135,7 @@ impl<'a> Wanted<'a> {
             (Written::Content(_) | Written::Directory, _) => Cause::Drift,
         };
         let what = match &self.content {
+            None if self.secret.is_some() => self.attribute(Aspect::Content, Shown::Absent, self.sealed(), live, cause),
             None => self.attribute(Aspect::Kind, Shown::Absent, Shown::plain(kind_name(self.kind)), live, cause),
             Some(bytes) => self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, cause),
         };
@@ -129,7 +149,7 @@ impl<'a> Wanted<'a> {
         live: Impact,
         touched: Cause,
     ) -> Result<Option<Attribute>, String> {
-        let Some(bytes) = &self.content else { return Ok(None) };
+        let Some(bytes) = &self.content else { return self.unfetched(found, written, live, touched) };
         if found.0.kind != FileKind::File {
             return Ok(Some(self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, touched)));
         }
@@ -149,6 +169,26 @@ impl<'a> Wanted<'a> {
         Ok(Some(self.attribute(Aspect::Content, before, after, impact, cause)))
     }
 
+    /// A secret that was not fetched: the file is right when it is what was written.
+    fn unfetched(
+        &self,
+        found: Present<'_>,
+        written: Written<'_>,
+        live: Impact,
+        touched: Cause,
+    ) -> Result<Option<Attribute>, String> {
+        let wanted = |before, impact, cause| self.attribute(Aspect::Content, before, self.sealed(), impact, cause);
+        let another = Shown::Secret { seal: None };
+        match (self.secret, found.0.kind, &found.0.digest, written) {
+            (None, ..) => Ok(None),
+            (_, FileKind::File, None, _) => Err(format!("the content of `{}` could not be read", self.path)),
+            (_, FileKind::File, Some(digest), Written::Content(applied)) if digest == applied => Ok(None),
+            (_, FileKind::File, _, Written::Content(_)) => Ok(Some(wanted(another, live, Cause::Drift))),
+            (_, FileKind::File, ..) => Ok(Some(wanted(another, Impact::DataLoss, Cause::Pending))),
+            _ => Ok(Some(wanted(Shown::Absent, live, touched))),
+        }
+    }
+
     /// Overwriting a file that was never ours loses data (LESSON 43); a key that leaves `authorized_keys` may be
     /// somebody's only way in.
     fn content_impact(&self, found: Present<'_>, bytes: &Bytes<'_>, written: Written<'_>, live: Impact) -> Impact {
@@ -165,6 +205,9 @@ impl<'a> Wanted<'a> {
 
     /// Both sides as text, or both as digests: half a diff says nothing, and half a secret says too much.
     fn both(&self, found: Present<'_>, bytes: &Bytes<'_>) -> (Shown, Shown) {
+        if self.secret.is_some() {
+            return (Shown::Secret { seal: None }, self.sealed());
+        }
         match (shown(self.path, found), self.show(bytes)) {
             (Shown::Text(before), Shown::Text(after)) => (Shown::Text(before), Shown::Text(after)),
             _ => (digest(found.0), Shown::Digest { digest: bytes.digest.clone().into_owned(), size: bytes.size }),
@@ -173,9 +216,14 @@ impl<'a> Wanted<'a> {
 
     fn show(&self, bytes: &Bytes<'_>) -> Shown {
         match &bytes.text {
+            _ if self.secret.is_some() => self.sealed(),
             Some(text) if !is_sensitive(self.path, text) => Shown::Text(text.clone().into_owned()),
             _ => Shown::Digest { digest: bytes.digest.clone().into_owned(), size: bytes.size },
         }
+    }
+
+    fn sealed(&self) -> Shown {
+        Shown::Secret { seal: self.secret.and_then(|secret| secret.seal.clone()) }
     }
 
     fn attribute(&self, aspect: Aspect, before: Shown, after: Shown, impact: Impact, cause: Cause) -> Attribute {

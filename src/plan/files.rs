@@ -59,7 +59,7 @@ pub(super) fn declared(
     plan
 }
 
-/// Plans what an earlier file-sync left behind: files that are still what we wrote go, changed ones stay and are
+/// Plans what an earlier declaration of files left behind: files that are still what we wrote go, changed ones stay and are
 /// no longer managed (LESSONS 14, 43). Merged files are never removed: what is foreign in them is not ours.
 pub(super) fn undeclared(
     address: &Address,
@@ -67,7 +67,7 @@ pub(super) fn undeclared(
     claimed: &BTreeSet<&GuestPath>,
     state: Found,
 ) -> Option<SetPlan> {
-    let written = files.manifest.get(address).filter(|_| address.kind() == "file-sync")?;
+    let written = files.manifest.get(address).filter(|_| matches!(address.kind(), "file-sync" | "file" | "secret"))?;
     let mut change = Change {
         address: address.clone(),
         action: Action::None,
@@ -89,6 +89,9 @@ pub(super) fn undeclared(
         return None;
     }
     change.attributes = ours.iter().map(|(path, _, found)| removal(path, Present(found), live)).collect();
+    if address.kind() == "secret" {
+        change.attributes.iter_mut().for_each(hide);
+    }
     change.note = (!changed.is_empty()).then(|| {
         let kept: Vec<String> = changed.iter().map(|(path, _, _)| path.to_string()).collect();
         format!("changed since it was written, so it stays: {}", kept.join(", "))
@@ -121,10 +124,26 @@ fn compare(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, live: Impact) 
         if let Some(refusal) = wanted.refusal(present, &plan.change) {
             plan.refusals.push(refusal);
         } else {
-            plan.change.attributes.extend(wanted.compare(present, Written::of(written, path), live)?);
+            let mut differs = wanted.compare(present, Written::of(written, path), live)?;
+            if was_secret(files, path) {
+                differs.iter_mut().for_each(hide);
+            }
+            plan.change.attributes.append(&mut differs);
         }
     }
     Ok(())
+}
+
+/// Whether a secret was written at a path, whatever is declared there now.
+fn was_secret(files: &GuestFiles, path: &GuestPath) -> bool {
+    files.manifest.iter().any(|(address, written)| address.kind() == "secret" && written.contains_key(path))
+}
+
+/// Shows neither text nor digest of what is there: somebody could find a short secret from its digest.
+fn hide(attribute: &mut Attribute) {
+    if matches!(attribute.before, Shown::Digest { .. } | Shown::Text(_)) {
+        attribute.before = Shown::Secret { seal: None };
+    }
 }
 
 /// Files that left their source, when the set prunes. One that was changed in the guest is lost with it.

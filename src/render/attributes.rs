@@ -81,6 +81,8 @@ fn value(shown: &Shown) -> String {
         Shown::Absent => "absent".into(),
         Shown::Plain(text) | Shown::Text(text) => scrub::line(text).into_owned(),
         Shown::Digest { digest, size } => format!("{digest} ({size} bytes)"),
+        Shown::Secret { seal: Some(seal) } => format!("secret hmac:{}", seal.short()),
+        Shown::Secret { seal: None } => "secret".into(),
         Shown::KnownAfterApply => "known after apply".into(),
     }
 }

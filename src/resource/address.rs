@@ -30,6 +30,16 @@ impl Address {
         Self(format!("file-sync.{guest}/{path}"))
     }
 
+    /// `file.GUEST/PATH`
+    pub fn file(guest: &str, path: &str) -> Self {
+        Self(format!("file.{guest}/{path}"))
+    }
+
+    /// `secret.GUEST/PATH`: a file that holds one.
+    pub fn secret(guest: &str, path: &str) -> Self {
+        Self(format!("secret.{guest}/{path}"))
+    }
+
     /// `git-identity.GUEST`
     pub fn git_identity(guest: &str) -> Self {
         Self(format!("git-identity.{guest}"))
@@ -49,7 +59,7 @@ impl Address {
     pub fn guest(&self) -> Option<&str> {
         let (kind, rest) = self.0.split_once('.')?;
         match kind {
-            "vm" | "file-sync" | "git-identity" | "authorized-key" => rest.split('/').next(),
+            "vm" | "file-sync" | "file" | "secret" | "git-identity" | "authorized-key" => rest.split('/').next(),
             _ => None,
         }
     }

@@ -222,6 +222,10 @@ pub enum FileSetKind {
     GitIdentity,
     /// `authorized-key`
     AuthorizedKey,
+    /// `file` with a content
+    File,
+    /// `file` with a secret
+    Secret,
 }
 
 /// All files one resource puts into one guest.
@@ -254,6 +258,10 @@ pub enum Content {
     Directory,
     /// The bytes of a host file.
     Host(HostFile),
+    /// This text of the fleet file.
+    Text(String),
+    /// What is fetched when it is written, and never kept.
+    Secret(SecretContent),
     /// Our marked block in `authorized_keys`, everything else kept; key lines in order.
     AuthorizedKeys(Vec<String>),
     /// `user.name` and `user.email` in `.gitconfig`, everything else kept.
@@ -279,6 +287,54 @@ pub struct HostFile {
     /// The content, when it is small UTF-8 text: for the plan's diff only, never stored.
     #[serde(skip)]
     pub text: Option<String>,
+}
+
+/// A secret that a file should contain: how it is fetched, and what it was when the plan was made. Applying fetches it
+/// again and refuses when the seal differs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretContent {
+    /// How it is fetched.
+    pub from: SecretRef,
+    /// HMAC-SHA-256 of the content with a key that this machine keeps: tells whether it changed, and to those without the
+    /// key nothing. `None` when it was not fetched: then the file is taken to be as it was written.
+    pub seal: Option<Digest>,
+    /// SHA-256 of the content, for comparing with a guest's file. Never stored: a short secret can be found from it.
+    #[serde(skip)]
+    pub digest: Option<Digest>,
+}
+
+/// How a secret is fetched on the machine that writes it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SecretRef {
+    /// From this environment variable.
+    Variable(String),
+    /// From this file, absolute.
+    File {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Directories that it must be in, once links are resolved.
+        allowed: Vec<Utf8PathBuf>,
+    },
+    /// From the standard output of a program.
+    Command {
+        /// A name that is looked for on `PATH`, or an absolute path.
+        program: String,
+        /// Its arguments.
+        arguments: Vec<String>,
+        /// Where it is started, absolute.
+        directory: Utf8PathBuf,
+    },
+}
+
+impl fmt::Display for SecretRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Variable(name) => write!(f, "the variable `{name}`"),
+            Self::File { path, .. } => write!(f, "`{path}`"),
+            Self::Command { program, .. } => write!(f, "the output of `{program}`"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
-use super::{Digest, FileKind, GuestPath};
+use super::{Digest, FileKind, GuestPath, SecretContent};
+use crate::config::Secret;
 use crate::config::filter::Filter;
 use crate::syntax::SourceId;
 
@@ -24,6 +25,8 @@ pub struct HostPath {
 pub struct Inputs {
     /// Files and directories by the path that named them.
     pub paths: BTreeMap<HostPath, HostInput>,
+    /// Secrets: what they are fetched from and their digests, never they themselves.
+    pub secrets: BTreeMap<Secret, SecretInput>,
     /// `user.name` and `user.email` of `git config --global`; `None` where either is missing.
     pub git_identity: Option<(String, String)>,
     /// Public keys that always may log in, such as regatta's own: key lines.
@@ -38,6 +41,15 @@ pub enum HostInput {
     /// A file or a directory.
     Tree(HostTree),
     /// It must not or cannot be read, for this reason.
+    Refused(String),
+}
+
+/// What is known of a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretInput {
+    /// How it is fetched; and its digests, when it was.
+    Known(SecretContent),
+    /// It cannot be fetched, for this reason.
     Refused(String),
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Address, Declared, Desired, HostPath, Inputs, NetworkSpec, Resource, VmSpec};
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, Fleet, GitIdentity, NetworkMode, Vm};
+use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, NetworkMode, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
 
 /// What of the host a fleet asks for.
@@ -15,6 +15,8 @@ use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
 pub struct Requests {
     /// Files and directories.
     pub paths: BTreeSet<HostPath>,
+    /// Secrets.
+    pub secrets: BTreeSet<Secret>,
     /// Whether `git config --global` has to be asked for the user's name and address.
     pub git_identity: bool,
 }
@@ -32,6 +34,10 @@ pub fn requests(fleet: &Fleet) -> Requests {
             AuthorizedKey::Inline(_) => None,
         });
         requests.paths.extend(syncs.chain(keys));
+        requests.secrets.extend(vm.files.iter().filter_map(|file| match &file.value.content {
+            FileContent::Secret(secret) => Some(secret.clone()),
+            FileContent::Text(_) => None,
+        }));
     }
     requests
 }

@@ -13,8 +13,10 @@ mod spec;
 
 pub use address::Address;
 pub use desired::{Declared, Desired, Resource};
-pub use files::{Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile};
-pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs};
+pub use files::{
+    Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, SecretContent, SecretRef,
+};
+pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, SecretInput};
 pub use lower::{Lowered, Requests, lower, requests};
 pub use observed::{Built, GuestFiles, Observed, ObservedFile, ObservedGuest, Reading, RunState};
 pub use record::{AppliedGuest, ProcessIdentity, Record};

@@ -176,6 +176,11 @@ fn make(desired: &DesiredFile, current: Option<&ObservedFile>) -> ObservedFile {
             digest: Some(host.digest.clone()),
             text: host.text.clone(),
         },
+        (Content::Text(text), None) => file(text, desired.mode),
+        // The text of a secret is never read back.
+        (Content::Secret(secret), None) => {
+            ObservedFile { digest: secret.digest.clone(), text: None, ..file("secret", desired.mode) }
+        }
         (content, None) => panic!("{content:?} was not merged"),
     }
 }

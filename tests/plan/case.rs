@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
-use regatta::config::{self, LoadError, Loader};
+use regatta::config::{self, LoadError, Loader, Secret, SecretSource};
 use regatta::plan::{Goal, Mute, Options, Plan, Selection, drift, plan};
 use regatta::render::{
     Length, PlanView, Screen, drift as drift_text, drift_json, drift_junit, drift_markdown, drift_prometheus,
@@ -26,6 +26,7 @@ use regatta::render::{
 };
 use regatta::resource::{
     self, Address, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs,
+    SecretContent, SecretInput, SecretRef,
 };
 use serde::Deserialize;
 
@@ -128,8 +129,20 @@ fn desired(case: &Path, file: &str, home: &str) -> Desired {
     let requests = resource::requests(&fleet);
     let paths = requests.paths.into_iter().map(|path| (path.clone(), host_path(&case.join(home), &path))).collect();
     let git_identity = requests.git_identity.then(|| ("Ada".to_owned(), "ada@example.org".to_owned()));
-    let inputs = Inputs { paths, git_identity, own_keys: vec![OWN_KEY.into()] };
+    let secrets = requests.secrets.into_iter().map(|secret| (secret.clone(), secret_input(&secret))).collect();
+    let inputs = Inputs { paths, secrets, git_identity, own_keys: vec![OWN_KEY.into()] };
     resource::lower(&fleet, &sources, &inputs).unwrap_or_else(|wrong| panic!("{}: {wrong:#?}", case.display())).desired
+}
+
+/// A secret of a case is what its variable is called; one that is not fetched has no digests.
+fn secret_input(secret: &Secret) -> SecretInput {
+    let SecretSource::Variable(name) = &secret.source else { panic!("{secret:?}") };
+    let fetched = name != "NOT_FETCHED";
+    SecretInput::Known(SecretContent {
+        from: SecretRef::Variable(name.clone()),
+        seal: fetched.then(|| Digest::of(format!("sealed {name}").as_bytes())),
+        digest: fetched.then(|| Digest::of(name.as_bytes())),
+    })
 }
 
 const OWN_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGPAWkGqOaVvQIIkDO1yPYmUDh2YmzfvUm3xkZ4GUZzx regatta";

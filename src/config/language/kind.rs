@@ -15,6 +15,10 @@ pub enum Kind {
     ValueName,
     /// Any text but the empty one.
     Text,
+    /// What a file holds: any text.
+    Content,
+    /// The name of an environment variable.
+    Variable,
     /// A DNS label: it becomes a host name, a folder and part of an address.
     Name,
     /// A Debian release or package name: it becomes an argument of a command.
@@ -109,7 +113,8 @@ impl Kind {
         match self {
             Self::Any => "a value".into(),
             Self::ValueName => "a name of lower-case letters, digits and `-`, starting with a letter".into(),
-            Self::Text => "text".into(),
+            Self::Text | Self::Content => "text".into(),
+            Self::Variable => "a name of letters, digits and `_`, not starting with a digit".into(),
             Self::Name => {
                 "a name of letters a to z, digits and `-`, at most 63, not starting or ending with `-`".into()
             }
@@ -154,6 +159,8 @@ impl Kind {
             Self::Version => version(text).map(|_| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Package => is_package(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Url => is_url(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Variable => is_variable(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Content if !text.contains('\0') => Ok(text.to_owned()),
             Self::Choice(words) => return self.decode_choice(words, text),
             _ if text.is_empty() || text.contains('\0') => Err(self.quoted(text).message),
             _ => Ok(text.to_owned()),
@@ -223,6 +230,11 @@ pub(in crate::config) fn version_at_least(found: &str, required: &str) -> bool {
         (Some(found), Some(required)) => found >= required,
         _ => false,
     }
+}
+
+fn is_variable(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn is_package(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! What profiles and guests may set: the nodes of their blocks, decoded to [`Settings`].
 
 use super::authorized_key::{self, AUTHORIZED_KEY};
+use super::file::{self, FILE};
 use super::file_sync::{self, FILE_SYNC};
 use super::forward::{self, FORWARD};
 use super::git_identity::{self, GIT_IDENTITY};
@@ -25,6 +26,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&AUTHORIZED_KEY),
     ChildRule::at_most_once(&GIT_IDENTITY),
     ChildRule::any(&FILE_SYNC),
+    ChildRule::any(&FILE),
     ChildRule::any(&AFTER),
     ChildRule::any(&TAGS),
 ];
@@ -144,6 +146,7 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
             add(&mut settings.authorized_keys, node, whole(node, authorized_key::decode(node, problems)));
         }
         "file-sync" => add(&mut settings.file_syncs, node, whole(node, file_sync::decode(node, problems))),
+        "file" => add(&mut settings.files, node, whole(node, file::decode(node, problems))),
         "after" => Block::read(node, &AFTER, problems)
             .texts("guest")
             .for_each(|guest| add(&mut settings.after, node, Some(guest))),

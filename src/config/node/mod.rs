@@ -2,6 +2,7 @@
 
 pub(super) mod authorized_key;
 pub(super) mod control;
+pub(super) mod file;
 pub(super) mod file_sync;
 pub(super) mod fleet;
 pub(super) mod forward;
@@ -14,6 +15,7 @@ pub(super) mod kernel;
 pub(super) mod module;
 pub(super) mod network;
 pub(super) mod profile;
+pub(super) mod secret;
 pub(super) mod vm;
 
 use super::language::{ChildRule, NodeRule};

@@ -21,6 +21,8 @@ pub struct Wanted {
 pub(super) enum Interest {
     /// Kind, mode, owner and size.
     Metadata,
+    /// And the digest, but never the text: it is a secret.
+    Digest,
     /// And the digest; and the text when the digest is another one than this.
     TextUnless(Digest),
     /// And digest and text.
@@ -35,6 +37,8 @@ impl Wanted {
             let interest = match &file.content {
                 Content::Directory => Interest::Metadata,
                 Content::Host(host) => Interest::TextUnless(host.digest.clone()),
+                Content::Text(text) => Interest::TextUnless(Digest::of(text.as_bytes())),
+                Content::Secret(_) => Interest::Digest,
                 Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => Interest::Text,
             };
             wanted.add(path.clone(), interest);
@@ -70,9 +74,14 @@ impl Wanted {
     /// And, where a plan asks, what the manifest says we wrote.
     pub(super) fn complete(&mut self, manifest: &Manifest) {
         if self.and_written {
-            for (path, digest) in manifest.values().flatten() {
-                if !self.paths.contains_key(path) {
-                    self.add(path.clone(), Interest::TextUnless(digest.clone()));
+            for (address, written) in manifest {
+                for (path, digest) in written {
+                    // What was a secret when it was written is one, whatever is declared at its path now.
+                    if address.kind() == "secret" {
+                        self.add(path.clone(), Interest::Digest);
+                    } else if !self.paths.contains_key(path) {
+                        self.add(path.clone(), Interest::TextUnless(digest.clone()));
+                    }
                 }
             }
         }

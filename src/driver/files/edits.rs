@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::{self, Manifest};
 use super::source::Source;
+use crate::driver::secrets::Fetched;
 use crate::exec::Failure;
 use crate::resource::{
     Address, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, ObservedFile, merge,
@@ -18,6 +19,8 @@ pub struct Request<'a> {
     pub remove: &'a [GuestPath],
     /// Files of our own that no resource declares.
     pub seeds: &'a [Seed],
+    /// The secrets that the sets name.
+    pub secrets: &'a [Fetched],
 }
 
 /// A file of our own, such as a guest's host key.
@@ -90,6 +93,7 @@ pub struct NewFile {
 pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, Failure> {
     let mut wanted = Wanted {
         current,
+        secrets: request.secrets,
         directories: BTreeMap::new(),
         files: Vec::new(),
         named: BTreeSet::new(),
@@ -122,6 +126,7 @@ fn holds_keys(set: &FileSet) -> bool {
 
 struct Wanted<'a> {
     current: &'a GuestFiles,
+    secrets: &'a [Fetched],
     /// Directories by path: with their mode when one was asked for, else as they are or 0755.
     directories: BTreeMap<GuestPath, Option<u32>>,
     files: Vec<Edit>,
@@ -146,6 +151,13 @@ impl Wanted<'_> {
                 written.entry(path.clone()).or_insert_with(|| digest.clone());
             }
         }
+        for (other, files) in &mut self.manifest {
+            // What another declaration wrote there is overwritten: it is this one's now.
+            if other != address {
+                files.retain(|path, _| !set.files.contains_key(path));
+            }
+        }
+        self.manifest.retain(|_, files| !files.is_empty());
         self.manifest.insert(address.clone(), written);
         Ok(())
     }
@@ -162,6 +174,12 @@ impl Wanted<'_> {
                 return Ok(None);
             }
             Content::Host(host) => Source::Host(host.clone()),
+            Content::Text(text) => Source::Bytes(text.clone().into_bytes()),
+            Content::Secret(secret) => {
+                let fetched = self.secrets.iter().find(|fetched| fetched.from == secret.from);
+                let bytes = fetched.map(|fetched| fetched.bytes.clone());
+                Source::Secret(bytes.ok_or_else(|| Failure::permanent(format!("the secret of `{path}` is missing")))?)
+            }
             Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => {
                 Source::Bytes(merged(path, &file.content, self.current.files.get(path))?)
             }

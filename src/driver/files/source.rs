@@ -6,6 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use sha2::{Digest as _, Sha256};
 
+use crate::driver::secrets::SecretBytes;
 use crate::effect::walk;
 use crate::exec::Failure;
 use crate::resource::{Digest, HostFile};
@@ -15,6 +16,8 @@ use crate::resource::{Digest, HostFile};
 pub enum Source {
     /// These.
     Bytes(Vec<u8>),
+    /// These, which must not be shown.
+    Secret(SecretBytes),
     /// Those of a host file, as long as they are what was planned.
     Host(HostFile),
 }
@@ -24,6 +27,7 @@ impl Source {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Secret(secret) => secret.expose().len() as u64,
             Self::Host(file) => file.size,
         }
     }
@@ -32,6 +36,7 @@ impl Source {
     pub fn digest(&self) -> Digest {
         match self {
             Self::Bytes(bytes) => Digest::of(bytes),
+            Self::Secret(secret) => Digest::of(secret.expose()),
             Self::Host(file) => file.digest.clone(),
         }
     }
@@ -43,6 +48,7 @@ impl Source {
     pub(super) fn open(&self) -> Result<Opened<'_>, Failure> {
         match self {
             Self::Bytes(bytes) => Ok(Opened { modified: None, bytes: Bytes::Given(bytes) }),
+            Self::Secret(secret) => Ok(Opened { modified: None, bytes: Bytes::Given(secret.expose()) }),
             Self::Host(planned) => {
                 let unreadable = |cause: io::Error| match cause.kind() {
                     io::ErrorKind::NotFound => stale(planned, "is gone").into(),

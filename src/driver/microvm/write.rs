@@ -7,13 +7,28 @@ use camino::Utf8Path;
 use super::guests::Guests;
 use crate::driver::files::offline::Disk;
 use crate::driver::files::{self, Request, live};
+use crate::driver::secrets::{self, Fetched};
 use crate::exec::{Failure, Progress};
-use crate::resource::RunState;
+use crate::resource::{Address, Content, FileSet, RunState};
 
 /// How long a running guest may take to let us in.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Guests {
+    /// The secrets that these sets name, as they were planned.
+    pub(in crate::driver) async fn fetch_secrets(
+        &self,
+        sets: &[(Address, FileSet)],
+        progress: &dyn Progress,
+    ) -> Result<Vec<Fetched>, Failure> {
+        let mut files = sets.iter().flat_map(|(_, set)| set.files.values());
+        if !files.any(|file| matches!(file.content, Content::Secret(_))) {
+            return Ok(Vec::new());
+        }
+        progress.say("fetching secrets");
+        secrets::for_sets(sets, &secrets::seal_key(&self.state)?, &*self.run).await
+    }
+
     /// Does what is requested, by the road the guest's state asks for.
     pub(in crate::driver) async fn write_files(
         &self,

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, FileSync, GitIdentity, Vm, key_line};
+use crate::config::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, Secret, Vm, key_line};
 use crate::resource::{
     Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
-    HostTree, Resource,
+    HostTree, Resource, SecretContent, SecretInput,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -45,6 +45,9 @@ impl Lowering<'_> {
         planned.extend(self.identity(vm));
         for sync in &vm.file_syncs {
             planned.extend(self.sync(vm, sync));
+        }
+        for file in &vm.files {
+            planned.extend(self.file(vm, file));
         }
         self.refuse_overlaps(&planned);
         for Planned { address, set, span } in planned {
@@ -152,6 +155,42 @@ impl Lowering<'_> {
         };
         let set = FileSet { guest: vm.name.clone(), kind: FileSetKind::FileSync, files, prune: prune.value };
         Some(Planned { address: Address::file_sync(&vm.name, &target.to_string()), set, span: sync.span })
+    }
+
+    /// A file whose content the fleet file says.
+    fn file(&mut self, vm: &Vm, file: &Spanned<File>) -> Option<Planned> {
+        let File { path, mode, content } = &file.value;
+        let target = match GuestPath::new(path.value.as_str()) {
+            Ok(target) => target,
+            Err(reason) => {
+                self.report(Diagnostic::error("host::bad-path", reason, path.span, "not possible"));
+                return None;
+            }
+        };
+        let shown = target.to_string();
+        let (address, kind, content) = match content {
+            FileContent::Text(text) => {
+                (Address::file(&vm.name, &shown), FileSetKind::File, Content::Text(text.clone()))
+            }
+            FileContent::Secret(secret) => {
+                let content = Content::Secret(self.secret(secret, file.span)?);
+                (Address::secret(&vm.name, &shown), FileSetKind::Secret, content)
+            }
+        };
+        let files = BTreeMap::from([(target, DesiredFile { content, mode: mode.unwrap_or(SINGLE_FILE_MODE) })]);
+        Some(Planned { address, set: FileSet { guest: vm.name.clone(), kind, files, prune: false }, span: file.span })
+    }
+
+    /// A secret as it was fetched. One that cannot be fetched is an error: without it a guest is not what was asked for.
+    fn secret(&mut self, secret: &Secret, span: Span) -> Option<SecretContent> {
+        let reason = match self.inputs.secrets.get(secret) {
+            Some(SecretInput::Known(content)) => return Some(content.clone()),
+            Some(SecretInput::Refused(reason)) => reason.as_str(),
+            None => "it was not asked for",
+        };
+        let message = format!("cannot fetch a secret: {}", shown(reason));
+        self.report(Diagnostic::error("host::no-secret", message, span, "wanted here"));
+        None
     }
 
     /// Two sets of one guest must not write the same file, or one a file where another has a directory.

@@ -124,7 +124,7 @@ async fn read_texts(
     for (path, interest) in wanted.iter() {
         let Some(file) = files.get(path) else { continue };
         let differs = match interest {
-            Interest::Metadata => false,
+            Interest::Metadata | Interest::Digest => false,
             Interest::Text => true,
             Interest::TextUnless(known) => file.digest.as_ref() != Some(known),
         };

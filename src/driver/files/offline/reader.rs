@@ -90,9 +90,10 @@ impl Reader {
         };
         if kind == FileKind::File && *interest != Interest::Metadata {
             let (digest, text) = self.content(path)?;
-            let known = matches!(interest, Interest::TextUnless(known) if *known == digest);
+            let hidden =
+                *interest == Interest::Digest || matches!(interest, Interest::TextUnless(known) if *known == digest);
             file.digest = Some(digest);
-            file.text = text.filter(|_| !known);
+            file.text = text.filter(|_| !hidden);
         }
         Ok(Some((file, metadata.modified().seconds())))
     }

@@ -15,9 +15,10 @@ use super::*;
 use crate::config::ByteSize;
 use crate::driver::files::live::Guest;
 use crate::driver::files::{Request, Wanted};
-use crate::effect::{CommandRunner, ConnectError, Shell, Status, Streams};
+use crate::driver::secrets;
+use crate::effect::{CommandRunner, ConnectError, SealKey, Shell, Status, Streams};
 use crate::exec::Failure;
-use crate::resource::{GuestFiles, Reading};
+use crate::resource::{GuestFiles, Reading, SecretInput, SecretRef};
 
 /// Runs commands here, as a guest would.
 struct LocalShell;
@@ -119,7 +120,7 @@ async fn both_roads(dir: &Utf8Path, requests: &[Asked]) {
     let root = dir.join("root");
     std::fs::create_dir(&root).unwrap();
     for (i, (sets, remove)) in requests.iter().enumerate() {
-        let request = Request { sets, remove, seeds: &[] };
+        let request = Request { sets, remove, ..Request::default() };
         disk(&image, &CommandRunner).write(&request).await.unwrap();
         write(&root, &request).await.unwrap();
         let offline = extracted(&image, &dir.join(format!("extracted-{i}"))).await;
@@ -296,4 +297,40 @@ proptest! {
             both_roads(&dir, &[(vec![synced(&host, &path("to"))], vec![])]).await;
         });
     }
+}
+
+/// What is in a guest's file is only ever told as a digest, whatever is declared for it afterwards.
+#[tokio::test]
+async fn a_secret_is_written_by_both_roads_and_never_read_back() {
+    let (_guard, dir) = scratch();
+    let from =
+        SecretRef::Command { program: "printf".into(), arguments: vec!["hunter2".into()], directory: "/".into() };
+    let key = SealKey::derive(b"key");
+    let SecretInput::Known(content) = secrets::input(from, &key, &CommandRunner).await else { panic!() };
+    let file = |content| BTreeMap::from([(path(".netrc"), DesiredFile { content, mode: 0o600 })]);
+    let set = |kind, content| FileSet { guest: "web".into(), kind, files: file(content), prune: false };
+    let secret = [(Address::secret("web", "~/.netrc"), set(FileSetKind::Secret, Content::Secret(content)))];
+    let fetched = secrets::for_sets(&secret, &key, &CommandRunner).await.unwrap();
+    let request = Request { sets: &secret, secrets: &fetched, ..Request::default() };
+    let image = fresh_disk(&dir, ByteSize::mib(64)).await;
+    let root = dir.join("root");
+    std::fs::create_dir(&root).unwrap();
+    disk(&image, &CommandRunner).write(&request).await.unwrap();
+    write(&root, &request).await.unwrap();
+    assert_eq!(std::fs::read_to_string(root.join(".netrc")).unwrap(), "hunter2");
+    let text = [(Address::file("web", "~/.netrc"), set(FileSetKind::File, Content::Text("plain\n".into())))];
+    for sets in [&secret, &text] {
+        let wanted = Wanted::of(sets.iter().map(|(_, set)| set));
+        let Reading::Present(offline) = disk(&image, &CommandRunner).read(&wanted).await else { panic!() };
+        assert_eq!(offline, read(&root, &wanted).await);
+        let found = &offline.files[&path(".netrc")];
+        assert_eq!((&found.digest, &found.text), (&Some(Digest::of(b"hunter2")), &None));
+    }
+    // The text belongs to its new declaration once it is written.
+    write(&root, &Request { sets: &text, ..Request::default() }).await.unwrap();
+    let found = read(&root, &Wanted::of([])).await;
+    assert_eq!(found.manifest.keys().map(Address::as_str).collect::<Vec<_>>(), ["file.web/~/.netrc"]);
+    assert_eq!(found.files[&path(".netrc")].text, None);
+    let without = write(&root, &Request { sets: &secret, ..Request::default() }).await.unwrap_err();
+    assert_eq!(without.causes, ["the secret of `~/.netrc` is missing"]);
 }

@@ -63,7 +63,7 @@ async fn a_request_is_written_whole_and_once() {
     let mut sets = merged("ssh-ed25519 K me");
     sets.push(synced(&tree, &path(".config/tree")));
     let seeds = [Seed { path: path(".regatta/guest/key"), bytes: b"\0k".to_vec(), mode: 0o600 }];
-    let request = Request { sets: &sets, remove: &[], seeds: &seeds };
+    let request = Request { sets: &sets, seeds: &seeds, ..Request::default() };
     disk(&image, &CommandRunner).write(&request).await.unwrap();
 
     let wanted = Wanted::of(sets.iter().map(|(_, set)| set)).and(seeds[0].path.clone()).and(path(".ssh"));
@@ -134,7 +134,7 @@ async fn hostile_names_arrive_as_they_are() {
     let removed: Vec<GuestPath> =
         sets[0].1.files.keys().filter(|at| **at != path("to") && **at != path("to/<2>")).cloned().collect();
     let sets = [synced(&tree, &path("to"))];
-    disk(&image, &CommandRunner).write(&Request { sets: &sets, remove: &removed, seeds: &[] }).await.unwrap();
+    disk(&image, &CommandRunner).write(&Request { sets: &sets, remove: &removed, ..Request::default() }).await.unwrap();
     let wanted = removed.iter().fold(Wanted::of([&sets[0].1]), |wanted, path| wanted.and(path.clone()));
     let found = read(&image, &wanted).await;
     let left: Vec<String> = found.files.keys().map(ToString::to_string).collect();
