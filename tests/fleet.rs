@@ -40,6 +40,8 @@ fn a_fleet_is_made_kept_and_removed() {
     assert_eq!(world.plan_changes(), CREATED, "nothing is there yet");
     world.killed_at(&["apply", "--yes"], "create-guest vm.web-1: started");
     clock.lap("apply, killed while it made the guests");
+    world.apply_with_a_full_disk_for_journals();
+    clock.lap("apply again, until the journal's disk was full");
     world.ok(&["apply", "--yes"]);
     clock.lap("apply again, from images to SSH");
     world.is_as_declared();
@@ -149,11 +151,16 @@ impl World {
         self.dir.path().join("state")
     }
 
-    /// A hermetic command: nothing of the tester's environment but the search path.
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.hermetic(&self.binary);
+        command.args(args);
         command
-            .args(args)
+    }
+
+    /// A program that gets nothing of the tester's environment but the search path.
+    fn hermetic(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home(""))
@@ -206,6 +213,22 @@ impl World {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(reached, "never said `{wanted}`:\n{}", heard.join("\n"));
+    }
+
+    /// Applies in a mount namespace in which journals are on a file system of one page: it is full in the middle of the
+    /// run, and gone with the run.
+    fn apply_with_a_full_disk_for_journals(&self) {
+        let mounted = "mount -t tmpfs -o size=4k,mode=700 tmpfs \"$1\" && shift && exec \"$@\"";
+        let runs = self.state().join("fleets/scenario/runs");
+        let mut apply = self.hermetic("unshare");
+        apply.args(["--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh"]).arg(runs);
+        apply.arg(&self.binary).args(["apply", "--yes"]);
+        let Output { status, stderr, .. } = apply.output().unwrap();
+        let said = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(1), "{said}");
+        for part in ["No space left on device", "create-guest vm.web-1: done"] {
+            assert!(said.contains(part), "did not say `{part}`:\n{said}");
+        }
     }
 
     /// Ends a guest's VMM with SIGKILL: by the pid in its record, and only if it is one of this world.
