@@ -1,16 +1,11 @@
 //! Changing the disks of a stopped guest: a new root over another image, a larger work disk.
 
-use std::time::Duration;
-
 use super::guests::Guests;
 use crate::config::ByteSize;
 use crate::driver::undo::Undo;
-use crate::effect::{Command, Status, paths};
+use crate::effect::paths;
 use crate::exec::{Failure, Progress};
 use crate::resource::VmSpec;
-
-/// Checking and resizing walk the whole file system.
-const CHECK_DEADLINE: Duration = Duration::from_secs(600);
 
 impl Guests {
     /// Gives a stopped guest a new root disk; its work disk, identity and port stay. The old one is kept beside it, under
@@ -41,7 +36,7 @@ impl Guests {
         self.write_record(&record)
     }
 
-    /// Grows the work disk of a stopped guest: the file first, then the file system in it. Repeating it is harmless.
+    /// Grows the work disk of a stopped guest. Repeating it is harmless.
     pub(in crate::driver) async fn grow(
         &self,
         guest: &str,
@@ -49,35 +44,13 @@ impl Guests {
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let mut record = self.record(guest)?;
-        self.must_be_stopped(&record)?;
-        let disk = self.dir(guest).work_disk();
-        let size = paths::size(&disk)?.unwrap_or_default();
-        if size > to.as_bytes() {
-            let message = format!(
-                "the work disk of `{guest}` has {}, expected at most {to}: disks never shrink",
-                ByteSize::bytes(size)
-            );
-            return Err(Failure::permanent(message));
-        }
         progress.say(&format!("growing the work disk to {to}"));
-        self.check_file_system(&disk).await?;
-        paths::grow(&disk, to.as_bytes())?;
-        self.run.run_ok(&Command::new("resize2fs").arg(disk.as_str()).deadline(CHECK_DEADLINE)).await?;
+        let disk = self.dir(guest).work_disk();
+        self.disk(&disk, &|| self.must_be_stopped(&record)).grow(to).await?;
         if let Some(disks) = &mut record.applied.disks {
             disks.work_disk = to;
         }
         self.write_record(&record)
-    }
-
-    /// Replays the journal and mends what can be mended without losing anything; resize2fs asks for it.
-    async fn check_file_system(&self, disk: &camino::Utf8Path) -> Result<(), Failure> {
-        let command = Command::new("e2fsck").args(["-f", "-p", disk.as_str()]).deadline(CHECK_DEADLINE);
-        let output = self.run.run(&command).await?;
-        match output.status {
-            // 1: errors were corrected (e2fsck(8)).
-            Status::Code(0 | 1) => Ok(()),
-            _ => Err(crate::effect::CommandError::Failed { command: command.to_string(), output }.into()),
-        }
     }
 }
 

@@ -24,7 +24,7 @@ use self::tool::{Tool, io_failure};
 use super::edits::{Edit, Request, edits};
 use super::{Effects, Wanted};
 use crate::config::ByteSize;
-use crate::effect::{Command, Holder, Lock, Run};
+use crate::effect::{Command, Holder, Lock, Run, paths};
 use crate::exec::Failure;
 use crate::resource::{GuestFiles, GuestPath, Reading};
 
@@ -121,6 +121,28 @@ impl Disk<'_> {
         Superblock::of(self.image)?.expect_room(&prepared.edits)?;
         (self.still_stopped)()?;
         change::make(&session.tool(self), prepared, self.still_stopped).await
+    }
+
+    /// Grows the disk: the file first, then the file system in it. Repeating it is harmless.
+    ///
+    /// # Errors
+    /// When the guest is not certainly stopped, the disk is larger than that already, or a tool fails.
+    pub async fn grow(&self, to: ByteSize) -> Result<(), Failure> {
+        let session = self.lock().await?;
+        session.settle(self).await?;
+        (self.still_stopped)()?;
+        let size = paths::size(self.image)?.unwrap_or_default();
+        if size > to.as_bytes() {
+            let size = ByteSize::bytes(size);
+            let message = format!("the disk `{}` has {size}, expected at most {to}: disks never shrink", self.image);
+            return Err(Failure::permanent(message));
+        }
+        let tool = session.tool(self);
+        // resize2fs wants a file system that was just checked.
+        tool.repair().await?;
+        paths::grow(self.image, to.as_bytes())?;
+        let output = tool.run("resize2fs", &[self.image.as_str()]).await?;
+        if output.success() { Ok(()) } else { Err(tool.failed("resize2fs", &output)) }
     }
 
     /// Computes the edits and stages their files; `None` when everything is right already.

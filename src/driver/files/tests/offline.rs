@@ -232,6 +232,44 @@ async fn a_full_disk_is_refused_before_writing() {
 }
 
 /// LESSON 7: asked again right before writing.
+/// Runs everything, and asks of each program that changes the disk that it holds the disk's lock (LESSON 8).
+struct UnderLock {
+    lock: Utf8PathBuf,
+    checked: AtomicUsize,
+}
+
+#[async_trait]
+impl Run for UnderLock {
+    async fn run(&self, command: &Command) -> Result<Output, CommandError> {
+        let lock = std::fs::File::open(&self.lock).unwrap();
+        assert!(lock.try_lock_shared().is_err(), "{command} runs without the lock");
+        self.checked.fetch_add(1, Ordering::SeqCst);
+        CommandRunner.run(command).await
+    }
+}
+
+#[tokio::test]
+async fn a_disk_grows_under_its_lock_keeps_its_files_and_never_shrinks() {
+    let (_guard, dir) = scratch();
+    let image = fresh_disk(&dir, ByteSize::mib(16)).await;
+    let sets = merged("ssh-ed25519 K me");
+    write(&image, &sets).await.unwrap();
+    let run = UnderLock { lock: format!("{image}.lock").into(), checked: AtomicUsize::new(0) };
+    for _ in 0..2 {
+        disk(&image, &run).grow(ByteSize::mib(40)).await.unwrap();
+    }
+    assert_eq!(run.checked.load(Ordering::SeqCst), 4, "e2fsck and resize2fs, twice");
+    assert_eq!(image.metadata().unwrap().len(), 40 << 20);
+    CommandRunner.run_ok(&Command::new("e2fsck").args(["-fn", image.as_str()])).await.unwrap();
+    write(&image, &sets).await.unwrap();
+    let shrunk = disk(&image, &CommandRunner).grow(ByteSize::mib(16)).await.unwrap_err();
+    let expected = format!("the disk `{image}` has 40MiB, expected at most 16MiB: disks never shrink");
+    assert_eq!(shrunk.causes, [expected]);
+    let running = || Err(Failure::permanent("it runs"));
+    let refused = Disk { still_stopped: &running, ..disk(&image, &CommandRunner) }.grow(ByteSize::mib(80)).await;
+    assert_eq!(refused, Err(Failure::permanent("it runs")));
+}
+
 #[tokio::test]
 async fn a_guest_that_started_meanwhile_is_left_alone() {
     let (_guard, dir) = scratch();
