@@ -203,3 +203,90 @@ vm "web" { image "bookworm"; file "~/.token" { secret command="cat" "token"; }; 
         assert!(!text.contains(secret) && !text.contains(plain.short()), "{path}");
     }
 }
+
+/// A record as an apply from `origin` would have left it, of a guest whose disks were not made yet.
+fn record(user: &User, fleet: &str, guest: &str, origin: &str) -> std::path::PathBuf {
+    let directory = user.home().join("state/fleets").join(fleet).join("vms").join(guest);
+    fs::create_dir_all(&directory).unwrap();
+    let record = serde_json::json!({
+        "format_version": 1, "fleet": fleet, "origin": origin, "name": guest,
+        "uuid": "01900000-0000-7000-8000-0000000000ab", "ssh_port": 40_000, "host_key": "ssh-ed25519 AAAA",
+        "applied": {"disks": null, "started": null}, "process": null,
+    });
+    fs::write(directory.join("record.json"), record.to_string()).unwrap();
+    directory
+}
+
+fn written(directory: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(directory.join("record.json")).unwrap()).unwrap()
+}
+
+/// «I moved my checkout»: the guests are refused, adopted, and planned as ever.
+#[test]
+fn a_moved_fleet_file_adopts_its_guests() {
+    let user = User::new();
+    let directory = record(&user, "shop", "web", "/elsewhere/fleet.kdl");
+    let refused = user.regatta(&["plan"]);
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("`regatta adopt` takes its guests over"), "{}", refused.err);
+    let adopted = user.regatta(&["adopt", "--yes"]);
+    assert_eq!(adopted.code, 0, "{adopted:?}");
+    assert!(adopted.out.contains("origin  /elsewhere/fleet.kdl → "), "{}", adopted.out);
+    let home = user.home().canonicalize().unwrap();
+    assert_eq!(written(&directory)["origin"], home.join("fleet.kdl").to_str().unwrap());
+    assert!(user.regatta(&["plan", "--detailed-exitcode"]).out.contains("vm.web  create · unfinished"));
+    assert_eq!(user.regatta(&["adopt", "--yes"]).code, 0, "adopting twice is adopting once");
+}
+
+/// A fleet without a name is called by its directory, which was another one before it was moved.
+#[test]
+fn guests_are_adopted_from_the_name_the_fleet_had() {
+    let user = User::new();
+    let old = record(&user, "old-shop", "web", "/elsewhere/fleet.kdl");
+    assert_eq!(user.code(&["adopt", "--yes", "--from-fleet", "old-shop"]), 0);
+    assert!(!old.exists());
+    let new = written(&user.home().join("state/fleets/shop/vms/web"));
+    assert_eq!(new["fleet"], "shop");
+}
+
+/// Two files that manage one guest undo each other's work.
+#[test]
+fn guests_of_a_file_that_still_exists_are_not_adopted_by_accident() {
+    let user = User::new();
+    fs::create_dir(user.home().join("other")).unwrap();
+    fs::copy(user.home().join("fleet.kdl"), user.home().join("other/fleet.kdl")).unwrap();
+    let origin = user.home().canonicalize().unwrap().join("other/fleet.kdl");
+    let directory = record(&user, "shop", "web", origin.to_str().unwrap());
+    assert_eq!(user.code(&["adopt", "--yes"]), 3);
+    assert_eq!(written(&directory)["origin"], origin.to_str().unwrap());
+    assert_eq!(user.code(&["adopt", "--yes", "--take-over"]), 0);
+}
+
+#[test]
+fn a_forgotten_guest_is_nobodys_and_can_be_taken_back() {
+    let user = User::new();
+    let home = user.home().canonicalize().unwrap();
+    let directory = record(&user, "shop", "web", home.join("fleet.kdl").to_str().unwrap());
+    assert_eq!(user.code(&["forget", "vbe", "--yes"]), 1);
+    let done = user.regatta(&["forget", "web", "--yes"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert!(done.out.contains("it is still declared"), "{}", done.out);
+    assert!(!directory.exists());
+    assert!(user.regatta(&["plan"]).out.contains("vm.web  create · missing"));
+    assert_eq!(user.code(&["adopt", "--forgotten", "--yes"]), 0);
+    assert!(directory.join("record.json").exists());
+    assert!(user.regatta(&["plan"]).out.contains("vm.web  create · unfinished"));
+}
+
+/// The directory goes first and the record last: a rename that was cut short is finished by the next apply.
+#[test]
+fn a_rename_that_was_cut_short_is_planned_again() {
+    let user = User::new();
+    let home = user.home().canonicalize().unwrap();
+    let directory = record(&user, "shop", "www", home.join("fleet.kdl").to_str().unwrap());
+    fs::write(user.home().join("fleet.kdl"), format!("{FLEET}moved \"www\" to=\"web\"\n")).unwrap();
+    let planned = user.regatta(&["plan"]).out;
+    fs::rename(&directory, directory.with_file_name("web")).unwrap();
+    assert_eq!(user.regatta(&["plan"]).out, planned, "the crash changed what is planned");
+    assert!(planned.contains("name       www → web"), "{planned}");
+}

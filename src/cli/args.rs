@@ -121,6 +121,10 @@ pub(super) enum Command {
     Protect(ProtectArgs),
     /// Allow such plans again
     Unprotect(ProtectArgs),
+    /// Take over guests that another fleet file made, such as this one before it was moved
+    Adopt(AdoptArgs),
+    /// Let go of guests: their disks stay, and one that runs keeps running
+    Forget(ForgetArgs),
     /// Remove every guest of the fleet, with its disks
     Destroy(DestroyArgs),
 }
@@ -292,6 +296,43 @@ pub(super) struct DestroyArgs {
     /// Also write the report here, as json, prometheus or human; may be repeated
     #[arg(long, value_name = "FORM=FILE")]
     pub out: Vec<Out>,
+}
+
+/// Arguments of `adopt`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AdoptArgs {
+    /// The guests; without, all that are found
+    #[arg(value_name = "GUEST")]
+    pub guests: Vec<String>,
+    /// Take them from the fleet of this name: one that names itself by its directory had another name before it was moved
+    #[arg(long, value_name = "FLEET", conflicts_with = "forgotten")]
+    pub from_fleet: Option<String>,
+    /// Take back guests that were let go of
+    #[arg(long)]
+    pub forgotten: bool,
+    /// Also when the fleet file that they belong to still exists
+    #[arg(long)]
+    pub take_over: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Wait this many seconds for another apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
+}
+
+/// Arguments of `forget`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ForgetArgs {
+    /// The guests
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Wait this many seconds for another apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
 }
 
 /// Arguments of `ssh`.

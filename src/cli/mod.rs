@@ -1,5 +1,6 @@
 //! The composition root: arguments, real effects, exit codes. One file per command.
 
+mod adopt;
 mod apply;
 mod args;
 mod check;
@@ -8,6 +9,7 @@ mod drift;
 mod error;
 mod explain;
 mod fmt;
+mod forget;
 mod forms;
 mod graph;
 mod init;
@@ -69,8 +71,16 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
     let (global, form) = cli.global.with_form();
     let global = &match &cli.command {
         // These know more forms than other commands and look at theirs themselves.
-        Command::Plan(_) | Command::Drift(_) | Command::Graph(_) | Command::Apply(_) | Command::Destroy(_) => global,
-        Command::Start(_) | Command::Stop(_) | Command::Restart(_) => global,
+        Command::Plan(_)
+        | Command::Drift(_)
+        | Command::Graph(_)
+        | Command::Apply(_)
+        | Command::Adopt(_)
+        | Command::Forget(_)
+        | Command::Destroy(_)
+        | Command::Start(_)
+        | Command::Stop(_)
+        | Command::Restart(_) => global,
         _ => cli.global.basic()?,
     };
     match &cli.command {
@@ -91,6 +101,8 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Ssh(args) => ssh::run(global, args),
         Command::Protect(args) => protect::run(global, args, Protection::On).await,
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,
+        Command::Adopt(args) => adopt::run(global, form, args).await,
+        Command::Forget(args) => forget::run(global, form, args).await,
         Command::Destroy(args) => destroy::run(global, form, args).await,
     }
 }

@@ -151,6 +151,11 @@ impl Session {
         &self.state
     }
 
+    /// Absolute path of the fleet file.
+    pub(super) fn origin(&self) -> &Utf8Path {
+        &self.origin
+    }
+
     /// The fleet's name.
     pub(super) fn fleet(&self) -> &str {
         &self.fleet
@@ -179,7 +184,11 @@ impl Session {
                 let record = &guest.record;
                 let message =
                     format!("guest `{}` of fleet `{}` was created from `{}`", record.name, record.fleet, record.origin);
-                let hint = "give one of the two fleets another name (`fleet \"…\"`), or pass another --state-dir";
+                let hint = if paths::exists(Utf8Path::new(&record.origin)).unwrap_or(true) {
+                    "give one of the two fleets another name (`fleet \"…\"`), or pass another --state-dir"
+                } else {
+                    "that file is gone: if it was moved here, `regatta adopt` takes its guests over"
+                };
                 Err(CliError::refused(message).cause(format!("this is `{}`", self.origin)).hint(hint))
             }
         }

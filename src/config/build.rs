@@ -6,6 +6,7 @@ use super::guests;
 use super::node::{self, DOCUMENT, guest};
 use super::problems::Problems;
 use super::profiles::Profiles;
+use super::renames;
 use super::settings::Settings;
 use super::{Fleet, Provenance, Setting, block};
 use crate::syntax::{Diagnostic, Node, Span, Spanned, Value};
@@ -23,6 +24,8 @@ struct Declarations {
     networks: Declared<super::Network>,
     profiles: Declared<node::profile::Profile>,
     vms: Vec<node::vm::VmNode>,
+    moved: Vec<node::moved::Moved>,
+    forget: Vec<Spanned<String>>,
     /// What the top of the file says about every guest.
     base: Settings,
     /// Where it says who commits.
@@ -49,10 +52,13 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
         kernels: unplaced(declared.kernels),
         networks: unplaced(declared.networks),
         vms: BTreeMap::new(),
+        moved: BTreeMap::new(),
+        forget: Vec::new(),
         provenance: Provenance { profiles, ..Provenance::default() },
     };
     let profiles = Profiles::new(unplaced(declared.profiles), problems);
     guests::add(&mut fleet, declared.vms, &profiles, &declared.base, problems);
+    renames::add(&mut fleet, declared.moved, declared.forget, problems);
     fleet
 }
 
@@ -81,6 +87,8 @@ impl Declarations {
             "kernel" => insert("kernel", &mut self.kernels, node::kernel::decode(node, problems), problems),
             "network" => insert("network", &mut self.networks, node::network::decode(node, problems), problems),
             "profile" => insert("profile", &mut self.profiles, node::profile::decode(node, problems), problems),
+            "moved" => self.moved.extend(node::moved::decode(node, problems)),
+            "forget" => self.forget.extend(node::forget::decode(node, problems)),
             "vm" => self.vms.extend(node::vm::decode(node, problems)),
             "module" => problems.push(
                 Diagnostic::error(

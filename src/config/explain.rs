@@ -137,6 +137,12 @@ impl Explainer<'_> {
         for tag in &vm.tags {
             self.written("tags", vm.span, tag, format!("{:?}", tag.value));
         }
+        if let Some(protect) = &vm.protect {
+            self.written("protect", vm.span, protect, format!("#{}", protect.value));
+        }
+        for pattern in &vm.ignore_drift {
+            self.written("ignore-drift", vm.span, pattern, format!("{:?}", pattern.value));
+        }
     }
 
     /// Files of one kind of address: the one at a path, or all.

@@ -53,6 +53,10 @@ pub struct Fleet {
     pub networks: BTreeMap<String, Network>,
     /// By name; `count` already expanded (`web` with `count=2` is `web-1` and `web-2`).
     pub vms: BTreeMap<String, Vm>,
+    /// Guests that had other names before: those names, the latest first, by the name they are declared under.
+    pub moved: BTreeMap<String, Vec<String>>,
+    /// Guests that are not declared and are forgotten instead of destroyed.
+    pub forget: Vec<Spanned<String>>,
     /// What is needed to say where a value came from.
     pub provenance: Provenance,
 }
@@ -186,6 +190,10 @@ pub struct Vm {
     pub after: Vec<Spanned<String>>,
     /// Names of groups that it is in.
     pub tags: Vec<Spanned<String>>,
+    /// Whether plans that remove it or its root disk are refused; `None` leaves that as it is.
+    pub protect: Option<Spanned<bool>>,
+    /// Paths of attributes that may drift.
+    pub ignore_drift: Vec<Spanned<String>>,
 }
 
 /// `forward host=8080 guest=80`.

@@ -81,6 +81,8 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         files: values(settings.files),
         after: values(settings.after),
         tags: values(settings.tags),
+        protect: settings.protect.map(|protect| protect.value),
+        ignore_drift: values(settings.ignore_drift),
     })
 }
 

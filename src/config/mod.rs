@@ -22,6 +22,7 @@ mod pattern;
 mod problems;
 mod profiles;
 mod reference;
+mod renames;
 mod schema;
 mod scope;
 mod settings;

@@ -58,6 +58,8 @@ pub(super) struct Settings {
     pub(super) files: Vec<Definition<File>>,
     pub(super) after: Vec<Definition<String>>,
     pub(super) tags: Vec<Definition<String>>,
+    pub(super) protect: Option<Definition<bool>>,
+    pub(super) ignore_drift: Vec<Definition<String>>,
 }
 
 impl Settings {
@@ -78,9 +80,11 @@ impl Settings {
             one(&self.work_disk),
             one(&self.accel),
             one(&self.git_identity),
+            one(&self.protect),
         ];
         let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
         let several = several.chain(all(&self.files)).chain(all(&self.after)).chain(all(&self.tags));
+        let several = several.chain(all(&self.ignore_drift));
         single.into_iter().flatten().chain(several).filter(|(_, priority)| *priority != Priority::Normal).collect()
     }
 
@@ -101,6 +105,8 @@ impl Settings {
             files: joined(self.files, used.iter().map(|s| &s.files)),
             after: joined(self.after, used.iter().map(|s| &s.after)),
             tags: joined(self.tags, used.iter().map(|s| &s.tags)),
+            protect: one("protect", self.protect, used.iter().map(|s| &s.protect), problems),
+            ignore_drift: joined(self.ignore_drift, used.iter().map(|s| &s.ignore_drift)),
         }
     }
 }

@@ -230,6 +230,8 @@ mod tests {
                 files: vec![],
                 after: vec![],
                 tags: vec![],
+                protect: None,
+                ignore_drift: vec![],
             };
             Fleet {
                 name: Setting::default_value("test".into()),
@@ -238,6 +240,8 @@ mod tests {
                 kernels: BTreeMap::new(),
                 networks: BTreeMap::new(),
                 vms: BTreeMap::from([("web".to_owned(), vm)]),
+                moved: BTreeMap::new(),
+                forget: vec![],
                 provenance: crate::config::Provenance::default(),
             }
         }

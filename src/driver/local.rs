@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::files::Request;
-use super::microvm::Guests;
+use super::microvm::{Guests, Protection};
 use super::{image, kernel};
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
@@ -35,12 +35,20 @@ impl Perform for LocalDriver {
             Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
             Op::WriteFiles { guest, sets, remove } => {
                 let secrets = guests.fetch_secrets(sets, progress).await?;
-                guests.write_files(guest, &Request { sets, remove, seeds: &[], secrets: &secrets }, progress).await
+                guests
+                    .write_files(guest, &Request { sets, remove, secrets: &secrets, ..Request::default() }, progress)
+                    .await
             }
             Op::StartGuest { vm } => guests.start(vm, progress).await,
             Op::AwaitReady { guest } => guests.await_ready(guest, step.deadline_s, progress).await,
             Op::StopGuest { guest } => guests.stop(guest, progress).await,
             Op::DestroyGuest { guest } => guests.destroy(guest, progress).await,
+            Op::RenameGuest { from, to } => guests.rename(from, to, progress).await,
+            Op::ProtectGuest { guest, protected } => {
+                guests.protect(guest, if *protected { Protection::On } else { Protection::Off })
+            }
+            Op::ForgetGuest { guest } => guests.forget(guest),
+            Op::AdoptGuest { guest, at } => guests.adopt(guest, at),
         }
     }
 }

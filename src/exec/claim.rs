@@ -32,6 +32,10 @@ impl Claim {
                 vec![host(), storage(), guest(name)]
             }
             Op::StartGuest { vm } => vec![host(), guest(&vm.name)],
+            Op::RenameGuest { to: name, .. }
+            | Op::ProtectGuest { guest: name, .. }
+            | Op::ForgetGuest { guest: name }
+            | Op::AdoptGuest { guest: name, .. } => vec![host(), guest(name)],
             Op::WriteFiles { guest: name, .. } | Op::StopGuest { guest: name } => vec![host(), guest(name)],
             Op::AwaitReady { guest: name } => vec![guest(name)],
         }
@@ -80,6 +84,13 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         Op::AwaitReady { .. } => 10,
         Op::StopGuest { .. } => 5,
         Op::CreateGuest { .. } | Op::ReplaceRoot { .. } | Op::RestoreRoot { .. } => 2,
-        Op::GrowWorkDisk { .. } | Op::WriteFiles { .. } | Op::StartGuest { .. } | Op::DestroyGuest { .. } => 1,
+        Op::GrowWorkDisk { .. }
+        | Op::WriteFiles { .. }
+        | Op::StartGuest { .. }
+        | Op::DestroyGuest { .. }
+        | Op::RenameGuest { .. }
+        | Op::ProtectGuest { .. }
+        | Op::ForgetGuest { .. }
+        | Op::AdoptGuest { .. } => 1,
     }
 }

@@ -1,5 +1,6 @@
 //! From the whole of what is wished and what was seen to a plan.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::between::{self, Lanes};
@@ -8,6 +9,7 @@ use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
 use super::lane::{self, Before, Work, Writes};
 use super::order::Draft;
+use super::renamed;
 use super::select::{Selection, Taken};
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::vm::{self, Root, Surroundings, VmPlan};
@@ -29,21 +31,32 @@ pub struct Options {
 }
 
 /// Where a plan leads.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Goal {
     /// The world matches the fleet file.
     #[default]
     Match,
     /// Nothing of the fleet is left. Images and kernels stay in the store: other fleets may use them.
     Destroy,
+    /// These guests, by name, are let go of; nothing else changes.
+    Forget(BTreeSet<String>),
 }
 
 /// Plans. The same desired, observed and options give the same plan, whatever order things were declared or seen in.
 pub fn plan(desired: &Desired, observed: &Observed, options: &Options) -> Plan {
-    let mut making = Making::new(desired, observed, options);
-    match options.goal {
+    let (seen, refusals) = match options.goal {
+        Goal::Match => renamed::seen(desired, observed),
+        Goal::Destroy | Goal::Forget(_) => (Cow::Borrowed(observed), Vec::new()),
+    };
+    let mut making = Making::new(desired, &seen, options);
+    making.refusals = refusals;
+    match &options.goal {
         Goal::Match => making.make_match(),
-        Goal::Destroy => making.make_nothing(),
+        Goal::Destroy => seen.guests.keys().for_each(|name| making.unwanted(name, Wish::Removal)),
+        Goal::Forget(names) => {
+            let there = seen.guests.keys().filter(|name| names.contains(*name));
+            there.for_each(|name| making.unwanted(name, Wish::Release));
+        }
     }
     making.finish()
 }
@@ -89,17 +102,12 @@ impl<'a> Making<'a> {
             match declared.get(name).and_then(|guest| guest.vm.map(|vm| (vm, &guest.sets))) {
                 Some((vm, sets)) if self.taken.declared(vm.0) => self.guest(name, vm, sets, &builds),
                 Some(_) => {}
+                None if self.desired.forget.contains(name) => self.unwanted(name, Wish::Release),
                 None => self.unwanted(name, Wish::Undeclared),
             }
         }
         between::take_ports_in_turn(self.desired, self.observed, &self.lanes, &mut self.draft);
         between::start_in_declared_order(self.desired, &self.lanes, &mut self.draft);
-    }
-
-    fn make_nothing(&mut self) {
-        for name in self.observed.guests.keys() {
-            self.unwanted(name, Wish::Removal);
-        }
     }
 
     fn finish(self) -> Plan {
@@ -122,7 +130,7 @@ impl<'a> Making<'a> {
     ) {
         let reading = self.observed.guests.get(name);
         let special = self.foreign(address, declared, reading).or_else(|| self.blocked(address, declared));
-        let VmPlan { found, change, grow, refusals } = match special {
+        let VmPlan { found, change, grow, refusals, rests } = match special {
             Some(plan) => plan,
             None => {
                 let root = if self.options.replace.contains(address) { Root::MadeAnew } else { Root::Kept };
@@ -130,20 +138,27 @@ impl<'a> Making<'a> {
             }
         };
         self.refusals.extend(refusals);
+        // Lifting it together with anything else was refused already.
         let protected = reading.and_then(Reading::present).is_some_and(|guest| guest.record.protected);
-        if change.action == Action::Replace && protected {
+        let is_lifted = declared.rules.protect == Some(false);
+        if change.action == Action::Replace && protected && !is_lifted {
             self.refusals.push(protected_guest(address, "replaced", declared.source.clone()));
         }
         let ground = guests::ground(found, &change, reading);
         let (action, impact) = (change.action, change.impact);
+        let protects = change.attributes.iter().any(|attribute| attribute.path == "protected");
         self.changes.push(change);
         let mut writes = Writes::default();
         for (plan, set) in self.sets(name, sets, &ground) {
             self.record(plan, set, &mut writes);
         }
         if found != Found::Unknown {
-            let before = reading.and_then(Reading::present).and_then(|guest| before(&guest.record));
-            let work = Work { address, vm: spec, found, action, impact, grow, writes, before };
+            let record = reading.and_then(Reading::present).map(|guest| &guest.record);
+            let protect = declared.rules.protect.filter(|_| protects);
+            let formerly = record.and_then(|record| record.formerly.as_deref());
+            let before = record.and_then(before);
+            let work =
+                Work { address, vm: spec, found, action, impact, grow, writes, before, formerly, protect, rests };
             let lane = lane::declared(&mut self.draft, builds, work);
             self.lanes.insert(name, lane);
         }
@@ -167,7 +182,13 @@ impl<'a> Making<'a> {
                 help: "rename the guest, or use another state directory".into(),
                 source: declared.source.clone(),
             };
-            VmPlan { found, change: plain(address, declared, found, note), grow: None, refusals: vec![refusal] }
+            VmPlan {
+                found,
+                change: plain(address, declared, found, note),
+                grow: None,
+                refusals: vec![refusal],
+                rests: false,
+            }
         })
     }
 
@@ -176,7 +197,13 @@ impl<'a> Making<'a> {
         let needed = self.unknown.get(address)?;
         let note = Some(format!("it comes after `{needed}`, which could not be read"));
         let found = Found::Unknown;
-        Some(VmPlan { found, change: plain(address, declared, found, note), grow: None, refusals: Vec::new() })
+        Some(VmPlan {
+            found,
+            change: plain(address, declared, found, note),
+            grow: None,
+            refusals: Vec::new(),
+            rests: false,
+        })
     }
 
     /// The files of a guest: declared ones, and those that an earlier file-sync left.
@@ -225,15 +252,28 @@ impl<'a> Making<'a> {
         if action == Action::None {
             return;
         }
-        let source = self.desired.resources.get(&address).and_then(|declared| declared.source.clone());
+        let declared = self.desired.resources.get(&address);
+        let source = declared.and_then(|declared| declared.source.clone());
+        let note = if action == Action::Forget { Some(remains(found, declared)) } else { note };
         let protected = reading.and_then(Reading::present).is_some_and(|guest| guest.record.protected);
         if action == Action::Destroy && protected {
             self.refusals.push(protected_guest(&address, "removed", source.clone()));
         } else if action == Action::Destroy {
             let lane = lane::unwanted(&mut self.draft, &address, name, found);
             self.lanes.insert(name, lane);
+        } else if action == Action::Forget {
+            lane::released(&mut self.draft, &address, name);
         }
-        self.changes.push(Change { address, action, reason, impact, attributes: Vec::new(), source, note });
+        self.changes.push(Change {
+            address,
+            action,
+            reason,
+            impact,
+            attributes: Vec::new(),
+            ignored: Vec::new(),
+            source,
+            note,
+        });
     }
 }
 
@@ -241,7 +281,17 @@ fn plain(address: &Address, declared: &Declared, found: Found, note: Option<Stri
     let Verdict { action, reason, impact } =
         decide(Facts { wish: Wish::Declared, found, difference: None, loss: Impact::DataLoss });
     let (address, source) = (address.clone(), declared.source.clone());
-    Change { address, action, reason, impact, attributes: Vec::new(), source, note }
+    Change { address, action, reason, impact, attributes: Vec::new(), ignored: Vec::new(), source, note }
+}
+
+/// What is left of a guest that is let go of.
+fn remains(found: Found, declared: Option<&Declared>) -> String {
+    let runs = match found {
+        Found::Up => "it keeps running, and nothing of regatta will stop it; ",
+        _ => "",
+    };
+    let next = if declared.is_some() { "; it is still declared, so the next apply makes a new one" } else { "" };
+    format!("{runs}its disks stay, and `regatta adopt --forgotten` takes it back{next}")
 }
 
 /// The mark lies on the guest, not in the fleet file: the change that removes a guest cannot remove its protection.

@@ -52,6 +52,7 @@ fn change(address: &Address, declared: &Declared, is_built: bool, recipe: Vec<At
         reason,
         impact,
         attributes: if is_built { Vec::new() } else { recipe },
+        ignored: Vec::new(),
         source: declared.source.clone(),
         note: None,
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::resource::{Address, Declared, Digest};
+use super::pattern;
+use crate::resource::{Address, Declared, Digest, Rules};
 use crate::syntax::SourceRef;
 
 /// What is done to a resource.
@@ -19,6 +20,10 @@ pub enum Action {
     Replace,
     /// Removed.
     Destroy,
+    /// Made one of this fleet's; nothing else of it changes.
+    Adopt,
+    /// Let go of: it stays as it is, and is nobody's.
+    Forget,
     /// It could not be read, so nothing is planned for it.
     Unreadable,
 }
@@ -45,8 +50,10 @@ pub enum Reason {
     Stopped,
     /// Something it is made from changes.
     Dependency,
-    /// `destroy` was asked for.
+    /// It was asked for: `destroy`, `adopt`, `forget`, `--replace`.
     Requested,
+    /// The file says that it has another name now.
+    Renamed,
     /// It could not be read.
     Unreadable,
 }
@@ -82,6 +89,9 @@ pub struct Change {
     pub impact: Impact,
     /// What differs, in a stable order.
     pub attributes: Vec<Attribute>,
+    /// What drifted and is left that way, because the file expects it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<Attribute>,
     /// Where it was declared.
     pub source: Option<SourceRef>,
     /// For `unreadable`: what went wrong.
@@ -97,9 +107,25 @@ impl Change {
             reason: Reason::UpToDate,
             impact: Impact::None,
             attributes: Vec::new(),
+            ignored: Vec::new(),
             source: declared.source.clone(),
             note: None,
         }
+    }
+}
+
+impl Change {
+    /// Leaves what drifted as it is when nothing else differs and the file expects all of it. Says whether it did.
+    pub(super) fn leave(&mut self, rules: &Rules) -> bool {
+        let expected = |attribute: &Attribute| {
+            let named = rules.ignore_drift.iter().any(|path| pattern::glob(path, &attribute.path));
+            attribute.cause == Cause::Drift && named
+        };
+        let all = !self.attributes.is_empty() && self.attributes.iter().all(expected);
+        if all {
+            self.ignored = std::mem::take(&mut self.attributes);
+        }
+        all
     }
 }
 

@@ -61,7 +61,7 @@ impl Mute {
 /// Keeps what reality moved, but for what is muted.
 pub fn drift(plan: &Plan, mutes: &[Mute]) -> Drift {
     let mut moved = Vec::new();
-    let mut muted = 0;
+    let mut muted = plan.changes.iter().map(|change| change.ignored.len()).sum();
     for change in &plan.changes {
         let drifted = change.attributes.iter().filter(|attribute| attribute.cause != Cause::Pending);
         let (quiet, loud): (Vec<_>, Vec<_>) =
@@ -137,6 +137,7 @@ mod tests {
             reason: Reason::PendingAndDrift,
             impact: Impact::Live,
             attributes,
+            ignored: Vec::new(),
             source: None,
             note: None,
         };

@@ -55,7 +55,9 @@ pub(super) fn declared(
         plan.change.note = Some(why);
         Found::Unknown
     });
-    settle(&mut plan.change, found, Wish::Declared);
+    let left = plan.change.leave(&declared.rules);
+    // What drifted away as a whole is as much expected as what drifted in place.
+    settle(&mut plan.change, if left { Found::Up } else { found }, Wish::Declared);
     plan
 }
 
@@ -74,6 +76,7 @@ pub(super) fn undeclared(
         reason: Reason::UpToDate,
         impact: Impact::None,
         attributes: Vec::new(),
+        ignored: Vec::new(),
         source: None,
         note: None,
     };

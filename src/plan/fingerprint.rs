@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::ByteSize;
 use crate::resource::{
     Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, Observed, ObservedFile, ObservedGuest,
-    Reading, Resource, RunState,
+    Reading, Resource, Rules, RunState,
 };
 
 /// Everything that was declared, host files included; not where it was written.
@@ -15,12 +15,18 @@ pub(super) fn desired(desired: &Desired) -> Digest {
     #[derive(Serialize)]
     struct View<'a> {
         fleet: &'a str,
-        resources: BTreeMap<&'a Address, (&'a Resource, &'a BTreeSet<Address>)>,
+        resources: BTreeMap<&'a Address, (&'a Resource, &'a BTreeSet<Address>, &'a Rules)>,
+        moved: &'a BTreeMap<String, Vec<String>>,
+        forget: &'a BTreeSet<String>,
     }
     let resources = desired.resources.iter();
     digest(&View {
         fleet: &desired.fleet,
-        resources: resources.map(|(address, declared)| (address, (&declared.resource, &declared.needs))).collect(),
+        resources: resources
+            .map(|(address, declared)| (address, (&declared.resource, &declared.needs, &declared.rules)))
+            .collect(),
+        moved: &desired.moved,
+        forget: &desired.forget,
     })
 }
 
@@ -70,6 +76,7 @@ struct Guest<'a> {
     host_key: &'a str,
     applied: &'a AppliedGuest,
     protected: bool,
+    formerly: Option<&'a str>,
     state: &'static str,
     work_disk: Seen<&'a ByteSize>,
     files: Seen<Files<'a>>,
@@ -100,6 +107,7 @@ impl<'a> Guest<'a> {
             host_key: &record.host_key,
             applied: &record.applied,
             protected: record.protected,
+            formerly: record.formerly.as_deref(),
             state: match guest.state {
                 RunState::Running(_) => "running",
                 RunState::Stopped => "stopped",

@@ -6,7 +6,10 @@
 //!            stop → grow → write files → start → await ready    (a setting of the VMM differs)
 //!            stop → replace root → grow → …                     (the image differs)
 //! stopped    the same without the stop
+//! renamed    rename → any of these
+//! protected  any of these → protect
 //! unwanted   stop → destroy
+//! forgotten  forget
 //! ```
 //! When a step after the stop, or after the new root disk, fails, the guest is put back as it was:
 //!
@@ -43,6 +46,12 @@ pub(super) struct Work<'a> {
     pub(super) grow: Option<ByteSize>,
     pub(super) writes: Writes,
     pub(super) before: Option<Before<'a>>,
+    /// The name it has in the world, when that is another one.
+    pub(super) formerly: Option<&'a str>,
+    /// Whether it is to be protected, when that differs.
+    pub(super) protect: Option<bool>,
+    /// Whether it is stopped and stays so.
+    pub(super) rests: bool,
 }
 
 /// A guest as it was before anything was done to it.
@@ -67,12 +76,15 @@ pub(super) struct Lane {
 
 /// Drafts the lane of a declared guest.
 pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> Lane {
-    let Work { address, vm, found, action, impact, grow, writes, before } = work;
+    let Work { address, vm, found, action, impact, grow, writes, before, formerly, protect, rests } = work;
     let guest = || vm.name.clone();
     let restart = found == Found::Up && matches!(impact, Impact::Restart | Impact::Recreate);
-    let starts = restart || matches!((found, action), (Found::Absent | Found::Unfinished | Found::Down, _));
+    let starts = restart || (!rests && matches!(found, Found::Absent | Found::Unfinished | Found::Down));
     let mut chain = Chain { draft, address, last: None, changing: Vec::new() };
 
+    if let Some(from) = formerly {
+        chain.step(Op::RenameGuest { from: from.into(), to: guest() });
+    }
     let stop = restart.then(|| chain.step(Op::StopGuest { guest: guest() }));
     chain.changing.clear();
     let image = builds.get(&vm.image).copied();
@@ -104,6 +116,11 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
         chain.draft.after(start, kernel, "it boots the kernel");
     }
     let ready = start.map(|_| chain.step(Op::AwaitReady { guest: guest() }));
+    if let Some(protected) = protect {
+        chain.step(Op::ProtectGuest { guest: guest(), protected });
+        // Nothing has to be put back for a mark that could not be set.
+        chain.changing.pop();
+    }
     if let Some(before) = before.filter(|_| restart || action == Action::Replace) {
         chain.put_back(before, action, found);
     }
@@ -116,6 +133,11 @@ pub(super) fn unwanted(draft: &mut Draft, address: &Address, guest: &str, found:
     let stop = (found == Found::Up).then(|| chain.step(Op::StopGuest { guest: guest.into() }));
     chain.step(Op::DestroyGuest { guest: guest.into() });
     Lane { stop, ..Lane::default() }
+}
+
+/// Drafts the lane of a guest that is let go of.
+pub(super) fn released(draft: &mut Draft, address: &Address, guest: &str) {
+    Chain { draft, address, last: None, changing: Vec::new() }.step(Op::ForgetGuest { guest: guest.into() });
 }
 
 /// Steps of which each waits for the one before.
@@ -177,8 +199,13 @@ const fn frees(op: &Op) -> &'static str {
         Op::GrowWorkDisk { .. } => "its work disk must be whole",
         Op::WriteFiles { .. } => "its files must be in place",
         Op::StartGuest { .. } => "it must have been started",
-        Op::BuildImage { .. } | Op::BuildKernel { .. } | Op::AwaitReady { .. } | Op::DestroyGuest { .. } => {
-            "it must be done"
-        }
+        Op::RenameGuest { .. } => "it is found under its new name",
+        Op::AwaitReady { .. } => "it must answer",
+        Op::BuildImage { .. }
+        | Op::BuildKernel { .. }
+        | Op::DestroyGuest { .. }
+        | Op::ProtectGuest { .. }
+        | Op::ForgetGuest { .. }
+        | Op::AdoptGuest { .. } => "it must be done",
     }
 }

@@ -132,7 +132,7 @@ fn change(desired: &Desired, address: Address, (power, found): (Power, Found), n
         Attribute { path: "state".into(), aspect: Aspect::Value, before, after, impact, cause: Cause::Pending };
     let attributes = if action == Action::Update { vec![attribute] } else { Vec::new() };
     let source = desired.resources.get(&address).and_then(|declared| declared.source.clone());
-    Change { address, action, reason, impact, attributes, source, note }
+    Change { address, action, reason, impact, attributes, ignored: Vec::new(), source, note }
 }
 
 /// Patterns that name neither a guest that is there nor a declared one: most likely mistyped.

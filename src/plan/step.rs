@@ -43,6 +43,8 @@ pub struct Refusal {
 pub enum Rule {
     /// A work disk never shrinks: its data would not survive.
     WorkDiskShrinks,
+    /// Two guests would have one name.
+    NameTaken,
     /// A guest of that name is there and carries somebody else's mark.
     NotOurs,
     /// The guest is protected: nothing that removes it or its root disk is done.
@@ -206,6 +208,32 @@ pub enum Op {
         /// Guest.
         guest: String,
     },
+    /// Give a guest another name: its directory, then its work disk (or itself, when it runs), and its record last.
+    RenameGuest {
+        /// The name it has.
+        from: String,
+        /// The name it gets.
+        to: String,
+    },
+    /// Say in a guest's record whether plans that remove it are refused.
+    ProtectGuest {
+        /// Guest.
+        guest: String,
+        /// Whether they are.
+        protected: bool,
+    },
+    /// Let go of a guest: its directory gets a name under which nobody looks for a guest, and nothing else is touched.
+    ForgetGuest {
+        /// Guest.
+        guest: String,
+    },
+    /// Make a guest one of this fleet's: its directory comes to the fleet's, then its record says so.
+    AdoptGuest {
+        /// Its name.
+        guest: String,
+        /// Where its directory is, below the state directory.
+        at: String,
+    },
 }
 
 impl Op {
@@ -223,6 +251,10 @@ impl Op {
             Self::AwaitReady { .. } => "await-ready",
             Self::StopGuest { .. } => "stop-guest",
             Self::DestroyGuest { .. } => "destroy-guest",
+            Self::RenameGuest { .. } => "rename-guest",
+            Self::ProtectGuest { .. } => "protect-guest",
+            Self::ForgetGuest { .. } => "forget-guest",
+            Self::AdoptGuest { .. } => "adopt-guest",
         }
     }
 
@@ -232,13 +264,17 @@ impl Op {
         match self {
             Self::BuildImage { .. } => 1800,
             Self::BuildKernel { .. } => 900,
-            Self::CreateGuest { .. } | Self::GrowWorkDisk { .. } | Self::WriteFiles { .. } => 300,
+            Self::CreateGuest { .. }
+            | Self::GrowWorkDisk { .. }
+            | Self::WriteFiles { .. }
+            | Self::RenameGuest { .. } => 300,
             Self::AwaitReady { .. } => 240,
             Self::ReplaceRoot { .. }
             | Self::RestoreRoot { .. }
             | Self::StopGuest { .. }
             | Self::DestroyGuest { .. } => 120,
             Self::StartGuest { .. } => 60,
+            Self::ProtectGuest { .. } | Self::ForgetGuest { .. } | Self::AdoptGuest { .. } => 30,
         }
     }
 
@@ -251,7 +287,11 @@ impl Op {
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }
             | Self::AwaitReady { .. }
-            | Self::StopGuest { .. } => Repeat::Safe,
+            | Self::StopGuest { .. }
+            | Self::RenameGuest { .. }
+            | Self::ProtectGuest { .. }
+            | Self::ForgetGuest { .. }
+            | Self::AdoptGuest { .. } => Repeat::Safe,
             // A second VMM on the same disks, or a removal under a running one, must be ruled out first.
             Self::CreateGuest { .. }
             | Self::ReplaceRoot { .. }
@@ -274,7 +314,11 @@ impl Op {
             | Self::StartGuest { .. }
             | Self::AwaitReady { .. }
             | Self::StopGuest { .. }
-            | Self::DestroyGuest { .. } => Privilege::User,
+            | Self::DestroyGuest { .. }
+            | Self::RenameGuest { .. }
+            | Self::ProtectGuest { .. }
+            | Self::ForgetGuest { .. }
+            | Self::AdoptGuest { .. } => Privilege::User,
         }
     }
 
@@ -286,6 +330,10 @@ impl Op {
             Self::StartGuest { .. } => Undo::Op("stop-guest"),
             Self::StopGuest { .. } => Undo::Op("start-guest"),
             Self::ReplaceRoot { .. } => Undo::Op("restore-root"),
+            Self::RenameGuest { .. } => Undo::Op("rename-guest"),
+            Self::ProtectGuest { .. } => Undo::Op("protect-guest"),
+            Self::ForgetGuest { .. } => Undo::Op("adopt-guest"),
+            Self::AdoptGuest { .. } => Undo::Op("forget-guest"),
             Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }

@@ -15,16 +15,22 @@ pub struct Summary {
     pub replace: usize,
     /// Removed.
     pub destroy: usize,
+    /// Made this fleet's.
+    pub adopt: usize,
+    /// Let go of.
+    pub forget: usize,
     /// Right already.
     pub none: usize,
     /// Not readable.
     pub unreadable: usize,
+    /// Attributes that drifted and are left so.
+    pub ignored: usize,
 }
 
 impl Summary {
     /// How many resources would be touched.
     pub const fn changes(&self) -> usize {
-        self.create + self.update + self.replace + self.destroy
+        self.create + self.update + self.replace + self.destroy + self.adopt + self.forget
     }
 }
 
@@ -33,12 +39,15 @@ impl Plan {
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
         for change in &self.changes {
+            summary.ignored += change.ignored.len();
             *match change.action {
                 Action::None => &mut summary.none,
                 Action::Create => &mut summary.create,
                 Action::Update => &mut summary.update,
                 Action::Replace => &mut summary.replace,
                 Action::Destroy => &mut summary.destroy,
+                Action::Adopt => &mut summary.adopt,
+                Action::Forget => &mut summary.forget,
                 Action::Unreadable => &mut summary.unreadable,
             } += 1;
         }

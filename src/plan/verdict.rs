@@ -12,6 +12,10 @@ pub(super) enum Wish {
     Undeclared,
     /// Its removal was asked for, declared or not.
     Removal,
+    /// It is to be let go of.
+    Release,
+    /// It is to become one of this fleet's.
+    Adoption,
 }
 
 /// What was found of a resource.
@@ -61,7 +65,7 @@ pub(super) fn difference(attributes: &[Attribute]) -> Option<(Impact, Cause)> {
 /// Decides.
 pub(super) const fn decide(facts: Facts) -> Verdict {
     use Found::{Absent, Down, Unfinished, Unknown, Up};
-    use Wish::{Declared, Removal, Undeclared};
+    use Wish::{Adoption, Declared, Release, Removal, Undeclared};
     let (action, reason, impact) = match (facts.wish, facts.found, facts.difference) {
         (_, Unknown, _) => (Action::Unreadable, Reason::Unreadable, Impact::None),
 
@@ -73,7 +77,11 @@ pub(super) const fn decide(facts: Facts) -> Verdict {
         (Declared, Up | Down, Some((Impact::Recreate, cause))) => (Action::Replace, moved(cause), Impact::Recreate),
         (Declared, Up | Down, Some((impact, cause))) => (Action::Update, moved(cause), impact),
 
-        (Undeclared | Removal, Absent, _) => (Action::None, Reason::UpToDate, Impact::None),
+        (Release, Unfinished | Up | Down, _) => (Action::Forget, Reason::Requested, Impact::None),
+        (Adoption, Unfinished | Up | Down, Some(_)) => (Action::Adopt, Reason::Requested, Impact::None),
+        (Adoption, _, _) => (Action::None, Reason::UpToDate, Impact::None),
+
+        (Undeclared | Removal | Release, Absent, _) => (Action::None, Reason::UpToDate, Impact::None),
         (Undeclared, Unfinished | Up | Down, _) => (Action::Destroy, Reason::NotDeclared, facts.loss),
         (Removal, Unfinished | Up | Down, _) => (Action::Destroy, Reason::Requested, facts.loss),
     };
@@ -92,7 +100,7 @@ const fn moved(cause: Cause) -> Reason {
 mod tests {
     use super::*;
 
-    const WISHES: [Wish; 3] = [Wish::Declared, Wish::Undeclared, Wish::Removal];
+    const WISHES: [Wish; 5] = [Wish::Declared, Wish::Undeclared, Wish::Removal, Wish::Release, Wish::Adoption];
     const EFFECTS: [Impact; 6] =
         [Impact::None, Impact::Live, Impact::Restart, Impact::Recreate, Impact::Connectivity, Impact::DataLoss];
 
@@ -118,6 +126,17 @@ mod tests {
             assert_ne!(decide(facts(Wish::Declared, found, None)).action, Action::Destroy, "{found:?}");
             let removed = decide(facts(Wish::Removal, found, None)).action;
             assert_eq!(removed == Action::Destroy, found != Found::Absent, "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_of_mark_costs_nothing() {
+        for found in [Found::Unfinished, Found::Down, Found::Up] {
+            for (wish, action) in [(Wish::Release, Action::Forget), (Wish::Adoption, Action::Adopt)] {
+                let verdict = decide(facts(wish, found, Some((Impact::None, Cause::Pending))));
+                assert_eq!(verdict, Verdict { action, reason: Reason::Requested, impact: Impact::None }, "{found:?}");
+            }
+            assert_eq!(decide(facts(Wish::Adoption, found, None)).action, Action::None, "it is ours already");
         }
     }
 

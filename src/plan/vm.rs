@@ -6,7 +6,7 @@ use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
 use crate::config::{Accelerator, ByteSize, NetworkMode};
 use crate::resource::{
-    Address, ContentKey, Declared, Desired, Observed, ObservedGuest, Reading, Resource, RunState, VmSpec,
+    Address, ContentKey, Declared, Desired, Observed, ObservedGuest, Reading, Record, Resource, RunState, VmSpec,
 };
 
 /// What is to be done with one VM.
@@ -20,6 +20,8 @@ pub(super) struct VmPlan {
     pub(super) grow: Option<ByteSize>,
     /// What it asks for and does not get.
     pub(super) refusals: Vec<Refusal>,
+    /// Whether it is stopped and stays so.
+    pub(super) rests: bool,
 }
 
 /// What was found of a guest, and what there is to say when that is nothing certain.
@@ -84,7 +86,8 @@ pub(super) fn declared(
 ) -> VmPlan {
     let reading = around.observed.guests.get(&want.name);
     let (mut found, mut note) = found(reading);
-    let mut plan = VmPlan { found, change: Change::none(address, declared), grow: None, refusals: Vec::new() };
+    let mut plan =
+        VmPlan { found, change: Change::none(address, declared), grow: None, refusals: Vec::new(), rests: false };
     match (found, reading) {
         (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want, around),
         (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {
@@ -101,6 +104,15 @@ pub(super) fn declared(
     }
     plan.found = found;
     plan.change.note = note;
+    if found != Found::Unknown {
+        let record = reading.and_then(Reading::present).map(|guest| &guest.record);
+        plan.mark(declared.rules.protect, record);
+    }
+    if plan.change.leave(&declared.rules) {
+        plan.rests = found == Found::Down;
+        plan.grow = None;
+        return plan;
+    }
     let difference = difference(&plan.change.attributes);
     let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::DataLoss });
     plan.settle(verdict);
@@ -108,11 +120,39 @@ pub(super) fn declared(
 }
 
 impl VmPlan {
+    /// What its record says beside what was applied: its name, and whether it is protected.
+    fn mark(&mut self, protect: Option<bool>, record: Option<&Record>) {
+        let change = &mut self.change;
+        if let Some(before) = record.and_then(|record| record.formerly.as_ref()) {
+            let impact = if self.found == Found::Up { Impact::Live } else { Impact::None };
+            let after = change.address.guest().unwrap_or_default();
+            change.attributes.insert(0, value("name", before, after, impact, Cause::Pending));
+        }
+        let protected = record.is_some_and(|record| record.protected);
+        let Some(protect) = protect.filter(|protect| *protect != protected) else { return };
+        if !protect && !change.attributes.is_empty() {
+            self.refusals.push(Refusal {
+                address: change.address.clone(),
+                rule: Rule::Protected,
+                message: "the guest's protection would be lifted together with other changes".into(),
+                help: "apply `protect #false` alone first, then the other changes".into(),
+                source: change.source.clone(),
+            });
+        }
+        let (before, after) = if protect { ("no", "yes") } else { ("yes", "no") };
+        let mut protected = value("protected", before, after, Impact::None, Cause::Pending);
+        if record.is_none() {
+            protected.before = Shown::Absent;
+        }
+        change.attributes.push(protected);
+    }
+
     /// Takes the verdict over into the change, with a reason that says more where one attribute says it all: a guest
     /// that only has to be started is `stopped`.
     fn settle(&mut self, verdict: Verdict) {
         let differs = |path: &str| self.change.attributes.iter().any(|attribute| attribute.path == path);
         self.change.reason = match verdict.action {
+            Action::Update if differs("name") && self.change.attributes.len() == 1 => Reason::Renamed,
             Action::Update if differs("state") && self.change.attributes.len() == 1 => Reason::Stopped,
             Action::Replace if differs("image") => verdict.reason,
             Action::Replace if differs("image-in-store") => Reason::Dependency,

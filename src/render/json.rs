@@ -15,11 +15,19 @@ struct PlanDocument<'a> {
     format_version: u32,
     fleet: &'a str,
     changes: Vec<ChangeDocument<'a>>,
+    /// What drifted and is left so.
+    ignored: Vec<Ignored<'a>>,
     refusals: &'a [Refusal],
     /// What a selection came to; `null` when all of the fleet was planned.
     selected: Option<&'a Selected>,
     impact: Impact,
     summary: Summary,
+}
+
+#[derive(Serialize)]
+struct Ignored<'a> {
+    address: &'a Address,
+    attributes: &'a [Attribute],
 }
 
 /// One change. Resources that are right already are only counted.
@@ -59,10 +67,15 @@ pub fn plan_json(plan: &Plan) -> serde_json::Result<String> {
         format_version: PLAN_FORMAT_VERSION,
         fleet: &plan.fleet,
         changes: plan.changes.iter().filter(|change| change.action != Action::None).map(Into::into).collect(),
+        ignored: plan.changes.iter().filter(|change| !change.ignored.is_empty()).map(ignored).collect(),
         refusals: &plan.refusals,
         selected: plan.selected.as_ref(),
         impact: plan.impact(),
         summary: plan.summary(),
     };
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
+}
+
+fn ignored(change: &Change) -> Ignored<'_> {
+    Ignored { address: &change.address, attributes: &change.ignored }
 }

@@ -128,6 +128,8 @@ fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
         (sum.update, "to update", Tone::Changed),
         (sum.replace, "to replace", Tone::Removed),
         (sum.destroy, "to destroy", Tone::Removed),
+        (sum.adopt, "to adopt", Tone::Changed),
+        (sum.forget, "to forget", Tone::Changed),
         (sum.unreadable, "unreadable", Tone::Alarm),
         (plan.refusals.len(), "refused", Tone::Alarm),
     ];
@@ -136,13 +138,16 @@ fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
         .filter(|(count, _, _)| *count > 0)
         .map(|(count, word, tone)| (tone, format!("{count} {word}")))
         .collect();
+    let left = (sum.ignored > 0).then(|| format!("Left as it drifted: {}.", words::count(sum.ignored, "attribute")));
     if counts.is_empty() {
-        return vec![screen.paint(Tone::Strong, &format!("No changes: {} resources are as declared.", sum.none))];
+        let as_declared = format!("No changes: {} as declared.", words::are(sum.none, "resource"));
+        return std::iter::once(screen.paint(Tone::Strong, &as_declared)).chain(left).collect();
     }
     if sum.none > 0 {
         counts.push((Tone::Quiet, format!("{} unchanged", sum.none)));
     }
     let mut lines = vec![flow("Plan: ", &counts, screen)];
+    lines.extend(left);
     if plan.impact() > Impact::Live {
         let worst = words::impact(plan.impact());
         lines.push(format!("Worst impact: {}.", screen.paint(words::impact_tone(plan.impact()), worst)));

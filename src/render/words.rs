@@ -9,6 +9,11 @@ pub(super) fn count(number: usize, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
 }
 
+/// `1 resource is`, `2 resources are`.
+pub(super) fn are(number: usize, one: &str) -> String {
+    format!("{} {}", count(number, one), if number == 1 { "is" } else { "are" })
+}
+
 /// The sign before a change.
 pub(super) const fn glyph(action: Action) -> &'static str {
     match action {
@@ -17,6 +22,8 @@ pub(super) const fn glyph(action: Action) -> &'static str {
         Action::Update => "~",
         Action::Replace => "-/+",
         Action::Destroy => "-",
+        Action::Adopt => "<",
+        Action::Forget => ">",
         Action::Unreadable => "?",
     }
 }
@@ -26,7 +33,7 @@ pub(super) const fn tone(action: Action) -> Tone {
     match action {
         Action::None => Tone::Quiet,
         Action::Create => Tone::Added,
-        Action::Update => Tone::Changed,
+        Action::Update | Action::Adopt | Action::Forget => Tone::Changed,
         Action::Replace | Action::Destroy => Tone::Removed,
         Action::Unreadable => Tone::Alarm,
     }
@@ -40,6 +47,8 @@ pub(super) const fn action(action: Action) -> &'static str {
         Action::Update => "update",
         Action::Replace => "replace",
         Action::Destroy => "destroy",
+        Action::Adopt => "adopt",
+        Action::Forget => "forget",
         Action::Unreadable => "unreadable",
     }
 }
@@ -57,6 +66,7 @@ pub(super) const fn reason(reason: Reason) -> &'static str {
         Reason::Stopped => "stopped",
         Reason::Dependency => "dependency",
         Reason::Requested => "requested",
+        Reason::Renamed => "renamed",
         Reason::Unreadable => "unreadable",
     }
 }
@@ -106,6 +116,7 @@ pub(super) const fn aspect(aspect: Aspect) -> &'static str {
 pub(super) const fn rule(rule: Rule) -> &'static str {
     match rule {
         Rule::WorkDiskShrinks => "work-disk-shrinks",
+        Rule::NameTaken => "name-taken",
         Rule::NotOurs => "not-ours",
         Rule::Protected => "protected",
         Rule::DirectoryInTheWay => "directory-in-the-way",
@@ -122,18 +133,27 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_json_form() {
-        for value in
-            [Action::None, Action::Create, Action::Update, Action::Replace, Action::Destroy, Action::Unreadable]
-        {
+        for value in [
+            Action::None,
+            Action::Create,
+            Action::Update,
+            Action::Replace,
+            Action::Destroy,
+            Action::Adopt,
+            Action::Forget,
+            Action::Unreadable,
+        ] {
             assert_eq!(json(value), action(value));
         }
-        for value in [Reason::UpToDate, Reason::PendingAndDrift, Reason::NotDeclared, Reason::Unfinished] {
+        for value in
+            [Reason::UpToDate, Reason::PendingAndDrift, Reason::NotDeclared, Reason::Unfinished, Reason::Renamed]
+        {
             assert_eq!(json(value), reason(value));
         }
         for value in [Impact::None, Impact::Recreate, Impact::Connectivity, Impact::DataLoss] {
             assert_eq!(json(value), impact(value));
         }
-        for value in [Rule::WorkDiskShrinks, Rule::NotOurs, Rule::Protected, Rule::DirectoryInTheWay] {
+        for value in [Rule::WorkDiskShrinks, Rule::NameTaken, Rule::NotOurs, Rule::Protected, Rule::DirectoryInTheWay] {
             assert_eq!(json(value), rule(value));
         }
         assert_eq!(json(Cause::Both), cause(Cause::Both));

@@ -64,6 +64,14 @@ impl Address {
         }
     }
 
+    /// The same of another guest; itself for what guests share.
+    #[must_use]
+    pub fn of_guest(&self, guest: &str) -> Self {
+        let Some(before) = self.guest() else { return self.clone() };
+        let (kind, rest) = (self.kind(), &self.0[self.kind().len() + 1 + before.len()..]);
+        Self(format!("{kind}.{guest}{rest}"))
+    }
+
     /// The whole address.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -85,5 +93,8 @@ mod tests {
         assert_eq!(Address::file_sync("web-1", "~/.config/a.b").guest(), Some("web-1"));
         assert_eq!(Address::vm("web-1").guest(), Some("web-1"));
         assert_eq!(Address::image("bookworm").guest(), None);
+        assert_eq!(Address::file_sync("web", "~/web").of_guest("db"), Address::file_sync("db", "~/web"));
+        assert_eq!(Address::git_identity("web").of_guest("db"), Address::git_identity("db"));
+        assert_eq!(Address::image("web").of_guest("db"), Address::image("web"));
     }
 }

@@ -14,6 +14,10 @@ pub struct Desired {
     pub fleet: String,
     /// By address.
     pub resources: BTreeMap<Address, Declared>,
+    /// Guests that had other names before: those names, the latest first, by the name they are declared under.
+    pub moved: BTreeMap<String, Vec<String>>,
+    /// Guests that are not declared and are forgotten instead of destroyed.
+    pub forget: BTreeSet<String>,
 }
 
 /// One resource and how it was declared.
@@ -27,6 +31,17 @@ pub struct Declared {
     pub needs: BTreeSet<Address>,
     /// Groups that its guest is in.
     pub tags: BTreeSet<String>,
+    /// What the file says about it beside what it should be.
+    pub rules: Rules,
+}
+
+/// How a resource is to be treated, whatever it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Rules {
+    /// Whether plans that remove it are refused; `None` leaves that as it is.
+    pub protect: Option<bool>,
+    /// Paths of attributes that may drift, with `*` and `**`.
+    pub ignore_drift: Vec<String>,
 }
 
 /// What should be.

@@ -5,7 +5,7 @@ mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Address, Declared, Desired, HostPath, Inputs, NetworkSpec, Resource, VmSpec};
+use super::{Address, Declared, Desired, HostPath, Inputs, NetworkSpec, Resource, Rules, VmSpec};
 use crate::config::filter::Filter;
 use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, NetworkMode, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
@@ -61,7 +61,12 @@ pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowe
         fleet,
         sources,
         inputs,
-        desired: Desired { fleet: fleet.name.value.clone(), resources: BTreeMap::new() },
+        desired: Desired {
+            fleet: fleet.name.value.clone(),
+            resources: BTreeMap::new(),
+            moved: fleet.moved.clone(),
+            forget: fleet.forget.iter().map(|guest| guest.value.clone()).collect(),
+        },
         found: Vec::new(),
         said: BTreeSet::new(),
     };
@@ -92,15 +97,23 @@ impl Lowering<'_> {
     /// Adds a resource and returns its address.
     fn declare(&mut self, address: Address, resource: Resource, span: Span, needs: BTreeSet<Address>) -> Address {
         let source = Some(self.sources.source_ref(span));
-        let declared = Declared { resource, source, needs, tags: BTreeSet::new() };
+        let declared = Declared { resource, source, needs, tags: BTreeSet::new(), rules: Rules::default() };
         self.desired.resources.insert(address.clone(), declared);
         address
     }
 
-    /// Puts a resource into the groups of its guest.
+    /// Gives a resource what its guest says of everything in it: groups, and what may drift.
     fn tag(&mut self, address: &Address, vm: &Vm) {
         if let Some(declared) = self.desired.resources.get_mut(address) {
             declared.tags = vm.tags.iter().map(|tag| tag.value.clone()).collect();
+            declared.rules.ignore_drift = vm.ignore_drift.iter().map(|pattern| pattern.value.clone()).collect();
+        }
+    }
+
+    /// Says of a guest whether it is protected.
+    fn protect(&mut self, address: &Address, vm: &Vm) {
+        if let Some(declared) = self.desired.resources.get_mut(address) {
+            declared.rules.protect = vm.protect.as_ref().map(|protect| protect.value);
         }
     }
 
@@ -135,6 +148,7 @@ impl Lowering<'_> {
         let needs = others.chain([image_address, kernel_address]).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
         self.tag(&guest, vm);
+        self.protect(&guest, vm);
         self.files(vm, &guest);
     }
 

@@ -12,12 +12,12 @@ mod record;
 mod spec;
 
 pub use address::Address;
-pub use desired::{Declared, Desired, Resource};
+pub use desired::{Declared, Desired, Resource, Rules};
 pub use files::{
     Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, SecretContent, SecretRef,
 };
 pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, SecretInput};
 pub use lower::{Lowered, Requests, lower, requests};
-pub use observed::{Built, GuestFiles, Observed, ObservedFile, ObservedGuest, Reading, RunState};
+pub use observed::{Built, GuestFiles, Observed, ObservedFile, ObservedGuest, Reading, RunState, Stray};
 pub use record::{AppliedGuest, ProcessIdentity, Record};
 pub use spec::{ContentKey, ImageSpec, KernelSpec, NetworkSpec, VmSpec};

@@ -58,6 +58,15 @@ pub struct ObservedGuest {
     pub files: Reading<GuestFiles>,
 }
 
+/// A guest that is not, or not yet, one of this fleet file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Its directory, below the state directory.
+    pub at: String,
+    /// What was read of it.
+    pub guest: Reading<ObservedGuest>,
+}
+
 /// Whether a guest runs: three values, because "cannot tell" must never be taken for "dead".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RunState {

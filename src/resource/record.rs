@@ -16,6 +16,9 @@ pub struct Record {
     pub origin: String,
     /// The guest's name.
     pub name: String,
+    /// The name it had, while not everything that carries its name has been brought up to date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub formerly: Option<String>,
     /// Made once, passed to the VMM on its command line: finds the process whatever happened to files.
     pub uuid: uuid::Uuid,
     /// Loopback port forwarded to the guest's SSH server.

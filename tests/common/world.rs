@@ -73,6 +73,13 @@ impl World {
                 self.stopped(guest);
                 self.observed.guests.remove(guest);
             }
+            Op::RenameGuest { from, to } => self.rename(from, to),
+            Op::ProtectGuest { guest, protected } => self.guest(guest).record.protected = *protected,
+            Op::ForgetGuest { guest } => {
+                self.guest(guest);
+                self.observed.guests.remove(guest);
+            }
+            Op::AdoptGuest { guest, .. } => panic!("`{guest}` is adopted, and this world has no strays"),
         }
     }
 
@@ -98,6 +105,23 @@ impl World {
         guest
     }
 
+    /// The directory, unless it was renamed before; then everything that carries the name.
+    fn rename(&mut self, from: &str, to: &str) {
+        if let Some(guest) = self.observed.guests.remove(from) {
+            let before = self.observed.guests.insert(to.into(), guest);
+            assert!(matches!(before, None | Some(Reading::Absent)), "`{to}` is there already");
+        }
+        let guest = self.guest(to);
+        guest.record.name = to.into();
+        guest.record.formerly = None;
+        let specs = [&mut guest.record.applied.disks, &mut guest.record.applied.started];
+        specs.into_iter().flatten().for_each(|vm| vm.name = to.into());
+        if let Reading::Present(files) = &mut guest.files {
+            let entries = std::mem::take(&mut files.manifest).into_iter();
+            files.manifest = entries.map(|(address, written)| (address.of_guest(to), written)).collect();
+        }
+    }
+
     fn create(&mut self, vm: &VmSpec) {
         assert!(self.observed.built.contains_key(&vm.image), "the image of `{}` is not built", vm.name);
         let number = self.observed.guests.len() as u16;
@@ -106,6 +130,7 @@ impl World {
             fleet: self.fleet.clone(),
             origin: ORIGIN.into(),
             name: vm.name.clone(),
+            formerly: None,
             uuid: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, vm.name.as_bytes()),
             ssh_port: 40_000 + number,
             host_key: "ssh-ed25519 AAAA".into(),

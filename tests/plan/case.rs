@@ -11,28 +11,28 @@
 //! and the outputs `expected.txt` (100 columns), `expected.60.txt` where asked for, `expected.json`, `expected.graph.txt`,
 //! and the graph as a picture and as data where asked for; what pipelines read where asked for.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use regatta::config::{self, LoadError, Loader, Secret, SecretSource};
-use regatta::plan::{Goal, Mute, Options, Plan, Selection, drift, plan};
+use regatta::plan::{Goal, Mute, Options, Owner, Plan, Selection, adopt, drift, plan};
 use regatta::render::{
     Length, PlanView, Screen, drift as drift_text, drift_json, drift_junit, drift_markdown, drift_prometheus,
     gitlab_report, graph_dot, graph_json, graph_mermaid, graph_text, plan as plan_text, plan_json, plan_junit,
     plan_markdown,
 };
 use regatta::resource::{
-    self, Address, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs,
-    SecretContent, SecretInput, SecretRef,
+    self, Address, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs, Observed,
+    ObservedGuest, Reading, SecretContent, SecretInput, SecretRef, Stray,
 };
 use serde::Deserialize;
 
 use crate::events::Event;
 use crate::golden::Outputs;
-use crate::world::World;
+use crate::world::{ORIGIN, World};
 
 /// How the plan is asked for.
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +42,9 @@ struct Asked {
     only: Vec<String>,
     exclude: Vec<String>,
     replace: Vec<String>,
+    forget: BTreeSet<String>,
+    adopt: bool,
+    taken: BTreeSet<String>,
     full: bool,
     narrow: bool,
     pictures: bool,
@@ -53,7 +56,11 @@ impl Asked {
     fn options(&self) -> Options {
         let patterns = |texts: &[String]| texts.iter().map(|text| text.parse().unwrap()).collect();
         Options {
-            goal: if self.destroy { Goal::Destroy } else { Goal::Match },
+            goal: match () {
+                () if self.destroy => Goal::Destroy,
+                () if !self.forget.is_empty() => Goal::Forget(self.forget.clone()),
+                () => Goal::Match,
+            },
             selection: Selection { only: patterns(&self.only), exclude: patterns(&self.exclude) },
             replace: self.replace.iter().map(|guest| Address::vm(guest)).collect(),
         }
@@ -115,7 +122,22 @@ fn made(case: &Path, asked: &Asked) -> Plan {
     }
     let events: Vec<Event> = json(case, "world.json").unwrap_or_default();
     events.iter().for_each(|event| event.happen(&mut world));
+    if asked.adopt {
+        return adopted(&desired.fleet, world.observed, &asked.taken);
+    }
     plan(&desired, &world.observed, &asked.options())
+}
+
+/// What adopting everything there is would do.
+fn adopted(fleet: &str, observed: Observed, taken: &BTreeSet<String>) -> Plan {
+    let guests = format!("fleets/{fleet}/vms");
+    let stray = |(name, guest): (String, Reading<ObservedGuest>)| {
+        let from = guest.present().map_or(fleet, |guest| &guest.record.fleet);
+        let at = format!("fleets/{from}/vms/{name}");
+        (name, Stray { at, guest })
+    };
+    let strays = observed.guests.into_iter().map(stray).collect();
+    adopt(&Owner { fleet, origin: ORIGIN, guests: &guests, taken }, &strays)
 }
 
 fn json<T: for<'a> Deserialize<'a>>(case: &Path, name: &str) -> Option<T> {

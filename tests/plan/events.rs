@@ -26,6 +26,10 @@ pub enum Event {
     Protected { guest: String },
     /// It belongs to another fleet.
     Foreign { guest: String, fleet: String },
+    /// Another fleet file made it.
+    Elsewhere { guest: String, origin: String },
+    /// It was being renamed, and only its directory was.
+    RenamedHalfway { guest: String, to: String },
     /// Its work disk has another size, or none at all.
     WorkDisk { guest: String, size: Option<String> },
     /// A file has this text now; it is made if there was none.
@@ -64,6 +68,13 @@ impl Event {
             }
             Self::Protected { guest } => world.guest(guest).record.protected = true,
             Self::Foreign { guest, fleet } => world.guest(guest).record.fleet.clone_from(fleet),
+            Self::Elsewhere { guest, origin } => world.guest(guest).record.origin.clone_from(origin),
+            Self::RenamedHalfway { guest, to } => {
+                world.guest(guest).record.name.clone_from(to);
+                world.guest(guest).record.formerly = Some(guest.clone());
+                let found = world.observed.guests.remove(guest).unwrap();
+                world.observed.guests.insert(to.clone(), found);
+            }
             Self::WorkDisk { guest, size } => {
                 let size = size.as_ref().map(|size| ByteSize::parse(size).unwrap());
                 world.guest(guest).work_disk = size.map_or(Reading::Absent, Reading::Present);

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use regatta::config::{Accelerator, ByteSize, Forward, NetworkMode};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
-    ImageSpec, KernelSpec, NetworkSpec, Resource, VmSpec,
+    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, VmSpec,
 };
 
 /// A fleet as few words.
@@ -56,13 +56,14 @@ impl Sketch {
                 declare(&mut resources, address, Resource::Files(set), &[Address::vm(name)]);
             }
         }
-        Desired { fleet: "demo".into(), resources }
+        Desired { fleet: "demo".into(), resources, ..Desired::default() }
     }
 }
 
 fn declare(resources: &mut BTreeMap<Address, Declared>, address: Address, resource: Resource, needs: &[Address]) {
     let needs = needs.iter().cloned().collect();
-    resources.insert(address, Declared { resource, source: None, needs, tags: BTreeSet::new() });
+    resources
+        .insert(address, Declared { resource, source: None, needs, tags: BTreeSet::new(), rules: Rules::default() });
 }
 
 fn image(number: u8) -> ImageSpec {

@@ -158,6 +158,7 @@ proptest! {
 fn op_guest(op: &Op) -> Option<&String> {
     match op {
         Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
+        Op::RenameGuest { to, .. } => Some(to),
         Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } | Op::StartGuest { vm } => {
             Some(&vm.name)
         }
@@ -165,6 +166,9 @@ fn op_guest(op: &Op) -> Option<&String> {
         | Op::WriteFiles { guest, .. }
         | Op::AwaitReady { guest }
         | Op::StopGuest { guest }
-        | Op::DestroyGuest { guest } => Some(guest),
+        | Op::DestroyGuest { guest }
+        | Op::ProtectGuest { guest, .. }
+        | Op::ForgetGuest { guest }
+        | Op::AdoptGuest { guest, .. } => Some(guest),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regatta::config::{Accelerator, ByteSize, NetworkMode};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
-    ImageSpec, KernelSpec, NetworkSpec, Resource, VmSpec,
+    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, VmSpec,
 };
 
 use crate::world::State;
@@ -34,7 +34,7 @@ const NAMES: [&str; 12] =
 
 /// A fleet of at most so many guests.
 pub(crate) fn random(random: &mut Random, guests: usize) -> Desired {
-    let mut fleet = Desired { fleet: "model".into(), resources: BTreeMap::new() };
+    let mut fleet = Desired { fleet: "model".into(), ..Desired::default() };
     let kernel = kernel(random.below(2));
     for name in NAMES.iter().take(guests) {
         if random.chance(25) {
@@ -60,7 +60,8 @@ pub(crate) fn guests(fleet: &Desired) -> BTreeSet<String> {
 }
 
 fn declare(fleet: &mut Desired, address: Address, resource: Resource) {
-    fleet.resources.insert(address, Declared { resource, source: None, needs: BTreeSet::new(), tags: BTreeSet::new() });
+    let (needs, tags, rules) = (BTreeSet::new(), BTreeSet::new(), Rules::default());
+    fleet.resources.insert(address, Declared { resource, source: None, needs, tags, rules });
 }
 
 fn image(variant: u64) -> ImageSpec {
@@ -145,7 +146,24 @@ pub(crate) fn later(fleet: &Desired, random: &mut Random, guests: usize) -> Desi
             vm.work_disk = ByteSize::gib(before.work_disk.as_bytes() / (1 << 30) + random.below(2));
         }
     }
+    rename(fleet, &mut next, random);
     next
+}
+
+/// Sometimes the first guest that is new is the first that has gone, under another name.
+fn rename(fleet: &Desired, next: &mut Desired, random: &mut Random) {
+    let (before, after) = (guests(fleet), guests(next));
+    let (Some(from), Some(to)) = (before.difference(&after).next(), after.difference(&before).next()) else { return };
+    if !random.chance(70) {
+        return;
+    }
+    let (old, new) = (fleet.resources.get(&Address::vm(from)), next.resources.get_mut(&Address::vm(to)));
+    if let (Some(Declared { resource: Resource::Vm(old), .. }), Some(Declared { resource: Resource::Vm(new), .. })) =
+        (old, new)
+    {
+        new.work_disk = old.work_disk;
+        next.moved.insert(to.clone(), vec![from.clone()]);
+    }
 }
 
 /// What users and accidents do to a world: data is written, a VMM is killed, a file is edited or removed.

@@ -10,7 +10,7 @@ use crate::apply::{Applied, apply, converge, plan};
 use crate::fate::{End, MOMENTS};
 use crate::fleet::{self, Random};
 use crate::perform::{FAULTS, Fault};
-use crate::world::State;
+use crate::world::{Guest, State};
 
 /// Stories that are told, unless `REGATTA_SEEDS` says how many; each has three applies.
 const STORIES: u64 = 7;
@@ -162,7 +162,7 @@ fn what_is_put_back_is_as_it_was() {
                 let last = (*rescue.rescues.last().unwrap(), Fault::Refuses(FailureKind::Permanent));
                 let disturbed = apply(&case.before, &case.fleet, End::Natural, &[last]);
                 let guest = rescue.addresses[0].as_str().trim_start_matches("vm.");
-                let [before, after] = [&case.before, &disturbed.state].map(|state| state.guests[guest].clone());
+                let (before, after) = (named(&case, guest), disturbed.state.guests[guest].clone());
                 assert_eq!((&before.root, &before.vmm), (&after.root, &after.vmm), "seed {seed}, {guest}");
                 assert_eq!(before.work.unwrap().data, after.work.unwrap().data, "seed {seed}, {guest}");
                 reverted += 1;
@@ -170,6 +170,14 @@ fn what_is_put_back_is_as_it_was() {
         }
     }
     assert!(reverted > 10, "only {reverted} were put back");
+}
+
+/// A guest as it was before an apply, under the name it has after it.
+fn named(case: &Case, guest: &str) -> Guest {
+    let earlier = case.fleet.moved.get(guest).map(|names| names[0].as_str());
+    let mut found = case.before.guests.get(guest).or_else(|| case.before.guests.get(earlier?)).unwrap().clone();
+    found.take_name(guest);
+    found
 }
 
 /// A fault is reported as what it is, and costs its descendants only.

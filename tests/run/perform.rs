@@ -116,6 +116,19 @@ impl Model {
                 self.world.act(step.id, |state| state.guest(guest).map(|guest| guest.vmm = None)).await
             }
             Op::DestroyGuest { guest } => self.destroy(step.id, guest).await,
+            Op::RenameGuest { from, to } => self.rename(step.id, from, to).await,
+            Op::ProtectGuest { guest, protected } => {
+                let protect = |guest: &mut Guest| guest.record.protected = *protected;
+                self.world.act(step.id, |state| state.guest(guest).map(protect)).await
+            }
+            Op::ForgetGuest { guest } => {
+                self.world.act(step.id, |state| _ = state.guests.remove(guest)).await;
+                Ok(())
+            }
+            Op::AdoptGuest { guest, .. } => {
+                let ours = |guest: &mut Guest| guest.record.origin = "/fleet.kdl".into();
+                self.world.act(step.id, |state| state.guest(guest).map(ours)).await
+            }
         }
     }
 
@@ -190,6 +203,20 @@ impl Model {
         self.world.act(step, |state| state.guest(name).map(record)).await
     }
 
+    /// The directory first, the record last; in between, the record's name is not the directory's.
+    async fn rename(&self, step: StepId, from: &str, to: &str) -> Result<(), Failure> {
+        self.world.act(step, |state| state.rename_directory(from, to)).await?;
+        if self.world.act(step, |state| state.guest(to).map(|guest| guest.record.name == to)).await? {
+            return Ok(());
+        }
+        let inside = |work: &mut WorkDisk| {
+            let entries = std::mem::take(&mut work.manifest).into_iter();
+            work.manifest = entries.map(|(address, written)| (address.of_guest(to), written)).collect();
+        };
+        self.world.act(step, |state| state.guest(to).map(|guest| guest.work.iter_mut().for_each(inside))).await?;
+        self.world.act(step, |state| state.guest(to).map(|guest| guest.take_name(to))).await
+    }
+
     /// The mark goes last, and says from the first move on that the rest is unfinished.
     async fn destroy(&self, step: StepId, guest: &str) -> Result<(), Failure> {
         if self.world.act(step, |state| !state.guests.contains_key(guest)).await {
@@ -233,6 +260,18 @@ impl State {
         Ok(guest.record.applied.disks.is_some())
     }
 
+    fn rename_directory(&mut self, from: &str, to: &str) -> Result<(), Failure> {
+        match (self.guests.contains_key(from), self.guests.get(to)) {
+            (true, Some(there)) if there.record.name == to => Err(Failure::permanent("both are there")),
+            (true, None) => {
+                let guest = self.guests.remove(from).into_iter();
+                self.guests.extend(guest.map(|guest| (to.to_owned(), guest)));
+                Ok(())
+            }
+            (_, there) => expect(there.is_some(), "there is no such guest"),
+        }
+    }
+
     /// Whether it runs already as it should.
     fn may_launch(&mut self, vm: &VmSpec) -> Result<bool, Failure> {
         expect(self.built.contains(&vm.kernel), "the kernel is not built")?;
@@ -247,6 +286,12 @@ impl Guest {
     fn place_root(&mut self, vm: &VmSpec) {
         self.aside.remove("root");
         self.root = Some(vm.image.clone());
+    }
+
+    pub(crate) fn take_name(&mut self, name: &str) {
+        self.record.name = name.into();
+        let specs = [&mut self.record.applied.disks, &mut self.record.applied.started];
+        specs.into_iter().flatten().chain(&mut self.vmm).for_each(|vm| vm.name = name.into());
     }
 
     fn note_disks(&mut self, vm: &VmSpec) {

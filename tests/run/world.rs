@@ -100,7 +100,7 @@ impl State {
     /// What a driver would see.
     pub(crate) fn observe(&self, declared: impl IntoIterator<Item = String>) -> Observed {
         let absent = declared.into_iter().map(|name| (name, Reading::Absent));
-        let present = self.guests.iter().map(|(name, guest)| (name.clone(), Reading::Present(guest.observe())));
+        let present = self.guests.iter().map(|(name, guest)| (name.clone(), Reading::Present(guest.observe(name))));
         Observed {
             built: self.built.iter().map(|key| (key.clone(), Built { allocated: 0 })).collect(),
             guests: absent.chain(present).collect(),
@@ -134,6 +134,7 @@ impl Guest {
             fleet: "model".into(),
             origin: "/fleet.kdl".into(),
             name: name.into(),
+            formerly: None,
             uuid: uuid_of(name),
             ssh_port: 2200,
             host_key: format!("ssh-ed25519 {name}"),
@@ -149,10 +150,15 @@ impl Guest {
         ProcessIdentity { pid: 1, start_time: 1, boot_id: self.record.name.clone() }
     }
 
-    fn observe(&self) -> ObservedGuest {
+    /// As it is found in the directory of this name: where its record has another, a rename was cut short.
+    fn observe(&self, name: &str) -> ObservedGuest {
         let files = |work: &WorkDisk| GuestFiles { files: work.files.clone(), manifest: work.manifest.clone() };
         ObservedGuest {
-            record: self.record.clone(),
+            record: Record {
+                formerly: (self.record.name != name).then(|| self.record.name.clone()),
+                name: name.into(),
+                ..self.record.clone()
+            },
             state: if self.vmm.is_some() { RunState::Running(self.process()) } else { RunState::Stopped },
             work_disk: self.work.as_ref().map_or(Reading::Absent, |work| Reading::Present(work.size)),
             files: self.work.as_ref().map_or(Reading::Absent, |work| Reading::Present(files(work))),

@@ -29,6 +29,8 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&FILE),
     ChildRule::any(&AFTER),
     ChildRule::any(&TAGS),
+    ChildRule::at_most_once(&PROTECT),
+    ChildRule::any(&IGNORE_DRIFT),
 ];
 
 static USE: NodeRule = NodeRule {
@@ -110,6 +112,31 @@ static TAGS: NodeRule = NodeRule {
     ..NodeRule::new("tags", "Groups that the guest is in, for commands that select guests.")
 };
 
+static PROTECT: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("protect", Kind::Boolean, "`#false` lifts it, in an apply of its own.")],
+    default: Some("as it is: `regatta protect` decides"),
+    prioritised: true,
+    ..NodeRule::new(
+        "protect",
+        "Refuses plans that remove the guest or its root disk. The mark lies on the guest: it stays when this line, or the \
+         whole guest, leaves the file.",
+    )
+};
+
+static IGNORE_DRIFT: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated(
+        "attribute",
+        Kind::Text,
+        "Attributes as plans name them, such as `state` or `~/.cache/**`; `*` stops at slashes, `**` does not.",
+    )],
+    prioritised: true,
+    ..NodeRule::new(
+        "ignore-drift",
+        "Expects drift of these attributes of the guest and its files: it is neither reported nor undone, unless something \
+         else of the same resource changes.",
+    )
+};
+
 /// The profiles a block uses, in order.
 pub(in crate::config) fn decode_uses(block: &Block<'_>, problems: &mut Problems) -> Vec<Spanned<String>> {
     block
@@ -153,6 +180,10 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
         "tags" => {
             Block::read(node, &TAGS, problems).texts("tag").for_each(|tag| add(&mut settings.tags, node, Some(tag)));
         }
+        "protect" => set(&mut settings.protect, node, Block::read(node, &PROTECT, problems).boolean("protect")),
+        "ignore-drift" => Block::read(node, &IGNORE_DRIFT, problems)
+            .texts("attribute")
+            .for_each(|pattern| add(&mut settings.ignore_drift, node, Some(pattern))),
         // `use` is decoded by itself; unknown nodes are reported with the block.
         _ => {}
     }

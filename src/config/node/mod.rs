@@ -5,6 +5,7 @@ pub(super) mod control;
 pub(super) mod file;
 pub(super) mod file_sync;
 pub(super) mod fleet;
+pub(super) mod forget;
 pub(super) mod forward;
 pub(super) mod git_identity;
 pub(super) mod guest;
@@ -13,6 +14,7 @@ pub(super) mod image;
 pub(super) mod import;
 pub(super) mod kernel;
 pub(super) mod module;
+pub(super) mod moved;
 pub(super) mod network;
 pub(super) mod profile;
 pub(super) mod secret;
@@ -35,6 +37,8 @@ pub static DOCUMENT: NodeRule = NodeRule {
         ChildRule::any(&network::NETWORK),
         ChildRule::any(&profile::PROFILE),
         ChildRule::any(&vm::VM),
+        ChildRule::any(&moved::MOVED),
+        ChildRule::any(&forget::FORGET),
         ChildRule::any(&authorized_key::AUTHORIZED_KEY),
         ChildRule::at_most_once(&git_identity::GIT_IDENTITY),
     ],

@@ -21,6 +21,8 @@ pub struct Request<'a> {
     pub seeds: &'a [Seed],
     /// The secrets that the sets name.
     pub secrets: &'a [Fetched],
+    /// The guest's name, when it had another one until now: the manifest names resources by it.
+    pub renamed: Option<&'a str>,
 }
 
 /// A file of our own, such as a guest's host key.
@@ -98,7 +100,7 @@ pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, F
         files: Vec::new(),
         named: BTreeSet::new(),
         cleared: BTreeSet::new(),
-        manifest: current.manifest.clone(),
+        manifest: named(&current.manifest, request.renamed),
     };
     for (address, set) in request.sets {
         wanted.set(address, set)?;
@@ -118,6 +120,12 @@ pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, F
     edits.extend(wanted.directory_edits());
     edits.extend(wanted.files);
     Ok(edits)
+}
+
+/// What was written, under the guest's name.
+fn named(manifest: &Manifest, renamed: Option<&str>) -> Manifest {
+    let Some(name) = renamed else { return manifest.clone() };
+    manifest.iter().map(|(address, written)| (address.of_guest(name), written.clone())).collect()
 }
 
 fn holds_keys(set: &FileSet) -> bool {

@@ -65,6 +65,7 @@ impl Guests {
                 fleet: self.fleet.clone(),
                 origin: self.origin.clone(),
                 name: vm.name.clone(),
+                formerly: None,
                 uuid: uuid::Uuid::now_v7(),
                 ssh_port: self.choose_port(vm)?,
                 host_key: host_key.into(),

@@ -74,12 +74,23 @@ impl Guests {
 
     /// The record of a guest that must exist.
     pub(super) fn record(&self, guest: &str) -> Result<Record, Failure> {
-        match record::read(&self.dir(guest).record()) {
+        match self.reading(guest) {
             Reading::Present(record) => Ok(record),
             Reading::Absent => {
                 Err(Failure::permanent(format!("guest `{guest}` has no record, so it was never created")))
             }
             Reading::Unreadable(why) => Err(Failure::permanent(why)),
+        }
+    }
+
+    /// The record of a guest, under the name of its directory: when that is another one, a rename was cut short.
+    pub(super) fn reading(&self, guest: &str) -> Reading<Record> {
+        match record::read(&self.dir(guest).record()) {
+            Reading::Present(record) if record.name != guest => {
+                let formerly = record.formerly.or(Some(record.name));
+                Reading::Present(Record { name: guest.into(), formerly, ..record })
+            }
+            reading => reading,
         }
     }
 

@@ -12,7 +12,7 @@ const USER_NETWORK: [(&str, &str); 3] =
 /// The files below `.regatta/guest/`.
 pub(super) fn seeds(record: &Record, host_key: &KeyPair) -> Result<Vec<Seed>, Failure> {
     let mut seeds = vec![
-        seed("hostname", format!("{}\n", record.name), 0o644)?,
+        host_name(&record.name)?,
         // systemd takes 32 lower-case hexadecimal digits: the uuid without its dashes.
         seed("machine-id", format!("{}\n", record.uuid.simple()), 0o644)?,
         seed("ssh_host_ed25519_key.pub", format!("{}\n", host_key.public_line()?), 0o644)?,
@@ -22,6 +22,11 @@ pub(super) fn seeds(record: &Record, host_key: &KeyPair) -> Result<Vec<Seed>, Fa
         seeds.push(seed(name, format!("{value}\n"), 0o644)?);
     }
     Ok(seeds)
+}
+
+/// The file that names the guest.
+pub(super) fn host_name(guest: &str) -> Result<Seed, Failure> {
+    seed("hostname", format!("{guest}\n"), 0o644)
 }
 
 fn seed(name: &str, content: String, mode: u32) -> Result<Seed, Failure> {

@@ -7,11 +7,13 @@ mod disks;
 mod guests;
 mod identity;
 mod observe;
+mod owner;
 mod port;
 mod protect;
 mod qemu;
 mod qmp;
 pub mod ready;
+mod rename;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -19,4 +21,5 @@ mod tests;
 mod write;
 
 pub use guests::{Effects, Guests};
+pub use owner::Where;
 pub use protect::Protection;

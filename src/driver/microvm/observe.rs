@@ -9,7 +9,6 @@ use super::ready::{Pace, wait_until_ready};
 use super::start::Starting;
 use crate::config::ByteSize;
 use crate::driver::files::{Wanted, live};
-use crate::driver::record;
 use crate::effect::{Shell, paths};
 use crate::exec::Failure;
 use crate::resource::{
@@ -33,6 +32,7 @@ impl Guests {
     pub async fn observe(self: &Arc<Self>, desired: &Desired) -> Result<Observed, Failure> {
         let built = self.built()?;
         let mut wanted = wanted(desired);
+        self.look_under_earlier_names(desired, &mut wanted)?;
         let limit = Arc::new(tokio::sync::Semaphore::new(PARALLEL));
         let (mut guests, mut reads) = (BTreeMap::new(), tokio::task::JoinSet::new());
         for (name, found) in self.found(wanted.keys().cloned())? {
@@ -96,7 +96,7 @@ impl Guests {
     ) -> Result<BTreeMap<String, Reading<(Record, RunState)>>, Failure> {
         let names: BTreeSet<String> = self.names()?.into_iter().chain(named).collect();
         let records: BTreeMap<String, Reading<Record>> =
-            names.into_iter().map(|name| (name.clone(), record::read(&self.dir(&name).record()))).collect();
+            names.into_iter().map(|name| (name.clone(), self.reading(&name))).collect();
         let mut states = self.run_states(records.values().filter_map(Reading::present));
         let found = records.into_iter().map(|(name, record)| {
             let found = match record {
@@ -110,6 +110,27 @@ impl Guests {
             (name, found)
         });
         Ok(found.collect())
+    }
+
+    /// A guest that is still called by an earlier name is asked for what is declared of it.
+    fn look_under_earlier_names(
+        &self,
+        desired: &Desired,
+        wanted: &mut BTreeMap<String, Wanted>,
+    ) -> Result<(), Failure> {
+        for (to, earlier) in &desired.moved {
+            if paths::exists(self.dir(to).root())? {
+                continue;
+            }
+            for name in earlier {
+                if paths::exists(self.dir(name).root())?
+                    && let Some(files) = wanted.get(to).cloned()
+                {
+                    wanted.insert(name.clone(), files);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn work_disk_size(&self, guest: &str) -> Reading<ByteSize> {

@@ -11,12 +11,16 @@ struct Counts {
     delete: usize,
 }
 
-/// The counts as one line of JSON. What is replaced is both created and deleted, as GitLab's own example counts it.
+/// The counts as one line of JSON. What changes its mark counts as updated; what is replaced is both created and deleted, as GitLab's own example counts it.
 ///
 /// # Errors
 /// Never: it holds numbers.
 pub fn gitlab_report(plan: &Plan) -> serde_json::Result<String> {
     let sum = plan.summary();
-    let counts = Counts { create: sum.create + sum.replace, update: sum.update, delete: sum.destroy + sum.replace };
+    let counts = Counts {
+        create: sum.create + sum.replace,
+        update: sum.update + sum.adopt + sum.forget,
+        delete: sum.destroy + sum.replace,
+    };
     serde_json::to_string(&counts).map(|text| text + "\n")
 }

@@ -52,7 +52,9 @@ fn case(change: &Change) -> Case {
     let verdict = match change.action {
         Action::None => Verdict::Passed,
         Action::Unreadable => Verdict::Error,
-        Action::Create | Action::Update | Action::Replace | Action::Destroy => Verdict::Failure,
+        Action::Create | Action::Update | Action::Replace | Action::Destroy | Action::Adopt | Action::Forget => {
+            Verdict::Failure
+        }
     };
     let mut lines: Vec<String> = change.note.iter().map(|note| scrub::line(note).into_owned()).collect();
     attributes::lines(&mut lines, change, diff::Length::Short, Screen::plain(WIDTH));

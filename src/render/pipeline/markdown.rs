@@ -17,22 +17,24 @@ pub fn plan_markdown(plan: &Plan) -> String {
     let mut text = format!("<!-- regatta plan {} -->\n", plain(&plan.fleet));
     if sum.changes() + sum.unreadable + plan.refusals.len() == 0 {
         text.push_str(&format!(
-            "### Plan for `{}`: no changes\n\n{} resources are as declared.\n",
+            "### Plan for `{}`: no changes\n\n{} as declared.\n",
             plain(&plan.fleet),
-            sum.none
+            words::are(sum.none, "resource")
         ));
         return text;
     }
     text.push_str(&format!("### Plan for `{}`: {}\n\n", plain(&plan.fleet), headline(plan)));
     text.push_str(
-        "| create | update | replace | destroy | unchanged | unreadable | refused |\n|---|---|---|---|---|---|---|\n",
+        "| create | update | replace | destroy | adopt | forget | unchanged | unreadable | refused |\n|---|---|---|---|---|---|---|---|---|\n",
     );
     text.push_str(&format!(
-        "| {} | {} | {} | {} | {} | {} | {} |\n\n",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} |\n\n",
         sum.create,
         sum.update,
         sum.replace,
         sum.destroy,
+        sum.adopt,
+        sum.forget,
         sum.none,
         sum.unreadable,
         plan.refusals.len()
@@ -50,9 +52,9 @@ pub fn drift_markdown(drift: &Drift) -> String {
     let mut text = format!("<!-- regatta drift {} {fingerprint} -->\n", plain(&drift.fleet));
     if drift.is_clean() {
         text.push_str(&format!(
-            "### No drift in `{}`\n\n{} resources are as they were applied.\n",
+            "### No drift in `{}`\n\n{} as applied.\n",
             plain(&drift.fleet),
-            drift.compared
+            words::are(drift.compared, "resource")
         ));
         return text;
     }
