@@ -7,6 +7,10 @@ use super::error::CliError;
 use super::forms::{Form, Out};
 use crate::plan::{Mute, Pattern};
 
+mod guests;
+
+pub(super) use guests::{CpArgs, ExecArgs, SshConfigArgs};
+
 /// Make a fleet of virtual machines match a KDL file.
 #[derive(Debug, Parser)]
 #[command(name = "regatta", version, propagate_version = true, max_term_width = 100)]
@@ -115,6 +119,12 @@ pub(super) enum Command {
     Restart(PowerArgs),
     /// Log in to a guest, or run a command there and return its exit code
     Ssh(SshArgs),
+    /// Run a command in several guests at the same time
+    Exec(ExecArgs),
+    /// Copy files into a guest or out of it
+    Cp(CpArgs),
+    /// Print configuration with which plain ssh, scp and rsync know the guests by name
+    SshConfig(SshConfigArgs),
     /// List the runs of the fleet, or tell what one of them did
     Journal(JournalArgs),
     /// Refuse plans that remove these guests or their root disks

@@ -21,6 +21,8 @@ pub(super) enum Exit {
     Usage,
     /// Interrupted.
     Interrupted,
+    /// What a command in a guest ended with.
+    Command(u8),
 }
 
 impl From<Exit> for ExitCode {
@@ -34,6 +36,7 @@ impl From<Exit> for ExitCode {
             Exit::Reverted => 5,
             Exit::Usage => 64,
             Exit::Interrupted => 130,
+            Exit::Command(code) => code,
         })
     }
 }

@@ -4,9 +4,11 @@ mod adopt;
 mod apply;
 mod args;
 mod check;
+mod cp;
 mod destroy;
 mod drift;
 mod error;
+mod exec;
 mod explain;
 mod fmt;
 mod forget;
@@ -24,9 +26,11 @@ mod protect;
 mod run;
 mod schema;
 mod scope;
+mod select;
 mod session;
 mod signals;
 mod ssh;
+mod ssh_config;
 mod status;
 
 use std::ffi::OsString;
@@ -99,6 +103,9 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Stop(args) => power::run(global, form, (args, Power::Off)).await,
         Command::Restart(args) => power::run(global, form, (args, Power::Cycle)).await,
         Command::Ssh(args) => ssh::run(global, args),
+        Command::Exec(args) => exec::run(global, args).await,
+        Command::Cp(args) => cp::run(global, args),
+        Command::SshConfig(args) => ssh_config::run(global, args).await,
         Command::Protect(args) => protect::run(global, args, Protection::On).await,
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,
         Command::Adopt(args) => adopt::run(global, form, args).await,

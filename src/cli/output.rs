@@ -1,6 +1,6 @@
 //! Standard output is data, standard error is talk: the only place that writes to either.
 
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
@@ -34,6 +34,17 @@ pub(super) fn data(text: &str) {
 /// The error of data that could not be written, such as that of a full disk.
 pub(super) fn lost() -> Option<CliError> {
     LOST.get().map(|cause| CliError::failure("cannot write to standard output").cause(cause))
+}
+
+/// All of standard input, of at most `limit` bytes.
+pub(super) fn input(limit: u64) -> Result<Vec<u8>, CliError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin().lock().take(limit + 1).read_to_end(&mut bytes);
+    read.map_err(|cause| CliError::failure("cannot read standard input").cause(cause))?;
+    match bytes.len() as u64 > limit {
+        true => Err(CliError::failure(format!("standard input has more than {limit} bytes"))),
+        false => Ok(bytes),
+    }
 }
 
 /// Writes talk.

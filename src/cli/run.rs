@@ -9,7 +9,7 @@ use super::forms::{self, Form, Out};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
-use super::{lock, output, signals};
+use super::{lock, output, signals, ssh_config};
 use crate::driver::LocalDriver;
 use crate::effect::{Clock, Lock, SystemClock, files};
 use crate::exec::journal::{Keep, Verdict, recover};
@@ -116,6 +116,7 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
         _ => output::talk(&render::report_text(&done, output::error_screen())),
     }
     write_report(&done, options.telling.out)?;
+    ssh_config::refresh(session.state(), &session.guests(), session.fleet())?;
     Ok(match done.outcome() {
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,

@@ -2,8 +2,7 @@
 
 use super::args::{Global, SshArgs};
 use super::error::{CliError, Exit};
-use super::session;
-use crate::driver::microvm::Guests;
+use super::{select, session};
 use crate::effect::{Environment, exec, ssh_arguments};
 
 /// The program.
@@ -14,14 +13,8 @@ const SSH: &str = "ssh";
 pub(super) fn run(global: &Global, args: &SshArgs) -> Result<Exit, CliError> {
     let environment = Environment::read().map_err(CliError::failure)?;
     let loaded = session::load(global, &environment)?;
-    let guests: Guests = session::guests(&loaded, session::state_dir(global, &environment)?);
-    let login = guests.login(&args.guest).map_err(|failure| {
-        let names: Vec<&str> = loaded.fleet.vms.keys().map(String::as_str).collect();
-        CliError::from(failure).hint(match names.contains(&args.guest.as_str()) {
-            true => "`regatta apply` makes and starts it".to_owned(),
-            false => format!("the fleet has {}", if names.is_empty() { "no guests".into() } else { names.join(", ") }),
-        })
-    })?;
+    let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
+    let login = select::login(&loaded, &guests, &args.guest)?;
     let command: Vec<&str> = args.command.iter().map(String::as_str).collect();
     let arguments = ssh_arguments(&login.target, &login.known_hosts, &command)?;
     Err(CliError::failure(exec(SSH, &arguments)).hint("the Debian package `openssh-client` has the program `ssh`"))

@@ -37,7 +37,7 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::NotUp(_) | ConnectError::Deadline { .. } => Self::transient(error.to_string()),
             // LESSON 19: without an exit status it is not known what the command did.
-            ConnectError::Lost(_) => Self::unknown(error.to_string()),
+            ConnectError::Lost(_) | ConnectError::Overdue { .. } => Self::unknown(error.to_string()),
             _ => Self::permanent(error.to_string()),
         }
     }
@@ -58,6 +58,16 @@ mod tests {
     fn a_connection_lost_in_a_command_leaves_the_outcome_unknown() {
         let failed = Failure::from(ConnectError::Lost("a command ran: it left no exit status".to_owned()));
         assert_eq!(failed.kind, FailureKind::Unknown);
+    }
+
+    /// LESSON 39: before the command was sent nothing has happened; afterwards anything may have.
+    #[test]
+    fn a_login_that_takes_too_long_is_tried_again_and_a_command_is_not() {
+        let after = std::time::Duration::from_secs(1);
+        let login = ConnectError::Deadline { after, doing: "logging in".to_owned() };
+        let command = ConnectError::Overdue { after, command: "tar".to_owned() };
+        let kinds = [login, command].map(|error| Failure::from(error).kind);
+        assert_eq!(kinds, [FailureKind::Transient, FailureKind::Unknown]);
     }
 
     #[test]

@@ -27,6 +27,15 @@ pub struct FanOut {
     pub run: Duration,
 }
 
+/// What is run in each guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Errand {
+    /// The command and its arguments.
+    pub argv: Vec<String>,
+    /// What each command reads from its standard input.
+    pub stdin: Vec<u8>,
+}
+
 /// Which of its outputs a command wrote a line to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
@@ -57,19 +66,19 @@ impl FanOut {
         self,
         connect: &Arc<dyn Connect>,
         guests: &BTreeMap<String, SshTarget>,
-        argv: &[String],
+        errand: Errand,
         mut on_line: impl FnMut(Line),
     ) -> Endings {
         let (lines, mut written) = mpsc::channel(LINES_WAITING);
-        let (slots, argv) = (Arc::new(Semaphore::new(self.parallel.max(1))), Arc::new(argv.to_vec()));
+        let (slots, errand) = (Arc::new(Semaphore::new(self.parallel.max(1))), Arc::new(errand));
         let mut running = JoinSet::new();
         for (guest, target) in guests {
             let one = One { guest: guest.clone(), target: target.clone(), connect: connect.clone(), limits: self };
-            let (slots, argv, lines) = (slots.clone(), argv.clone(), lines.clone());
+            let (slots, errand, lines) = (slots.clone(), errand.clone(), lines.clone());
             running.spawn(async move {
                 // Never closed, so that this waits for a slot and for nothing else.
                 let _slot = slots.acquire_owned().await;
-                let ending = one.run(&argv, &lines).await;
+                let ending = one.run(&errand, &lines).await;
                 (one.guest, ending)
             });
         }
@@ -95,14 +104,14 @@ struct One {
 }
 
 impl One {
-    async fn run(&self, argv: &[String], lines: &mpsc::Sender<Line>) -> Result<Status, ConnectError> {
+    async fn run(&self, errand: &Errand, lines: &mpsc::Sender<Line>) -> Result<Status, ConnectError> {
         let shell = self.connect.connect(&self.target, self.limits.connect).await?;
-        let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+        let argv: Vec<&str> = errand.argv.iter().map(String::as_str).collect();
         let capacity = usize::try_from(LINE_LIMIT).unwrap_or(usize::MAX);
         let (mut stdout, output) = tokio::io::duplex(capacity);
         let (mut stderr, error_output) = tokio::io::duplex(capacity);
         let command = async move {
-            let mut stdin = tokio::io::empty();
+            let mut stdin = &errand.stdin[..];
             let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
             // Both ends of the output are closed with this block, which ends the other two.
             shell.stream(&argv, streams, self.limits.run).await
@@ -178,7 +187,15 @@ mod tests {
     impl Shell for House {
         async fn stream(&self, argv: &[&str], streams: Streams<'_>, _: Duration) -> Result<Status, ConnectError> {
             // In pieces, so that lines have to be put together.
-            for piece in [argv.join(" ").as_bytes(), b" from ", self.port.to_string().as_bytes(), b"\n\nno end"] {
+            let mut heard = String::new();
+            streams.stdin.read_to_string(&mut heard).await.unwrap();
+            for piece in [
+                argv.join(" ").as_bytes(),
+                heard.as_bytes(),
+                b" from ",
+                self.port.to_string().as_bytes(),
+                b"\n\nno end",
+            ] {
                 streams.stdout.write_all(piece).await.unwrap();
                 tokio::task::yield_now().await;
             }
@@ -198,8 +215,8 @@ mod tests {
 
     async fn run(connect: &Arc<dyn Connect>, ports: &[u16]) -> (Endings, Vec<Line>) {
         let mut lines = Vec::new();
-        let argv = ["say".to_owned(), "hi".to_owned()];
-        let endings = LIMITS.run(connect, &guests(ports), &argv, |line| lines.push(line)).await;
+        let errand = Errand { argv: vec!["say".to_owned(), "hi".to_owned()], stdin: b", all".to_vec() };
+        let endings = LIMITS.run(connect, &guests(ports), errand, |line| lines.push(line)).await;
         lines.sort();
         (endings, lines)
     }
@@ -213,7 +230,7 @@ mod tests {
         assert_eq!(endings, ends.map(|(guest, ending)| (guest.to_owned(), ending)).into());
         let expected = ["web-1", "web-2"].iter().flat_map(|guest| {
             let line = |source, text: &str| Line { guest: (*guest).to_owned(), source, text: text.into() };
-            let said = format!("say hi from {}", &guest[4..]);
+            let said = format!("say hi, all from {}", &guest[4..]);
             [
                 line(Source::Output, ""),
                 line(Source::Output, "no end"),

@@ -18,7 +18,7 @@ mod store;
 mod tools;
 mod undo;
 
-pub use fan_out::{Endings, FanOut, Line, Source};
+pub use fan_out::{Endings, Errand, FanOut, Line, Source};
 pub use local::LocalDriver;
 pub use state::{GuestDir, StateDir};
 pub use store::{KernelPaths, Store};

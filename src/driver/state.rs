@@ -52,6 +52,16 @@ impl StateDir {
         self.fleets().join(fleet).join("runs")
     }
 
+    /// Configuration with which `ssh` knows a fleet's guests by name; there once it was installed.
+    pub fn ssh_config(&self, fleet: &str) -> Utf8PathBuf {
+        self.fleets().join(fleet).join("ssh_config")
+    }
+
+    /// Held while the user's configuration of `ssh` is changed.
+    pub fn ssh_config_lock(&self) -> Utf8PathBuf {
+        self.root.join("locks/ssh-config.lock")
+    }
+
     /// All guests of a fleet.
     pub fn guests(&self, fleet: &str) -> Utf8PathBuf {
         self.fleets().join(fleet).join("vms")

@@ -33,6 +33,7 @@ pub use sparse::copy_sparse;
 #[cfg(test)]
 pub(crate) use ssh::loopback;
 pub use ssh::{
-    Connect, ConnectError, Destination, KnownHosts, Login, Passphrase, Shell, SshAlias, SshClient, SshTarget, Streams,
-    Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config,
+    Connect, ConnectError, Depth, Destination, KnownHosts, Login, Passphrase, Shell, SshAlias, SshClient, SshTarget,
+    Streams, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config, with_include,
+    without_include,
 };

@@ -17,6 +17,7 @@ mod config;
 mod copy;
 mod destination;
 mod exec;
+mod include;
 mod known_hosts;
 mod login;
 #[cfg(test)]
@@ -29,8 +30,9 @@ mod trust;
 
 pub use client::SshClient;
 pub use config::{SshAlias, ssh_config};
-pub use copy::{Transfer, scp_arguments};
+pub use copy::{Depth, Transfer, scp_arguments};
 pub use destination::{Destination, Login, Passphrase, Trust};
+pub use include::{with_include, without_include};
 pub use known_hosts::KnownHosts;
 pub use system::{known_hosts_line, ssh_arguments};
 
@@ -100,6 +102,14 @@ pub enum ConnectError {
         after: Duration,
         /// What was being done.
         doing: String,
+    },
+    /// A command did not end in time, and nobody knows what it did or will do.
+    #[error("`{command}` did not end within {}s, and may still be running", after.as_secs())]
+    Overdue {
+        /// The deadline.
+        after: Duration,
+        /// The program.
+        command: String,
     },
     /// The server on the way to it could not be used.
     #[error("jump host {host}: {cause}")]

@@ -93,6 +93,7 @@ fn is(name: &str, value: &Value) -> bool {
         "string" => value.is_string(),
         "integer" => value.is_i64() || value.is_u64(),
         "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
         other => panic!("the checker does not know the type {other}"),
     }
 }
@@ -114,7 +115,7 @@ fn golden_outputs_follow_their_schemas() {
 }
 
 #[test]
-fn status_and_diagnostics_follow_their_schemas() {
+fn status_diagnostics_and_exec_follow_their_schemas() {
     use regatta::plan::{Action, GuestState, GuestStatus};
     use regatta::syntax::{Diagnostic, SourceMap, Span};
 
@@ -133,7 +134,9 @@ fn status_and_diagnostics_follow_their_schemas() {
     let source = sources.add("a.kdl", "wat\n".into(), Some(Span { source: main, start: 0, end: 6 }));
     let wrong = Diagnostic::error("config::x", "wrong", Span { source, start: 0, end: 3 }, "here");
     let diagnostics = regatta::render::diagnostics_json(&[wrong], &sources).unwrap();
-    for (name, text) in [("status", status), ("diagnostics", diagnostics)] {
+    let ran = [("web".to_owned(), regatta::render::Ran::not("it is stopped".into()))].into();
+    let exec = regatta::render::exec_json(&["true".to_owned()], &ran).unwrap();
+    for (name, text) in [("status", status), ("diagnostics", diagnostics), ("exec", exec)] {
         let found = mistakes(&schema(name), &serde_json::from_str(&text).unwrap());
         assert!(found.is_empty(), "{name}:\n{}", found.join("\n"));
     }

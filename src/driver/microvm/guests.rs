@@ -118,11 +118,39 @@ impl Guests {
         if self.run_state(&record) == RunState::Stopped {
             return Err(Failure::permanent(format!("guest `{guest}` is stopped")));
         }
-        Ok(Login { target: self.ssh_target(&record), known_hosts: self.dir(guest).known_hosts() })
+        Ok(self.login_of(&record))
+    }
+
+    /// How people log in to each guest, once it runs.
+    ///
+    /// # Errors
+    /// When a guest's record cannot be read: it would look like a guest that is gone.
+    pub fn logins(&self) -> Result<BTreeMap<String, Login>, Failure> {
+        let mut logins = BTreeMap::new();
+        for name in self.names()? {
+            match record::read(&self.dir(&name).record()) {
+                Reading::Present(record) => drop(logins.insert(name, self.login_of(&record))),
+                Reading::Absent => {}
+                Reading::Unreadable(why) => return Err(Failure::permanent(why)),
+            }
+        }
+        Ok(logins)
+    }
+
+    fn login_of(&self, record: &Record) -> Login {
+        Login { target: self.ssh_target(record), known_hosts: self.dir(&record.name).known_hosts() }
+    }
+
+    /// Makes connections to guests.
+    pub fn connect(&self) -> &Arc<dyn Connect> {
+        &self.connect
     }
 
     /// Names of all guests that have a directory; leftovers of removals (dot names) are none.
-    pub(super) fn names(&self) -> Result<BTreeSet<String>, Failure> {
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn names(&self) -> Result<BTreeSet<String>, Failure> {
         let names = paths::names_in(&self.state.guests(&self.fleet))?;
         Ok(names.into_iter().filter(|name| !name.starts_with('.')).collect())
     }

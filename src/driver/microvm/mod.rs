@@ -20,6 +20,6 @@ mod stop;
 mod tests;
 mod write;
 
-pub use guests::{Effects, Guests};
+pub use guests::{Effects, Guests, Login};
 pub use owner::Where;
 pub use protect::Protection;

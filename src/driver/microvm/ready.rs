@@ -158,9 +158,11 @@ fn is_final(failure: &ConnectError) -> bool {
         | ConnectError::Identity { .. }
         | ConnectError::Command(_) => true,
         ConnectError::Jump { cause, .. } => is_final(cause),
-        ConnectError::NotUp(_) | ConnectError::Deadline { .. } | ConnectError::Lost(_) | ConnectError::Protocol(_) => {
-            false
-        }
+        ConnectError::NotUp(_)
+        | ConnectError::Deadline { .. }
+        | ConnectError::Overdue { .. }
+        | ConnectError::Lost(_)
+        | ConnectError::Protocol(_) => false,
     }
 }
 

@@ -6,7 +6,7 @@ use super::system::options;
 use super::{ConnectError, SshTarget};
 
 /// Which files go where. Relative paths start at the working directory here, and at the home directory there; a
-/// directory that is there already takes files into itself. Directories are copied with all they hold.
+/// directory that is there already takes files into itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transfer<'a> {
     /// From here to the server.
@@ -25,6 +25,15 @@ pub enum Transfer<'a> {
     },
 }
 
+/// What becomes of directories.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// They are refused.
+    Files,
+    /// They are copied with all they hold.
+    Trees,
+}
+
 /// Arguments for `scp` (without the program's name). Modes and times are kept. Names mean themselves on both sides: they
 /// are no patterns, no options, and not read by any shell.
 ///
@@ -34,9 +43,13 @@ pub fn scp_arguments(
     target: &SshTarget,
     known_hosts: &Utf8Path,
     transfer: Transfer<'_>,
+    depth: Depth,
 ) -> Result<Vec<String>, ConnectError> {
     // Over SFTP always (`-s`): the older protocol has the server's shell read the names.
-    let mut arguments: Vec<String> = ["-s", "-r", "-p", "-F", "/dev/null"].map(str::to_owned).into();
+    let mut arguments: Vec<String> = ["-s", "-p", "-F", "/dev/null"].map(str::to_owned).into();
+    if depth == Depth::Trees {
+        arguments.push("-r".to_owned());
+    }
     for (option, value) in options(target, known_hosts)? {
         arguments.extend(["-o".to_owned(), format!("{option}={value}")]);
     }
@@ -102,9 +115,9 @@ mod tests {
             host_key: String::new(),
             identity: "/state/identity".into(),
         };
-        let arguments = |transfer| scp_arguments(&target, Utf8Path::new("/state/known_hosts"), transfer);
+        let arguments = |transfer| scp_arguments(&target, Utf8Path::new("/state/known_hosts"), transfer, Depth::Trees);
         let there = arguments(Transfer::ToServer { from: &["/a b", "-r", "web-1:x"], to: "~/it's *" }).unwrap();
-        assert_eq!(there[..5], ["-s", "-r", "-p", "-F", "/dev/null"]);
+        assert_eq!(there[..5], ["-s", "-p", "-F", "/dev/null", "-r"]);
         let expected = ["-P", "2201", "--", "/a b", "./-r", "./web-1:x", "root@[::1]:~/it's *"];
         assert_eq!(there[there.len() - 7..], expected);
         let here = arguments(Transfer::FromServer { from: &[r"a*?[b]{c}\"], to: "." }).unwrap();
@@ -118,7 +131,7 @@ mod tests {
     fn scp(server: &Sshd, host_key: &str, dir: &Utf8Path, transfer: Transfer<'_>) -> (Option<i32>, String) {
         let (target, known_hosts) = (server.target(), server.file("known_hosts"));
         std::fs::write(&known_hosts, known_hosts_line(&target.host, target.port, host_key).unwrap()).unwrap();
-        let arguments = scp_arguments(&target, &known_hosts, transfer).unwrap();
+        let arguments = scp_arguments(&target, &known_hosts, transfer, Depth::Trees).unwrap();
         let output = Command::new("scp").args(arguments).current_dir(dir).stdin(Stdio::null()).output().unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }

@@ -78,7 +78,7 @@ impl Shell for Session {
         let program = argv.first().copied().unwrap_or_default();
         match tokio::time::timeout(deadline, run).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(ConnectError::Deadline { after: deadline, doing: format!("running `{}`", plain(program)) }),
+            Err(_) => Err(ConnectError::Overdue { after: deadline, command: plain(program) }),
         }
     }
 }

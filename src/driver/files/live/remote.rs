@@ -53,7 +53,7 @@ impl Remote<'_> {
             Ok(Status::Code(0)) if !stdout.overflowed() => return Ok(stdout.bytes),
             Ok(Status::Code(0)) => Failure::permanent(format!("its answer is longer than {OUTPUT_MAX} bytes")),
             Ok(status) => Failure::permanent(format!("the guest says: {} ({status:?})", shown(&stderr.bytes))),
-            Err(error @ (ConnectError::Lost(_) | ConnectError::Deadline { .. })) => Failure::unknown(error.to_string()),
+            Err(error @ (ConnectError::Lost(_) | ConnectError::Overdue { .. })) => Failure::unknown(error.to_string()),
             Err(error) => Failure::transient(error.to_string()),
         };
         Err(failure.context(format!("cannot {doing} in the guest")))

@@ -132,7 +132,7 @@ async fn a_deadline_ends_the_wait_and_not_the_connection() {
         let (mut stdout, mut stderr) = (tokio::io::sink(), tokio::io::sink());
         let streams = Streams { stdin: &mut stdin, stdout: &mut stdout, stderr: &mut stderr };
         let outcome = shell.stream(&["cat"], streams, after).await;
-        assert_eq!(outcome, Err(ConnectError::Deadline { after, doing: "running `cat`".to_owned() }));
+        assert_eq!(outcome, Err(ConnectError::Overdue { after, command: "cat".to_owned() }));
     }
     assert!(shell.exec(&["true"], b"", DEADLINE).await.unwrap().success());
 }
