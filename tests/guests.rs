@@ -143,3 +143,44 @@ fn ssh_config_is_included_and_taken_away_again() {
     assert!(std::fs::symlink_metadata(&config).unwrap().is_symlink());
     assert!(!street.state("fleets/home/ssh_config").exists());
 }
+
+/// What `session list` says about the sessions of a guest: name and state.
+fn listed(street: &Street) -> Vec<(String, String)> {
+    let done = street.run(&["session", "list", "--format", "json"], "");
+    assert_eq!(done.code, 0, "{done:?}");
+    let all: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    let text = |session: &serde_json::Value, key: &str| session[key].as_str().unwrap().to_owned();
+    all["sessions"].as_array().unwrap().iter().map(|one| (text(one, "name"), text(one, "state"))).collect()
+}
+
+#[test]
+fn a_session_is_started_listed_attached_and_ended() {
+    let Some(street) = Street::new(FLEET, &["db", "web-1"]) else { return };
+    let ok = |args: &[&str], stdin: &str| {
+        let done = street.run(&[&["session"], args].concat(), stdin);
+        assert_eq!((done.code, &*done.stderr), (0, ""), "{args:?}");
+        done.stdout
+    };
+    let echo = "echo \"$GREETING\"; while read -r line; do echo \"got $line\"; done";
+    let options = ["--name", "talk", "--stdin", "pipe", "--env", "GREETING=it's me", "--require", "sh"];
+    assert_eq!(ok(&[&["start", "db"], &options[..], &["--", "sh", "-c", echo]].concat(), ""), "talk\n");
+    assert!(ok(&["start", "web-1", "--", "/bin/sleep", "1000"], "").starts_with("sleep-"));
+    assert_eq!(ok(&["attach", "db", "talk"], "one\n"), "got one\n");
+    let table = ok(&["list"], "");
+    let states: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!((states.len(), &states[1][..]), (3, &["db", "talk", "running"][..]));
+    ok(&["stop", "db", "talk"], "");
+    assert_eq!(ok(&["logs", "db", "talk", "--follow"], ""), "it's me\ngot one\n");
+    assert!(ok(&["show", "db", "talk"], "").contains("state    exited with 143\n"));
+    ok(&["rm", "db", "talk"], "");
+    let sleeper = listed(&street)[0].0.clone();
+    ok(&["kill", "web-1", &sleeper], "");
+    assert_eq!(listed(&street), [(sleeper, "exited".to_owned())]);
+    let missing = street.run(&["session", "logs", "db", "talk"], "");
+    assert_eq!(
+        (missing.code, &*missing.stderr),
+        (1, "error: the guest has no session `talk`\n  hint: `regatta session list` lists them\n")
+    );
+    let lacking = street.run(&["session", "start", "db", "--require", "no-such", "--", "true"], "");
+    assert_eq!((lacking.code, lacking.stderr.lines().next()), (1, Some("error: the guest has no command `no-such`")));
+}

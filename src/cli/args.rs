@@ -8,8 +8,10 @@ use super::forms::{Form, Out};
 use crate::plan::{Mute, Pattern};
 
 mod guests;
+mod sessions;
 
 pub(super) use guests::{CpArgs, ExecArgs, SshConfigArgs};
+pub(super) use sessions::{SessionArgs, SessionCommand, SessionEndArgs, SessionOf, SessionStartArgs, SessionStdin};
 
 /// Make a fleet of virtual machines match a KDL file.
 #[derive(Debug, Parser)]
@@ -125,6 +127,8 @@ pub(super) enum Command {
     Cp(CpArgs),
     /// Print configuration with which plain ssh, scp and rsync know the guests by name
     SshConfig(SshConfigArgs),
+    /// Work with commands in guests that outlive the connection
+    Session(SessionArgs),
     /// List the runs of the fleet, or tell what one of them did
     Journal(JournalArgs),
     /// Refuse plans that remove these guests or their root disks

@@ -28,6 +28,7 @@ mod schema;
 mod scope;
 mod select;
 mod session;
+mod sessions;
 mod signals;
 mod ssh;
 mod ssh_config;
@@ -106,6 +107,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Exec(args) => exec::run(global, args).await,
         Command::Cp(args) => cp::run(global, args),
         Command::SshConfig(args) => ssh_config::run(global, args).await,
+        Command::Session(args) => sessions::run(global, args).await,
         Command::Protect(args) => protect::run(global, args, Protection::On).await,
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,
         Command::Adopt(args) => adopt::run(global, form, args).await,

@@ -47,6 +47,22 @@ pub(super) fn input(limit: u64) -> Result<Vec<u8>, CliError> {
     }
 }
 
+/// Writes bytes as they are to standard output: what a guest wrote, on its way into a file or a pipe.
+pub(super) fn raw(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if let Err(cause) = out.write_all(bytes).and_then(|()| out.flush())
+        && cause.kind() != ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(cause.to_string());
+    }
+}
+
+/// Writes bytes as they are to standard error.
+pub(super) fn raw_talk(bytes: &[u8]) {
+    let mut out = std::io::stderr().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
 /// Writes talk.
 pub(super) fn talk(text: &str) {
     let mut out = anstream::stderr().lock();

@@ -13,6 +13,7 @@ pub mod microvm;
 mod namespace;
 mod record;
 pub mod secrets;
+pub mod sessions;
 mod state;
 mod store;
 mod tools;

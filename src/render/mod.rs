@@ -18,6 +18,7 @@ mod progress;
 mod run;
 mod screen;
 mod scrub;
+mod sessions;
 mod status;
 mod words;
 
@@ -37,4 +38,6 @@ pub use prefix::Prefixes;
 pub use progress::ProgressLines;
 pub use run::{cut_short, event_line, report_json, report_text};
 pub use screen::{Colour, Screen};
+pub use scrub::harmless;
+pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json};

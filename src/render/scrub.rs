@@ -39,6 +39,11 @@ pub(super) fn in_place(text: &str) -> String {
     text.chars().map(same_length).collect()
 }
 
+/// What a guest wrote, of which nothing works on a terminal but line breaks and tabs.
+pub fn harmless(bytes: &[u8]) -> String {
+    in_place(&String::from_utf8_lossy(bytes))
+}
+
 /// Control characters, and the characters that reorder or hide text.
 fn is_unsafe(c: char) -> bool {
     c.is_control()

@@ -127,6 +127,8 @@ impl Street {
             .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-o", "ListenAddress=127.0.0.1"])
             .args(["-o", "PidFile=none", "-o", "StrictModes=no", "-o", "UsePAM=no", "-o", "MaxStartups=100"])
             .args(["-o", "Subsystem=sftp internal-sftp", "-o", "PasswordAuthentication=no"])
+            // A home of its own: sessions live there.
+            .arg(format!("-oSetEnv=HOME={}", dir.display()))
             .arg(format!("-oHostKey={}", dir.join("host").display()))
             .arg(format!("-oAuthorizedKeysFile={}", self.state("identity.pub").display()))
             .stdin(Stdio::null())

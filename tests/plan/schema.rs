@@ -115,7 +115,7 @@ fn golden_outputs_follow_their_schemas() {
 }
 
 #[test]
-fn status_diagnostics_and_exec_follow_their_schemas() {
+fn other_outputs_follow_their_schemas() {
     use regatta::plan::{Action, GuestState, GuestStatus};
     use regatta::syntax::{Diagnostic, SourceMap, Span};
 
@@ -136,7 +136,20 @@ fn status_diagnostics_and_exec_follow_their_schemas() {
     let diagnostics = regatta::render::diagnostics_json(&[wrong], &sources).unwrap();
     let ran = [("web".to_owned(), regatta::render::Ran::not("it is stopped".into()))].into();
     let exec = regatta::render::exec_json(&["true".to_owned()], &ran).unwrap();
-    for (name, text) in [("status", status), ("diagnostics", diagnostics), ("exec", exec)] {
+    let session = regatta::render::SessionRow {
+        guest: "web".into(),
+        name: "build".into(),
+        state: regatta::render::SessionState::Exited(2),
+        created: None,
+        stdout: 1,
+        stderr: 0,
+        command: vec!["make".into()],
+        input: true,
+    };
+    let silent = [("db".to_owned(), "no SSH server answers".to_owned())];
+    let sessions = regatta::render::sessions_json(&[session], &silent).unwrap();
+    let outputs = [("status", status), ("diagnostics", diagnostics), ("exec", exec), ("sessions", sessions)];
+    for (name, text) in outputs {
         let found = mistakes(&schema(name), &serde_json::from_str(&text).unwrap());
         assert!(found.is_empty(), "{name}:\n{}", found.join("\n"));
     }
