@@ -177,7 +177,7 @@ async fn of_guest(connect: &dyn Connect, target: &SshTarget) -> Result<Vec<Sessi
 /// A name after the program, and four digits so that it can be started again.
 fn invented(program: &str) -> Result<SessionName, CliError> {
     let stem = program.rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let stem: String = stem.chars().filter(|c| c.is_ascii_alphanumeric()).take(STEM_MAX).collect();
+    let stem: String = stem.chars().filter(char::is_ascii_alphanumeric).take(STEM_MAX).collect();
     let id = uuid::Uuid::now_v7().simple().to_string();
     let digits = id.get(28..).unwrap_or_default();
     let name = if stem.is_empty() { format!("session-{digits}") } else { format!("{stem}-{digits}") };

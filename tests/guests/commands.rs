@@ -1,11 +1,6 @@
-//! The commands that work in guests, with the real binary on real SSH servers.
+//! `exec`, `cp`, `ssh-config` and `session`.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "surroundings that cannot be made are a failed test")]
-
-#[path = "common/houses.rs"]
-mod houses;
-
-use houses::{Done, Street, done};
+use super::houses::{Done, Street, done};
 
 const FLEET: &str = r#"fleet "home"
 image "debian" { debootstrap suite="bookworm"; }

@@ -98,6 +98,20 @@ impl Street {
         child.wait().unwrap();
     }
 
+    /// Kills the server's end of each connection to a guest, as a network that breaks would.
+    pub(crate) fn cut_connections(&self, guest: &str) {
+        let (_, server) = self.houses.iter().find(|(name, _)| name == guest).unwrap();
+        let listener = server.id().to_string();
+        for process in std::fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+            let Ok(stat) = std::fs::read_to_string(process.path().join("stat")) else { continue };
+            let Some((pid, rest)) = stat.split_once(" (") else { continue };
+            let Some((program, fields)) = rest.rsplit_once(") ") else { continue };
+            if program.starts_with("sshd") && fields.split(' ').nth(1) == Some(&listener) {
+                let _ = Command::new("kill").args(["-9", pid]).stderr(Stdio::null()).status();
+            }
+        }
+    }
+
     fn build(&mut self, name: &str) {
         let dir = self.guest(name);
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir).unwrap();
