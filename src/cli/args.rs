@@ -119,6 +119,13 @@ pub(super) enum Command {
     Stop(PowerArgs),
     /// Stop guests and start them again as they were last applied
     Restart(PowerArgs),
+    /// Print what a guest's console said
+    Logs(LogsArgs),
+    /// Join a guest's serial console; Ctrl-] leaves it
+    Console(ConsoleArgs),
+    /// Keeps the console of a running guest; started by regatta itself
+    #[command(hide = true)]
+    KeepConsole(KeepConsoleArgs),
     /// Log in to a guest, or run a command there and return its exit code
     Ssh(SshArgs),
     /// Run a command in several guests at the same time
@@ -296,6 +303,40 @@ pub(super) struct PowerArgs {
     /// Also write the report here, as json, prometheus or human; may be repeated
     #[arg(long, value_name = "FORM=FILE")]
     pub out: Vec<Out>,
+}
+
+/// Arguments of `logs`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LogsArgs {
+    /// The guest
+    pub guest: String,
+    /// How many of the last lines
+    #[arg(short = 'n', long, value_name = "N", default_value = "100")]
+    pub lines: usize,
+    /// Go on with what the guest says from now on
+    #[arg(long)]
+    pub follow: bool,
+}
+
+/// Arguments of `console`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ConsoleArgs {
+    /// The guest
+    pub guest: String,
+}
+
+/// Arguments of `keep-console`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct KeepConsoleArgs {
+    /// Socket for those who join in
+    pub listen: Utf8PathBuf,
+    /// The log
+    pub log: Utf8PathBuf,
+    /// The log before that
+    pub previous: Utf8PathBuf,
+    /// The virtual machine's socket, or its two pipes: output, then input
+    #[arg(required = true, num_args = 1..=2)]
+    pub line: Vec<Utf8PathBuf>,
 }
 
 /// Arguments of `destroy`.

@@ -4,6 +4,7 @@ mod adopt;
 mod apply;
 mod args;
 mod check;
+mod console;
 mod cp;
 mod destroy;
 mod drift;
@@ -18,6 +19,7 @@ mod init;
 mod journal;
 mod loader;
 mod lock;
+mod logs;
 mod output;
 mod plan;
 mod power;
@@ -103,6 +105,9 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Start(args) => power::run(global, form, (args, Power::On)).await,
         Command::Stop(args) => power::run(global, form, (args, Power::Off)).await,
         Command::Restart(args) => power::run(global, form, (args, Power::Cycle)).await,
+        Command::Logs(args) => logs::run(global, args).await,
+        Command::Console(args) => console::run(global, args).await,
+        Command::KeepConsole(args) => console::keep(args).await,
         Command::Ssh(args) => ssh::run(global, args),
         Command::Exec(args) => exec::run(global, args).await,
         Command::Cp(args) => cp::run(global, args),

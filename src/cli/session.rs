@@ -14,7 +14,7 @@ use crate::driver::StateDir;
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
 use crate::driver::secrets;
-use crate::effect::{CommandRunner, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
+use crate::effect::{CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
 use crate::render;
 use crate::resource::{self, Desired, Lowered, Observed};
 use crate::syntax::{Diagnostic, Severity, SourceMap};
@@ -201,6 +201,7 @@ pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {
         connect: Arc::new(SshClient::default()),
         processes: Arc::new(ProcFs::default()),
         clock: Arc::new(SystemClock),
+        detach: Arc::new(Detacher),
     };
     Guests::new(&loaded.fleet.name.value, loaded.origin.as_str(), state, effects)
 }

@@ -105,12 +105,12 @@ impl GuestDir {
         self.root.join("work.img")
     }
 
-    /// What the serial console printed since the last start.
+    /// What the serial console printed last.
     pub fn console(&self) -> Utf8PathBuf {
         self.root.join("console.log")
     }
 
-    /// What it printed in the run before.
+    /// What it printed before that.
     pub fn previous_console(&self) -> Utf8PathBuf {
         self.root.join("console.log.1")
     }
@@ -130,11 +130,31 @@ impl GuestDir {
     /// # Errors
     /// When the path is too long for a Unix socket: the state directory must be nearer to the root.
     pub fn control_socket(&self) -> Result<Utf8PathBuf, String> {
-        let path = self.root.join("qmp.sock");
+        self.socket("qmp.sock")
+    }
+
+    /// The VMM's end of the serial line.
+    ///
+    /// # Errors
+    /// As [`GuestDir::control_socket`].
+    pub fn serial_socket(&self) -> Result<Utf8PathBuf, String> {
+        self.socket("tty.sock")
+    }
+
+    /// Where people join the console.
+    ///
+    /// # Errors
+    /// As [`GuestDir::control_socket`].
+    pub fn console_socket(&self) -> Result<Utf8PathBuf, String> {
+        self.socket("con.sock")
+    }
+
+    fn socket(&self, name: &str) -> Result<Utf8PathBuf, String> {
+        let path = self.root.join(name);
         match path.as_str().len() {
             len if len <= SOCKET_PATH_MAX => Ok(path),
             len => Err(format!(
-                "the control socket's path has {len} bytes, a Unix socket takes {SOCKET_PATH_MAX}: `{path}`; use a shorter --state-dir"
+                "a control socket's path has {len} bytes, a Unix socket takes {SOCKET_PATH_MAX}: `{path}`; use a shorter --state-dir"
             )),
         }
     }

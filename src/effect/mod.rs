@@ -4,31 +4,36 @@
 
 mod clock;
 mod command;
+mod detach;
 mod environment;
 pub mod files;
 pub mod http;
 pub mod keys;
 mod lock;
 pub mod paths;
+mod pipe;
 pub mod process;
 mod replace;
 mod seal;
 mod socket;
 mod sparse;
 mod ssh;
+mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod walk;
 
 pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
+pub use detach::{Detach, Detached, Detacher, leave_session};
 pub use environment::Environment;
 pub use keys::{KeyError, KeyPair};
 pub use lock::{Holder, Lock, LockError};
+pub use pipe::{make_pipes, open_far_end, open_line};
 pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};
 pub use replace::exec;
 pub use seal::SealKey;
-pub use socket::{connect_unix, port_is_free};
+pub use socket::{await_unix, connect_unix, listen_unix, port_is_free};
 pub use sparse::copy_sparse;
 #[cfg(test)]
 pub(crate) use ssh::loopback;
@@ -37,3 +42,4 @@ pub use ssh::{
     Streams, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config, with_include,
     without_include,
 };
+pub use terminal::{Keys, RawTerminal};

@@ -11,6 +11,7 @@ mod journal;
 mod json;
 mod layout;
 mod live;
+mod log;
 mod pipeline;
 mod plan;
 mod prefix;
@@ -30,6 +31,7 @@ pub use graph::{GRAPH_FORMAT_VERSION, graph_dot, graph_json, graph_mermaid, grap
 pub use journal::{journal_json, journal_list, journal_list_json, journal_story};
 pub use json::{PLAN_FORMAT_VERSION, plan_json};
 pub use live::{LiveProgress, Size};
+pub use log::log_json;
 pub use pipeline::{
     drift_junit, drift_markdown, drift_prometheus, gitlab_report, plan_junit, plan_markdown, report_prometheus, sarif,
 };

@@ -15,7 +15,7 @@ pub(in crate::driver) const PROBE_PASSED: &str = "regatta-init: probe passed";
 ///
 /// - `console=ttyS0 quiet`: the console is QEMU's serial port. Each character costs an emulated device access, so the
 ///   kernel speaks only of errors, and systemd of failures.
-/// - `panic=-1`: a panic resets at once, which ends QEMU (`-no-reboot`) instead of hanging.
+/// - `panic=5`: a kernel that panicked starts again after so many seconds, instead of hanging.
 /// - `net.ifnames=0`: the one interface keeps the name that `init.sh` configured.
 /// - `cryptomgr.notests`: no self-tests of ciphers at each boot.
 /// - `root`, `regatta.work`: the disks in QEMU's order. No `ip=`: LESSONS 26.
@@ -37,7 +37,7 @@ pub(in crate::driver) fn probe_arguments(accel: Accelerator, tsc: Option<Tsc>) -
 }
 
 fn common_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
-    let mut arguments = "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests".to_owned();
+    let mut arguments = "console=ttyS0 quiet panic=5 net.ifnames=0 cryptomgr.notests".to_owned();
     if let (Accelerator::Tcg | Accelerator::Auto, Some(tsc)) = (accel, tsc) {
         // Writing to a string cannot fail.
         let _ = write!(arguments, " tsc_early_khz={}", tsc.khz);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn the_whole_line() {
-        let common = "console=ttyS0 quiet panic=-1 net.ifnames=0 cryptomgr.notests";
+        let common = "console=ttyS0 quiet panic=5 net.ifnames=0 cryptomgr.notests";
         let disks = "root=/dev/vda regatta.work=/dev/vdb";
         let tcg = |tsc| kernel_arguments(Accelerator::Tcg, tsc);
         assert_eq!(tcg(EXACT), format!("{common} tsc_early_khz=2299998 tsc=reliable {disks}"));

@@ -7,8 +7,8 @@
 #                     which only shows that the machine can run the kernel, and ends it
 #   work disk         .regatta/guest/{hostname,machine-id,address,gateway,nameserver,
 #                     ssh_host_ed25519_key,ssh_host_ed25519_key.pub}, one line each but the keys
-#   console           every line of ours starts with `regatta-init: `; after `regatta-init: fatal: ` the machine resets,
-#                     which ends QEMU (-no-reboot); after any other the boot goes on
+#   console           every line of ours starts with `regatta-init: `; after `regatta-init: fatal: ` the machine powers
+#                     off, after any other the boot goes on
 # All waits are bounded. Nothing here reads the network: addresses are static, so there is no `ip=` and no DHCP.
 
 PATH=/bin
@@ -21,7 +21,8 @@ say() { echo "regatta-init: $*"; }
 fatal() {
     say "fatal: $*"
     sync
-    # Leaving pid 1 panics the kernel, and panic=-1 resets at once: the second way out when the first fails.
+    # Starting again would end here again. Leaving pid 1 panics the kernel: the last way out, should the others fail.
+    poweroff -f
     reboot -f
     exit 1
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::driver::record;
 use crate::driver::state::{GuestDir, StateDir};
 use crate::driver::store::Store;
-use crate::effect::{Clock, Connect, Liveness, ProcessId, Processes, Run, SshTarget, paths};
+use crate::effect::{Clock, Connect, Detach, Liveness, ProcessId, Processes, Run, SshTarget, paths};
 use crate::exec::Failure;
 use crate::resource::{ProcessIdentity, Reading, Record, RunState};
 
@@ -25,6 +25,8 @@ pub struct Effects {
     pub processes: Arc<dyn Processes>,
     /// Tells the time.
     pub clock: Arc<dyn Clock>,
+    /// Starts what outlives us.
+    pub detach: Arc<dyn Detach>,
 }
 
 /// What a login needs.
@@ -45,6 +47,7 @@ pub struct Guests {
     pub(super) connect: Arc<dyn Connect>,
     pub(super) processes: Arc<dyn Processes>,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) detach: Arc<dyn Detach>,
     /// Held while a port is chosen and written down: creations run in parallel.
     pub(super) ports: tokio::sync::Mutex<()>,
 }
@@ -52,10 +55,11 @@ pub struct Guests {
 impl Guests {
     /// The guests of `fleet`, declared by the file at `origin` (absolute), below a state directory.
     pub fn new(fleet: &str, origin: &str, state: StateDir, effects: Effects) -> Self {
-        let Effects { run, connect, processes, clock } = effects;
+        let Effects { run, connect, processes, clock, detach } = effects;
         let store = Store::new(state.store());
         let (fleet, origin) = (fleet.into(), origin.into());
-        Self { fleet, origin, state, store, run, connect, processes, clock, ports: tokio::sync::Mutex::default() }
+        let ports = tokio::sync::Mutex::default();
+        Self { fleet, origin, state, store, run, connect, processes, clock, detach, ports }
     }
 
     /// Runs programs.

@@ -1,7 +1,7 @@
 //! Guests as QEMU microVMs on this machine.
 
 mod accel;
-mod console;
+pub mod console;
 mod create;
 mod disks;
 mod guests;
@@ -14,6 +14,7 @@ mod qemu;
 mod qmp;
 pub mod ready;
 mod rename;
+mod serial;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -23,3 +24,4 @@ mod write;
 pub use guests::{Effects, Guests, Login};
 pub use owner::Where;
 pub use protect::Protection;
+pub use serial::KEEP_CONSOLE;

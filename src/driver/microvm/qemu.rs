@@ -30,8 +30,8 @@ pub(super) struct Launch<'a> {
     pub root_disk: &'a Utf8Path,
     /// Raw work disk.
     pub work_disk: &'a Utf8Path,
-    /// File that takes the serial console's output.
-    pub console: &'a Utf8Path,
+    /// Socket to listen on with the serial console; the guest starts when somebody has connected.
+    pub serial_socket: &'a Utf8Path,
     /// QMP socket to listen on.
     pub control_socket: &'a Utf8Path,
     /// File that takes the pid.
@@ -53,11 +53,11 @@ pub(super) fn start(launch: &Launch<'_>) -> Command {
         .args(["-name", &format!("regatta.{}.{}", launch.fleet, vm.name), "-uuid", &launch.uuid.to_string()])
         .args(["-machine", "microvm", "-accel", accel, "-cpu", cpu])
         .args(["-smp", &vm.cpus.to_string(), "-m", &format!("{}M", vm.memory.as_mib())])
-        .args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"])
+        .args(["-nodefaults", "-no-user-config", "-display", "none"])
         // `spawn` and `elevateprivileges` cannot be denied: QEMU forks and leaves the session to become a daemon.
         .args(["-sandbox", "on,obsolete=deny,resourcecontrol=deny"])
         .args(["-kernel", launch.kernel.as_str(), "-initrd", launch.initrd.as_str(), "-append", launch.arguments])
-        .args(["-chardev", &format!("file,id=console,path={}", escaped(launch.console)), "-serial", "chardev:console"])
+        .args(["-chardev", &console(launch), "-serial", "chardev:console"])
         .args(disk("root", launch.root_disk, "qcow2"))
         .args(disk("work", launch.work_disk, "raw"))
         .args([
@@ -70,6 +70,11 @@ pub(super) fn start(launch: &Launch<'_>) -> Command {
         .args(["-qmp", &format!("unix:{},server=on,wait=off", escaped(launch.control_socket))])
         .args(["-pidfile", launch.pid_file.as_str(), "-daemonize"])
         .deadline(std::time::Duration::from_secs(30))
+}
+
+/// With `wait` nothing is lost that the guest says before its console's keeper is there. Later keepers may come and go.
+fn console(launch: &Launch<'_>) -> String {
+    format!("socket,id=console,path={},server=on,wait=on", escaped(launch.serial_socket))
 }
 
 fn disk(id: &str, path: &Utf8Path, format: &str) -> [String; 4] {
@@ -131,15 +136,15 @@ mod tests {
             arguments: "console=ttyS0",
             root_disk: "/s/a,b/root.qcow2".into(),
             work_disk: "/s/work.img".into(),
-            console: "/s/console.log".into(),
+            serial_socket: "/s/tty.sock".into(),
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),
         };
         let expected = "qemu-system-x86_64 -name regatta.demo.web-1 -uuid 01900000-0000-7000-8000-000000abcdef \
             -machine microvm -accel tcg,thread=multi -cpu max -smp 2 -m 1024M -nodefaults -no-user-config -display none \
-            -no-reboot -sandbox on,obsolete=deny,resourcecontrol=deny \
+            -sandbox on,obsolete=deny,resourcecontrol=deny \
             -kernel /s/vmlinux -initrd /s/initrd.img -append console=ttyS0 \
-            -chardev file,id=console,path=/s/console.log -serial chardev:console \
+            -chardev socket,id=console,path=/s/tty.sock,server=on,wait=on -serial chardev:console \
             -drive id=root,file=/s/a,,b/root.qcow2,format=qcow2,if=none,discard=unmap \
             -device virtio-blk-device,drive=root,serial=root \
             -drive id=work,file=/s/work.img,format=raw,if=none,discard=unmap \

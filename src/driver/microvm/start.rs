@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::accel;
-use super::guests::Guests;
+use super::guests::{Guests, process_id};
 use super::qemu::{self, Launch};
 use super::ready::{Guest, Pace, wait_until_ready};
 use crate::driver::kernel;
 use crate::driver::undo::Undo;
-use crate::effect::{Liveness, files, paths};
+use crate::effect::{Liveness, Signal, files, paths};
 use crate::exec::{Failure, Progress};
 use crate::resource::{Record, RunState, VmSpec};
 
@@ -41,8 +41,12 @@ impl Guests {
     ) -> Result<(), Failure> {
         let dir = self.dir(&vm.name);
         let control_socket = dir.control_socket().map_err(Failure::permanent)?;
-        undo.file(&control_socket);
-        paths::remove_if_there(&control_socket)?;
+        let (serial_socket, console_socket) =
+            (dir.serial_socket().map_err(Failure::permanent)?, dir.console_socket().map_err(Failure::permanent)?);
+        for socket in [&control_socket, &serial_socket, &console_socket] {
+            undo.file(socket);
+            paths::remove_if_there(socket)?;
+        }
         undo.file(&dir.pid_file());
         paths::remove_if_there(&dir.pid_file())?;
         paths::rename_if_there(&dir.console(), &dir.previous_console())?;
@@ -75,14 +79,27 @@ impl Guests {
             arguments: &kernel::kernel_arguments(accel, kernel::host_tsc()),
             root_disk: &dir.root_disk(),
             work_disk: &dir.work_disk(),
-            console: &dir.console(),
+            serial_socket: &serial_socket,
             control_socket: &control_socket,
             pid_file: &dir.pid_file(),
         };
-        self.run.run_ok(&qemu::start(&launch)).await?;
+        let _console = self.keep_console(&vm.name).await?;
+        if let Err(error) = self.run.run_ok(&qemu::start(&launch)).await {
+            self.end_half_started(&record);
+            return Err(error.into());
+        }
         // From here on it runs, and a failure says nothing about it.
         record.process = self.started_process(&record)?;
         self.write_record(&record).map_err(Failure::into_unknown)
+    }
+
+    /// Ends what a start left that did not succeed: QEMU may have gone into the background and wait there. It has run no
+    /// guest yet, so that nothing is lost.
+    fn end_half_started(&self, record: &Record) {
+        if let Ok(Some(process)) = self.started_process(record) {
+            // A process that stays is found by the next start, which then says so.
+            let _ = self.processes.signal(&process_id(&process), Signal::SIGKILL);
+        }
     }
 
     /// Waits until the guest can be logged in to.

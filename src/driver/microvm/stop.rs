@@ -75,6 +75,7 @@ impl Guests {
             match self.step_down(rung, &record, &process).await {
                 Ok(()) if self.is_down(&process, rung).await => {
                     progress.note(rung.told());
+                    self.console_is_written(guest).await;
                     return Ok(());
                 }
                 Ok(()) => tried.push(format!("{}: still running after {}s", rung.says(), rung.patience().as_secs())),

@@ -14,7 +14,8 @@ use crate::config::{Accelerator, ByteSize, NetworkMode};
 use crate::driver::StateDir;
 use crate::effect::testing::{lacks, scratch};
 use crate::effect::{
-    Command, CommandError, CommandRunner, Connect, ConnectError, Output, ProcFs, Run, Shell, SshTarget, SystemClock,
+    Command, CommandError, CommandRunner, Connect, ConnectError, Detach, Detached, Output, ProcFs, Run, Shell,
+    SshTarget, SystemClock,
 };
 use crate::exec::{Failure, FailureKind, Progress};
 use crate::resource::{ContentKey, NetworkSpec, VmSpec};
@@ -31,6 +32,15 @@ struct NoNetwork;
 impl Connect for NoNetwork {
     async fn connect(&self, _target: &SshTarget, _deadline: Duration) -> Result<Box<dyn Shell>, ConnectError> {
         Err(ConnectError::NotUp("there is no network".into()))
+    }
+}
+
+/// Starts nothing that would outlive the test.
+struct Nothing;
+
+impl Detach for Nothing {
+    fn detach(&self, _detached: Detached) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::Unsupported.into())
     }
 }
 
@@ -76,6 +86,7 @@ impl World {
             connect: Arc::new(NoNetwork),
             processes: Arc::new(ProcFs::default()),
             clock: Arc::new(SystemClock),
+            detach: Arc::new(Nothing),
         };
         let guests = Guests::new("demo", "/fleet.kdl", state.clone(), effects);
         let image = guests.store.image_path(&vm().image);

@@ -19,7 +19,7 @@ const GUEST_PACKAGES: [&str; 5] = ["dbus", "iproute2", "openssh-server", "system
 const IMAGE_RECIPE_VERSION: u32 = 1;
 
 /// As [`IMAGE_RECIPE_VERSION`], for kernels and the initramfs that goes with them.
-const KERNEL_RECIPE_VERSION: u32 = 1;
+const KERNEL_RECIPE_VERSION: u32 = 2;
 
 /// What the key of an image is the digest of.
 #[derive(Serialize)]

@@ -1,19 +1,20 @@
 //! The end of a guest's console for people: what a guest prints is untrusted and meant for a terminal.
 
-/// Characters kept of one line.
+/// Characters kept of one line of an excerpt.
 const WIDTH: usize = 160;
 
 /// The last `count` lines that say something, without terminal escapes, control characters and what reorders text.
-pub(super) fn last_lines(console: &[u8], count: usize) -> Vec<String> {
+pub(in crate::driver::microvm) fn last_lines(console: &[u8], count: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(console);
     // A carriage return alone starts the line again, as boot progress does: each part is a line to us.
-    let said = text.split(['\n', '\r']).map(plain).filter(|line| !line.trim().is_empty());
-    let mut lines: Vec<String> = said.collect();
+    let said = text.split(['\n', '\r']).map(plain_line).filter(|line| !line.trim().is_empty());
+    let mut lines: Vec<String> = said.map(|line| line.chars().take(WIDTH).collect()).collect();
     lines.drain(..lines.len().saturating_sub(count));
     lines
 }
 
-fn plain(line: &str) -> String {
+/// A line without terminal escapes, control characters and what reorders text.
+pub fn plain_line(line: &str) -> String {
     let mut rest = line;
     let mut kept = String::new();
     while let Some(at) = rest.find('\u{1b}') {
@@ -21,7 +22,7 @@ fn plain(line: &str) -> String {
         rest = after_escape(&rest[at + 1..]);
     }
     kept.push_str(rest);
-    let kept: String = kept.chars().filter(|c| !c.is_control() && !reorders(*c)).take(WIDTH).collect();
+    let kept: String = kept.chars().filter(|c| !c.is_control() && !reorders(*c)).collect();
     kept.trim_end().to_owned()
 }
 
