@@ -98,7 +98,7 @@ impl Numbers {
     }
 }
 
-const PARTS: [&str; 36] = [
+const PARTS: [&str; 40] = [
     "{",
     "}",
     "/-",
@@ -135,6 +135,10 @@ const PARTS: [&str; 36] = [
     "é",
     "\r\n",
     "512MiB",
+    "\"\"\"\n  ",
+    "\n  \"\"\"",
+    "\\\n  ",
+    "secret env=\"A\"",
 ];
 
 /// A text made of one or two others.

@@ -2,6 +2,7 @@
 
 use kdl::{KdlEntry, KdlIdentifier, KdlNode, KdlValue};
 
+use super::multiline::Multiline;
 use super::{Argument, Node, Property, SourceId, Span, Spanned, Value};
 
 /// Where the piece being converted stands in its file.
@@ -12,6 +13,8 @@ pub(super) struct Converter<'a> {
     pub(super) text: &'a str,
     /// Byte offset of the piece.
     pub(super) base: usize,
+    /// The strings of several lines in it, in order, for which the parser was given stand-ins.
+    pub(super) multilines: &'a [Multiline],
 }
 
 impl Converter<'_> {
@@ -53,11 +56,18 @@ impl Converter<'_> {
 
     fn identifier(self, identifier: &KdlIdentifier) -> Spanned<String> {
         let span = self.span(identifier.span().offset(), identifier.span().len());
-        Spanned::new(identifier.value().to_owned(), span)
+        let text = self.multiline(identifier.span().offset()).unwrap_or(identifier.value());
+        Spanned::new(text.to_owned(), span)
     }
 
     fn annotation(self, annotation: Option<&KdlIdentifier>) -> Option<Box<Spanned<String>>> {
         annotation.map(|identifier| Box::new(self.identifier(identifier)))
+    }
+
+    /// What a string of several lines says that starts here, in bytes of the piece.
+    fn multiline(&self, at: usize) -> Option<&str> {
+        let found = self.multilines.binary_search_by_key(&at, |multiline| multiline.range.start).ok()?;
+        self.multilines.get(found).map(|multiline| multiline.value.as_str())
     }
 
     /// The parser gives the span of a whole entry; the value stands at its end, as long as it was written.
@@ -65,7 +75,7 @@ impl Converter<'_> {
         let length = entry.format().map_or(0, |format| format.value_repr.len()).min(entry.span().len());
         let end = entry.span().offset() + entry.span().len();
         let value = match entry.value() {
-            KdlValue::String(text) => Value::String(text.clone()),
+            KdlValue::String(text) => Value::String(self.multiline(end - length).unwrap_or(text).to_owned()),
             KdlValue::Integer(number) => Value::Integer(*number),
             KdlValue::Float(number) => Value::Float(*number),
             KdlValue::Bool(truth) => Value::Bool(*truth),

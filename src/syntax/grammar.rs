@@ -12,7 +12,7 @@
 
 use std::ops::Range;
 
-use super::token::{Kind, Token, tokens};
+use super::token::{Kind, Token};
 
 /// What does not fit, and what was expected there.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,14 +30,12 @@ struct Misfit {
 
 type Checked = Result<(), Misfit>;
 
-/// Checks a piece whose tokens are sound. When it is right: the places that slashdashes take out.
+/// Checks the tokens of a sound piece of `length` bytes. When it is right: the places that slashdashes take out.
 ///
 /// # Errors
 /// All its mistakes.
-pub(super) fn check(text: &str) -> Result<Vec<Range<usize>>, Vec<Fault>> {
-    let tokens = tokens(text);
-    let mut checker =
-        Checker { tokens: &tokens, at: 0, end: 0, length: text.len(), faults: Vec::new(), taken_out: Vec::new() };
+pub(super) fn check(tokens: &[Token<'_>], length: usize) -> Result<Vec<Range<usize>>, Vec<Fault>> {
+    let mut checker = Checker { tokens, at: 0, end: 0, length, faults: Vec::new(), taken_out: Vec::new() };
     checker.nodes();
     if checker.faults.is_empty() { Ok(checker.taken_out) } else { Err(checker.faults) }
 }
@@ -307,9 +305,10 @@ fn is_value(token: Token<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::syntax::token::tokens;
 
     fn found(text: &str) -> Vec<(Range<usize>, String)> {
-        check(text)
+        check(&tokens(text), text.len())
             .map_or_else(|faults| faults.into_iter().map(|fault| (fault.range, fault.message)).collect(), |_| vec![])
     }
 
@@ -331,7 +330,8 @@ mod tests {
     #[test]
     fn what_slashdashes_take_out_is_known() {
         let text = "/- a { /- b }; c /- 1 2 /-\n x=1 /- { d } { /-\ne\n }";
-        let out: Vec<&str> = check(text).unwrap_or_default().into_iter().map(|range| &text[range]).collect();
+        let out: Vec<&str> =
+            check(&tokens(text), text.len()).unwrap_or_default().into_iter().map(|range| &text[range]).collect();
         assert_eq!(out, ["/- b", "/- a { /- b };", "/- 1", "/-\n x=1", "/- { d }", "/-\ne"]);
     }
 

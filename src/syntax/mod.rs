@@ -8,6 +8,7 @@ mod diagnostic;
 mod format;
 mod grammar;
 pub mod limits;
+mod multiline;
 mod parse;
 mod plain;
 mod quoted;

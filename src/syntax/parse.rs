@@ -15,7 +15,9 @@ use kdl::{KdlDiagnostic, KdlDocument};
 
 use super::convert::Converter;
 use super::limits::MAX_ERRORS;
+use super::multiline::{self, Multiline};
 use super::scan::{Piece, scan};
+use super::token::tokens;
 use super::{Diagnostic, Node, SourceId, SourceMap, Span, Tree, grammar, plain};
 
 /// Documents smaller than this are parsed on the calling thread.
@@ -84,13 +86,13 @@ fn parse_pieces(source: SourceId, text: &str, pieces: &[Piece]) -> Vec<Parsed> {
 fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
     let mut parsed = Parsed::default();
     for piece in pieces.iter().filter(|piece| piece.sound) {
-        let converter = Converter { source, base: piece.range.start, text };
         let written = &text[piece.range.clone()];
         if let Some(mut nodes) = plain::nodes(source, piece.range.start, written) {
             parsed.nodes.append(&mut nodes);
             continue;
         }
-        let taken_out = match grammar::check(written) {
+        let tokens = tokens(written);
+        let taken_out = match grammar::check(&tokens, written.len()) {
             Ok(taken_out) => taken_out,
             Err(faults) => {
                 let room = MAX_ERRORS.saturating_sub(parsed.problems.len());
@@ -101,7 +103,9 @@ fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
                 continue;
             }
         };
-        match KdlDocument::parse_v2(&without(written, &taken_out)) {
+        let multilines = multiline::all(&tokens);
+        let converter = Converter { source, base: piece.range.start, text, multilines: &multilines };
+        match KdlDocument::parse_v2(&simplified(written, &taken_out, &multilines)) {
             Ok(document) => parsed.nodes.extend(document.nodes().iter().map(|node| converter.node(node))),
             Err(error) if parsed.problems.len() < MAX_ERRORS => {
                 parsed.problems.extend(own_words(&error.diagnostics, source, piece.range.start, written));
@@ -112,17 +116,21 @@ fn parse_run(source: SourceId, text: &str, pieces: &[Piece]) -> Parsed {
     parsed
 }
 
-/// A text with spaces in some places, so that all others stay where they are. The parser takes exponential time for
-/// nested slashdashes, and refuses `{ /- a; b }`.
-fn without<'a>(text: &'a str, places: &[Range<usize>]) -> Cow<'a, str> {
+/// A text with spaces for what is taken out and stand-ins for strings of several lines, so that all else stays where it
+/// is. The parser takes exponential time for nested slashdashes, and refuses `{ /- a; b }`.
+fn simplified<'a>(text: &'a str, taken_out: &[Range<usize>], multilines: &[Multiline]) -> Cow<'a, str> {
+    if taken_out.is_empty() && multilines.is_empty() {
+        return Cow::Borrowed(text);
+    }
     let mut bytes = text.as_bytes().to_vec();
-    for place in places {
+    for multiline in multilines {
+        bytes[multiline.range.clone()].copy_from_slice(&multiline.stand_in());
+    }
+    for place in taken_out {
         bytes[place.clone()].fill(b' ');
     }
-    match String::from_utf8(bytes) {
-        Ok(blanked) if !places.is_empty() => Cow::Owned(blanked),
-        _ => Cow::Borrowed(text),
-    }
+    // Whole tokens were replaced by ASCII: it is UTF-8 as before.
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// The parser's mistakes in our form, without those that only follow from an earlier one.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::limits::{MAX_BYTES, MAX_DEPTH, MAX_ERRORS, MAX_SLASHDASH};
 use super::{Diagnostic, SourceId, Span};
-use super::{quoted, word};
+use super::{multiline, quoted, word};
 
 /// One top-level node with the comments before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,7 +204,7 @@ impl<'a> Scanner<'a> {
     fn check_inside(&mut self, start: usize, length: usize, lines: bool, escapes: bool) {
         let body = &self.text[start..start + length];
         let escape = if escapes { quoted::bad_escape(body) } else { None };
-        let indentation = if lines { quoted::bad_indentation(body, escapes) } else { None };
+        let indentation = if lines { multiline::read(body, escapes).err() } else { None };
         for fault in escape.into_iter().chain(indentation) {
             let range = start + fault.range.start..start + fault.range.end;
             self.report(fault.code, fault.message, range, fault.label, Some(fault.help.into()));

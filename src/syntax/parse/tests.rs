@@ -72,7 +72,7 @@ fn assert_plain_is_the_same(text: &str) -> bool {
     let source = sources.add("fleet.kdl", text.into(), None);
     let Some(plain) = plain::nodes(source, 0, text) else { return false };
     let document = KdlDocument::parse_v2(text).unwrap_or_else(|error| panic!("{text:?}: {error:?}"));
-    let converter = Converter { source, base: 0, text };
+    let converter = Converter { source, base: 0, text, multilines: &[] };
     let parsed: Vec<Node> = document.nodes().iter().map(|node| converter.node(node)).collect();
     assert_eq!(plain, parsed, "{text:?}");
     true
