@@ -49,9 +49,9 @@ fn insert(text: &[u8], parsed: &Parsed, line: &str) -> Vec<u8> {
     }
     if merged.last().is_some_and(|last| *last != b'\n') {
         merged.push(b'\n');
-        if parsed.ends_continued {
-            merged.push(b'\n');
-        }
+    }
+    if parsed.ends_continued {
+        merged.push(b'\n');
     }
     merged.extend_from_slice(b"[user]\n");
     merged.extend_from_slice(line.as_bytes());
@@ -105,7 +105,7 @@ struct Parsed {
     entries: Vec<Entry>,
     /// Just after the `]` of the last `[user]`.
     user_header: Option<usize>,
-    /// The file ends in a backslash that would swallow the next line.
+    /// The file ends in a backslash, or in one and a line end, that would swallow the next line.
     ends_continued: bool,
 }
 
@@ -270,8 +270,14 @@ impl<'a> Parser<'a> {
 
     fn escape(&mut self, value: &mut Value, ends_continued: &mut bool) -> Result<(), String> {
         let unescaped = match self.text.get(self.at..) {
-            Some([b'\n', ..]) => return self.skip(1),
-            Some([b'\r', b'\n', ..]) => return self.skip(2),
+            Some([b'\n', rest @ ..]) => {
+                *ends_continued |= rest.is_empty();
+                return self.skip(1);
+            }
+            Some([b'\r', b'\n', rest @ ..]) => {
+                *ends_continued |= rest.is_empty();
+                return self.skip(2);
+            }
             Some([]) | None => {
                 *ends_continued = true;
                 return Ok(());
