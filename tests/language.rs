@@ -198,6 +198,7 @@ fn explanations() {
         let fleet = result.unwrap_or_else(|found| panic!("{}:\n{}", case.display(), plain(&sources, &found)));
         let vms = fleet.vms.keys().map(|name| format!("vm.{name}"));
         let addresses = vms.chain(fleet.images.keys().map(|name| format!("image.{name}")));
+        let addresses = addresses.chain(["fleet".to_owned()]);
         let explained = addresses.map(|address| config::explain(&fleet, &sources, &address).unwrap().to_string());
         expected(explained.collect::<Vec<_>>().join("\n"))
     });

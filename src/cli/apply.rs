@@ -32,7 +32,11 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
         exit => {
             let error = CliError { exit, ..CliError::failure("the plan cannot be applied as it is; nothing was done") };
             let skips = "pass --skip-unreachable to leave alone what cannot be read, or --exclude it";
-            return Err(if exit == Exit::Failure { error.hint(skips) } else { error });
+            return Err(match (exit, session.owner()) {
+                (Exit::Failure, _) => error.hint(skips),
+                (_, Some(owner)) => error.hint(format!("`{}` owns this fleet", crate::syntax::shown(owner))),
+                (_, None) => error,
+            });
         }
     };
     let telling = Telling { form, out: &args.out };
@@ -45,7 +49,8 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
         return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
     }
     let consent = Consent { given: args.yes, question: "Apply this?" };
-    let options = RunOptions { cut_short: CutShort::TakeUp, consent, parallel: args.parallel.into(), telling };
+    let options =
+        RunOptions { cut_short: CutShort::TakeUp, consent, parallel: session.parallel(args.parallel), telling };
     match run::carry_out(&session, &plan, &options).await? {
         Exit::Success if skipped => Ok(Exit::Partial),
         exit => Ok(exit),

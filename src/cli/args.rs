@@ -241,9 +241,9 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
-    /// Steps that may run at the same time
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub parallel: u16,
+    /// Steps that may run at the same time; without, `parallelism` of the fleet, else 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: Option<u16>,
     /// Show long texts whole
     #[arg(long)]
     pub full: bool,
@@ -294,9 +294,9 @@ pub(super) struct PowerArgs {
     /// The guests: names with `*` and `?`, or `tag:NAME`
     #[arg(required = true, value_name = "GUEST")]
     pub guests: Vec<Pattern>,
-    /// Guests that are started or stopped at the same time
-    #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub parallel: u16,
+    /// Guests that are started or stopped at the same time; without, `parallelism` of the fleet, else 4
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub parallel: Option<u16>,
     /// Wait this many seconds for an apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,

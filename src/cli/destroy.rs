@@ -6,7 +6,6 @@ use super::forms::Form;
 use super::plan::{self, Shown};
 use super::run::{self, Consent, CutShort, RunOptions, Telling};
 use super::session::Session;
-use crate::exec::Limits;
 use crate::plan::{Goal, Options};
 use crate::render::Length;
 
@@ -26,7 +25,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Resu
         return run::nothing_to_do(&session, &plan, Telling { form, out: &args.out });
     }
     let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
-    let parallel = Limits::default().parallel;
+    let parallel = session.parallel(None);
     let telling = Telling { form, out: &args.out };
     run::carry_out(&session, &plan, &RunOptions { cut_short: CutShort::TakeUp, consent, parallel, telling }).await
 }

@@ -15,7 +15,7 @@ use crate::resource::{Desired, Observed};
 /// Does it under the host's lock, with a journal, like every run. Guests that are as asked for already are left alone.
 pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs, Power)) -> Result<Exit, CliError> {
     run::check_forms(form, &args.out)?;
-    let session = Session::open(global).await?;
+    let session = Session::open_without_secrets(global).await?;
     let command = match power {
         Power::On => "regatta start",
         Power::Off => "regatta stop",
@@ -36,7 +36,7 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
         return run::tell_nothing(&Report::nothing(&plan.fleet, SystemClock.now()), telling);
     }
     let consent = Consent { given: true, question: "" };
-    let parallel = args.parallel.into();
+    let parallel = session.parallel(args.parallel);
     run::carry_out(&session, &plan, &RunOptions { cut_short: CutShort::Leave, consent, parallel, telling }).await
 }
 

@@ -22,6 +22,9 @@ use crate::syntax::{Diagnostic, Severity, SourceMap};
 /// A key file is short.
 const KEY_LIMIT: u64 = 16 << 10;
 
+/// Steps side by side where neither the command line nor the fleet file says.
+const DEFAULT_PARALLEL: usize = 4;
+
 /// Making a key takes milliseconds.
 const KEY_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -89,6 +92,8 @@ enum Want {
 pub(super) struct Session {
     state: StateDir,
     fleet: String,
+    owner: Option<String>,
+    parallelism: Option<u32>,
     origin: Utf8PathBuf,
     sources: SourceMap,
     warnings: Vec<Diagnostic>,
@@ -128,7 +133,8 @@ impl Session {
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
         let Loaded { sources, fleet, origin } = loaded;
-        Ok(Self { state, fleet: fleet.name.value, origin, sources, warnings, desired, guests })
+        let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
+        Ok(Self { state, fleet: fleet.name.value, owner, parallelism, origin, sources, warnings, desired, guests })
     }
 
     /// Tells what the fleet file names and this machine lacks: where it matters, before something is made of it.
@@ -139,6 +145,16 @@ impl Session {
     /// What the fleet file wants.
     pub(super) const fn desired(&self) -> &Desired {
         &self.desired
+    }
+
+    /// Whom to ask about the fleet.
+    pub(super) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
+    /// Steps side by side: as the command line says, else the fleet file, else the default.
+    pub(super) fn parallel(&self, asked: Option<u16>) -> usize {
+        parallel(asked, self.parallelism)
     }
 
     /// The fleet's guests on this machine.
@@ -248,4 +264,22 @@ fn user(environment: &Environment) -> Result<User, CliError> {
         return Err(CliError::failure("found no home directory: HOME is not set"));
     };
     Ok(User { home, git_environment: environment.git.clone() })
+}
+
+/// How many steps run side by side: the flag goes before the fleet file, and that before the default.
+fn parallel(flag: Option<u16>, declared: Option<u32>) -> usize {
+    let declared = declared.and_then(|steps| usize::try_from(steps).ok());
+    flag.map(usize::from).or(declared).unwrap_or(DEFAULT_PARALLEL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parallel;
+
+    #[test]
+    fn the_flag_goes_before_the_fleet() {
+        assert_eq!(parallel(Some(2), Some(16)), 2);
+        assert_eq!(parallel(None, Some(16)), 16);
+        assert_eq!(parallel(None, None), 4);
+    }
 }

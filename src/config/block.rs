@@ -223,12 +223,22 @@ impl<'a> Block<'a> {
     }
 }
 
+/// Nodes that people may expect: parent, name, and what there is instead.
+const NOT_YET: [(&str, &str, &str); 2] = [
+    ("fleet", "policy", "there are no policies yet; `regatta protect` refuses plans that would remove a guest"),
+    ("vm", "secret", "a secret is what a file contains: `file \"~/.netrc\" { secret env=\"NETRC\"; }`"),
+];
+
 /// A node that its parent does not know.
 pub(super) fn unknown_node(node: &Node, parent: &NodeRule) -> Diagnostic {
     let name = &node.name;
     let place = if parent.name.is_empty() { "at the top of the file".into() } else { format!("in `{}`", parent.name) };
     let message = format!("found the unknown node `{}` {place}", shown(&name.value));
     let problem = Diagnostic::error("config::unknown-node", message, name.span, "not known here");
+    if let Some((.., help)) = NOT_YET.iter().find(|(inside, child, _)| (*inside, *child) == (parent.name, &*name.value))
+    {
+        return problem.help(*help);
+    }
     if parent.property(&name.value).is_some() {
         return problem.help(format!("it is a property: `{} {}=…`", parent.name, name.value));
     }

@@ -47,6 +47,7 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
     let profiles = declared.profiles.iter().map(|(name, (_, profile))| (name.clone(), profile.span)).collect();
     let mut fleet = Fleet {
         name: name.unwrap_or_else(|| Setting::default_value(default_name.into())),
+        owner: header.owner,
         parallelism: header.parallelism,
         images: unplaced(declared.images),
         kernels: unplaced(declared.kernels),

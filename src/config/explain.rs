@@ -64,6 +64,10 @@ pub fn explain(fleet: &Fleet, sources: &SourceMap, address: &str) -> Result<Expl
     let (owner, path) = name.split_once('/').unwrap_or((name, ""));
     let mut explainer = Explainer { fleet, sources, values: Vec::new() };
     let known = match kind {
+        "fleet" if name.is_empty() => {
+            explainer.header();
+            Some(())
+        }
         "vm" => fleet.vms.get(name).map(|vm| explainer.vm(vm)),
         "file-sync" | "file" | "secret" => fleet.vms.get(owner).map(|vm| explainer.files(vm, kind, path)),
         "git-identity" | "authorized-key" => fleet.vms.get(owner).map(|vm| explainer.vm(vm)),
@@ -87,7 +91,7 @@ fn unknown(fleet: &Fleet, address: &str) -> String {
     let kernels = fleet.kernels.keys().map(|name| format!("kernel.{name}"));
     let known: Vec<String> = vms.chain(images).chain(kernels).collect();
     let near = suggestion(address, known.iter().map(String::as_str));
-    let hint = near.unwrap_or_else(|| "addresses are such as `vm.web-1` and `image.bookworm`".into());
+    let hint = near.unwrap_or_else(|| "addresses are such as `vm.web-1`, `image.bookworm` and `fleet`".into());
     format!("found no resource `{}` in the fleet file; {hint}", shown(address))
 }
 
@@ -98,6 +102,22 @@ struct Explainer<'a> {
 }
 
 impl Explainer<'_> {
+    fn header(&mut self) {
+        let fleet = self.fleet;
+        let name = format!("{:?}", fleet.name.value);
+        match fleet.name.origin {
+            Origin::Default => self.default("name", &name),
+            Origin::Written(span) => self.add("name", span, span, name),
+        }
+        if let Some(owner) = &fleet.owner {
+            self.add("owner", owner.span, owner.span, format!("\"{}\"", shown(&owner.value)));
+        }
+        match &fleet.parallelism {
+            Some(steps) => self.add("parallelism", steps.span, steps.span, steps.value.to_string()),
+            None => self.default("parallelism", "4"),
+        }
+    }
+
     fn vm(&mut self, vm: &Vm) {
         self.setting("cpus", vm, &vm.cpus, vm.cpus.value.to_string());
         self.setting("memory", vm, &vm.memory, format!("{:?}", vm.memory.value.to_string()));

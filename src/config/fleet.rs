@@ -43,6 +43,8 @@ impl<T> Setting<T> {
 pub struct Fleet {
     /// The fleet's name: a DNS label. Objects on the host carry it as part of their mark.
     pub name: Setting<String>,
+    /// Whom to ask about it.
+    pub owner: Option<Spanned<String>>,
     /// How many steps run side by side; `None` leaves it to the machine.
     pub parallelism: Option<Spanned<u32>>,
     /// By name.

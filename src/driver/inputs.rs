@@ -235,6 +235,7 @@ mod tests {
             };
             Fleet {
                 name: Setting::default_value("test".into()),
+                owner: None,
                 parallelism: None,
                 images: BTreeMap::new(),
                 kernels: BTreeMap::new(),

@@ -12,9 +12,18 @@ pub(in crate::config) static FLEET: NodeRule = NodeRule {
         Kind::Name,
         "The fleet's name: part of the mark that its objects carry.",
     )],
-    children: &[ChildRule::at_most_once(&REQUIRES), ChildRule::at_most_once(&PARALLELISM)],
+    children: &[
+        ChildRule::at_most_once(&OWNER),
+        ChildRule::at_most_once(&REQUIRES),
+        ChildRule::at_most_once(&PARALLELISM),
+    ],
     default: Some("the name of the directory that the fleet file is in"),
     ..NodeRule::new("fleet", "Names the fleet. Two fleets of different names never touch each other's objects.")
+};
+
+static OWNER: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("name", Kind::Text, "A person, a team, an address.")],
+    ..NodeRule::new("owner", "Whom to ask about this fleet: told by `explain fleet`, and where a plan is refused.")
 };
 
 static REQUIRES: NodeRule = NodeRule {
@@ -24,8 +33,8 @@ static REQUIRES: NodeRule = NodeRule {
 
 static PARALLELISM: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("steps", Kind::Integer { min: 1, max: 256 }, "How many.")],
-    default: Some("as many as the machine can do"),
-    ..NodeRule::new("parallelism", "How many steps of a run are done side by side.")
+    default: Some("4"),
+    ..NodeRule::new("parallelism", "How many steps of a run are done side by side; `--parallel` goes first.")
 };
 
 /// What the node says.
@@ -33,6 +42,8 @@ static PARALLELISM: NodeRule = NodeRule {
 pub(in crate::config) struct Header {
     /// The name, when it is a good one.
     pub(in crate::config) name: Option<Spanned<String>>,
+    /// Whom to ask.
+    pub(in crate::config) owner: Option<Spanned<String>>,
     /// Steps side by side.
     pub(in crate::config) parallelism: Option<Spanned<u32>>,
 }
@@ -40,7 +51,7 @@ pub(in crate::config) struct Header {
 /// What the node says, as far as it can be understood.
 pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Header {
     let block = Block::read(node, &FLEET, problems);
-    let mut header = Header { name: block.text("name"), parallelism: None };
+    let mut header = Header { name: block.text("name"), ..Header::default() };
     for child in block.all_children() {
         match child.name.value.as_str() {
             "requires" => {
@@ -48,6 +59,7 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Header 
                     check_version(&version, problems);
                 }
             }
+            "owner" => header.owner = Block::read(child, &OWNER, problems).text("name"),
             "parallelism" => header.parallelism = Block::read(child, &PARALLELISM, problems).integer("steps"),
             _ => {}
         }
