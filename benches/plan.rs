@@ -49,7 +49,7 @@ fn measure(guests: usize) -> Duration {
     let made = made.unwrap();
     println!("{guests} guests: peak {} MB, {before} MB of it the world and the fleet", peak_mb());
     let start = Instant::now();
-    let view = PlanView { screen: Screen::plain(100), length: Length::Short, next: "regatta apply" };
+    let view = PlanView { screen: Screen::plain(100), length: Length::Short, next: "regatta apply", links: None };
     let bytes = plan_text(&made, view).len() + plan_json(&made).unwrap().len();
     let shown = start.elapsed();
     let start = Instant::now();

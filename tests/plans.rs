@@ -144,6 +144,14 @@ fn drift_writes_nothing() {
     assert_eq!(user.tree(), before);
 }
 
+/// Hyperlinks and colours are for terminals; colours can be forced into a pipe, links cannot.
+#[test]
+fn a_pipe_gets_no_hyperlinks() {
+    let user = User::new();
+    let done = user.regatta(&["plan", "--color", "always"]);
+    assert!(done.out.contains("\x1b[") && !done.out.contains("\x1b]8;"), "{}", done.out);
+}
+
 #[test]
 fn selections_say_what_comes_along() {
     let user = User::new();
@@ -289,4 +297,34 @@ fn a_rename_that_was_cut_short_is_planned_again() {
     fs::rename(&directory, directory.with_file_name("web")).unwrap();
     assert_eq!(user.regatta(&["plan"]).out, planned, "the crash changed what is planned");
     assert!(planned.contains("name       www → web"), "{planned}");
+}
+
+/// Whoever only looks needs no place to write: a state directory on a read-only file system is as good.
+#[test]
+fn a_read_only_state_directory_is_enough_to_look() {
+    let user = User::new();
+    let before = ["plan", "drift", "status", "graph"].map(|command| user.regatta(&[command]).out);
+    let read_only = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" && shift && exec \"$@\"";
+    for (command, before) in ["plan", "drift", "status", "graph"].into_iter().zip(before) {
+        let mut inside = Command::new("unshare");
+        inside.args(["--user", "--map-root-user", "--mount", "sh", "-c", read_only, "sh"]).arg(user.home());
+        inside.arg(env!("CARGO_BIN_EXE_regatta")).arg(command).current_dir(user.home()).env_clear();
+        inside.envs([("HOME", user.home()), ("REGATTA_STATE_DIR", &user.home().join("state"))]);
+        let output = inside.env("PATH", "/usr/bin:/bin").output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        if ["unshare:", "mount:"].iter().any(|program| said.starts_with(program)) {
+            skipped(&format!("no file system can be made read-only here: {said}"));
+            return;
+        }
+        assert_eq!(
+            (output.status.code(), String::from_utf8(output.stdout).unwrap()),
+            (Some(0), before),
+            "{command}: {said}"
+        );
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "a test that does not run says so")]
+fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
 }

@@ -4,8 +4,11 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
+use camino::Utf8PathBuf;
+
 use super::args::Color;
 use super::error::CliError;
+use crate::effect::Environment;
 use crate::render::{Colour, Screen};
 
 /// Decides colours for the whole process.
@@ -103,6 +106,32 @@ pub(super) fn error_screen() -> Screen {
     screen(&std::io::stderr(), anstream::AutoStream::choice(&std::io::stderr()))
 }
 
+/// Where relative paths start, when standard output is a coloured terminal that is known to show hyperlinks.
+pub(super) fn links() -> Option<Utf8PathBuf> {
+    use std::io::IsTerminal as _;
+    let colour = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    if !colour || !std::io::stdout().is_terminal() || !shows_links(Environment::variable) {
+        return None;
+    }
+    Environment::read().ok().map(|environment| environment.cwd)
+}
+
+/// Whether the terminal says of itself that it shows hyperlinks. There is no way to ask, and one that does not know
+/// them may print them as they are.
+fn shows_links(variable: impl Fn(&str) -> Option<String>) -> bool {
+    // The number that VTE made them known with (0.50); terminals that set the others have always known them.
+    let vte = variable("VTE_VERSION").and_then(|version| version.parse::<u32>().ok());
+    let named = ["WT_SESSION", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "WEZTERM_PANE", "GHOSTTY_RESOURCES_DIR"];
+    let programs = ["iTerm.app", "WezTerm", "vscode", "ghostty", "Hyper"];
+    // Inside of these nobody knows who shows it in the end.
+    let multiplexed = variable("TMUX").is_some() || variable("TERM").is_some_and(|term| term.starts_with("screen"));
+    let known = vte.is_some_and(|version| version >= 5000)
+        || named.iter().any(|name| variable(name).is_some())
+        || variable("TERM_PROGRAM").is_some_and(|program| programs.contains(&program.as_str()))
+        || variable("TERM").is_some_and(|term| ["foot", "alacritty", "xterm-kitty"].contains(&term.as_str()));
+    known && !multiplexed
+}
+
 /// A terminal has its own width; pipes and files get one that suits logs.
 fn screen(stream: &impl AsFd, choice: anstream::ColorChoice) -> Screen {
     let width = terminal_size::terminal_size_of(stream).map_or(100, |(width, _)| usize::from(width.0).clamp(40, 200));
@@ -120,4 +149,21 @@ pub(super) fn ask(question: &str) -> Option<bool> {
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).ok()?;
     Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_for_terminals_that_are_known_to_show_them() {
+        let shows = |set: &[(&str, &str)]| {
+            shows_links(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert!(
+            shows(&[("VTE_VERSION", "7003")]) && shows(&[("TERM_PROGRAM", "WezTerm")]) && shows(&[("TERM", "foot")])
+        );
+        assert!(!shows(&[]) && !shows(&[("VTE_VERSION", "4999")]) && !shows(&[("TERM", "xterm-256color")]));
+        assert!(!shows(&[("VTE_VERSION", "7003"), ("TMUX", "/tmp/tmux")]));
+    }
 }

@@ -32,7 +32,8 @@ pub(super) async fn run(global: &Global, form: Form, args: &PlanArgs) -> Result<
     };
     forms::emit(form, &args.out, |form| match form {
         Form::Human => {
-            let view = PlanView { screen: output::data_screen(), length: length(args.full), next: &next };
+            let (screen, links) = (output::data_screen(), output::links());
+            let view = PlanView { screen, length: length(args.full), next: &next, links: links.as_deref() };
             Ok(render::plan(&plan, view))
         }
         Form::Json => Ok(render::plan_json(&plan)?),
@@ -78,7 +79,10 @@ pub(super) struct Shown {
 pub(super) fn show(plan: &Plan, format: Format, shown: Shown) -> Result<(), CliError> {
     let Shown { length, next } = shown;
     match format {
-        Format::Human => output::data(&render::plan(plan, PlanView { screen: output::data_screen(), length, next })),
+        Format::Human => {
+            let (screen, links) = (output::data_screen(), output::links());
+            output::data(&render::plan(plan, PlanView { screen, length, next, links: links.as_deref() }));
+        }
         Format::Json => output::data(&render::plan_json(plan)?),
     }
     Ok(())

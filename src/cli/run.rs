@@ -77,7 +77,7 @@ pub(super) fn show_before(plan: &Plan, format: Format, shown: Shown) -> Result<(
         Format::Human => plan::show(plan, format, shown),
         Format::Json => {
             let Shown { length, next } = shown;
-            output::talk(&render::plan(plan, PlanView { screen: output::error_screen(), length, next }));
+            output::talk(&render::plan(plan, PlanView { screen: output::error_screen(), length, next, links: None }));
             Ok(())
         }
     }

@@ -10,6 +10,7 @@ mod graph;
 mod journal;
 mod json;
 mod layout;
+mod link;
 mod live;
 mod log;
 mod pipeline;

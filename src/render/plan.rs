@@ -1,9 +1,11 @@
 //! A plan for people: every change with its reason, its impact and its place in the fleet file, then the sum of it.
 
+use camino::Utf8Path;
+
 use super::attributes;
 use super::diff::Length;
-use super::layout;
 use super::screen::{Screen, Tone};
+use super::{layout, link};
 use super::{scrub, words};
 use crate::plan::{Action, Change, Impact, Plan, Refusal};
 use crate::syntax::SourceRef;
@@ -17,6 +19,8 @@ pub struct PlanView<'a> {
     pub length: Length,
     /// The command that comes next, such as `regatta apply`; shown when there is something to do. Empty: none.
     pub next: &'a str,
+    /// Where relative paths of fleet files start, when the terminal shows hyperlinks: places lead to their files.
+    pub links: Option<&'a Utf8Path>,
 }
 
 /// The plan as text, each line ending in a line break.
@@ -27,7 +31,7 @@ pub fn plan(plan: &Plan, view: PlanView<'_>) -> String {
         lines.push(String::new());
     }
     for refused in &plan.refusals {
-        refusal(&mut lines, refused, view.screen);
+        refusal(&mut lines, refused, view);
         lines.push(String::new());
     }
     lines.extend(selection(plan, view.screen));
@@ -40,7 +44,7 @@ fn change_lines(lines: &mut Vec<String>, change: &Change, view: PlanView<'_>) {
     let screen = view.screen;
     let tone = words::tone(change.action);
     let title = format!("{} {}", words::glyph(change.action), scrub::line(change.address.as_str()));
-    lines.extend(heading(&title, tone, &verdict(change), change.source.as_ref(), screen));
+    lines.extend(heading(&title, tone, &verdict(change), change.source.as_ref(), view));
     if let Some(note) = &change.note {
         lines.extend(paragraph(&scrub::line(note), 4, tone, screen));
     }
@@ -61,15 +65,20 @@ fn verdict(change: &Change) -> Pieces {
 }
 
 /// One line when it fits: title, verdict, and the place at the right edge. Otherwise one line each.
-fn heading(title: &str, tone: Tone, verdict: &Pieces, source: Option<&SourceRef>, screen: Screen) -> Vec<String> {
-    let source = source.map(|place| scrub::line(&place.to_string()).into_owned()).unwrap_or_default();
+fn heading(title: &str, tone: Tone, verdict: &Pieces, place: Option<&SourceRef>, view: PlanView<'_>) -> Vec<String> {
+    let screen = view.screen;
+    let source = place.map(|place| scrub::line(&place.to_string()).into_owned()).unwrap_or_default();
     let plain: Vec<&str> = verdict.iter().map(|(_, text)| text.as_str()).collect();
     let plain = plain.join(" · ");
     let painted: Vec<String> = verdict.iter().map(|(tone, text)| screen.paint(*tone, text)).collect();
     let painted = painted.join(" · ");
     let used = layout::columns(title) + 2 + layout::columns(&plain);
     let free = screen.columns().checked_sub(used + 2 + layout::columns(&source));
-    let place = screen.paint(Tone::Quiet, &source);
+    let painted_place = screen.paint(Tone::Quiet, &source);
+    let place = match (view.links, place) {
+        (Some(directory), Some(place)) => link::place(&painted_place, place, directory),
+        _ => painted_place,
+    };
     match free {
         Some(_) if source.is_empty() => vec![format!("{}  {painted}", screen.paint(tone, title))],
         Some(free) => vec![format!("{}  {painted}{}{place}", screen.paint(tone, title), " ".repeat(free + 2))],
@@ -92,10 +101,11 @@ fn paragraph(text: &str, indent: usize, tone: Tone, screen: Screen) -> Vec<Strin
     layout::wrap(text, width).iter().map(|line| format!("{}{}", " ".repeat(indent), screen.paint(tone, line))).collect()
 }
 
-fn refusal(lines: &mut Vec<String>, refusal: &Refusal, screen: Screen) {
+fn refusal(lines: &mut Vec<String>, refusal: &Refusal, view: PlanView<'_>) {
+    let screen = view.screen;
     let title = format!("! {}", scrub::line(refusal.address.as_str()));
     let verdict = vec![(Tone::Plain, "refused".to_owned()), (Tone::Plain, words::rule(refusal.rule).to_owned())];
-    lines.extend(heading(&title, Tone::Alarm, &verdict, refusal.source.as_ref(), screen));
+    lines.extend(heading(&title, Tone::Alarm, &verdict, refusal.source.as_ref(), view));
     lines.extend(paragraph(&scrub::line(&refusal.message), 4, Tone::Plain, screen));
     lines.extend(paragraph(&format!("help: {}", scrub::line(&refusal.help)), 4, Tone::Quiet, screen));
 }
@@ -149,17 +159,33 @@ fn summary(plan: &Plan, view: PlanView<'_>) -> Vec<String> {
     let mut lines = vec![flow("Plan: ", &counts, screen)];
     lines.extend(left);
     if plan.impact() > Impact::Live {
-        let worst = words::impact(plan.impact());
-        lines.push(format!("Worst impact: {}.", screen.paint(words::impact_tone(plan.impact()), worst)));
+        lines.extend(paragraph(&worst(plan), 0, words::impact_tone(plan.impact()), screen));
     }
     if !plan.refusals.is_empty() {
         lines.extend(paragraph("Nothing can be applied until what is refused is resolved.", 0, Tone::Alarm, screen));
     } else if sum.changes() == 0 {
         lines.extend(paragraph("Nothing to apply: what cannot be read is left alone.", 0, Tone::Plain, screen));
+    } else if sum.unreadable > 0 && !view.next.is_empty() {
+        let next = format!("Next: {} --skip-unreachable, which leaves alone what cannot be read", view.next);
+        lines.extend(paragraph(&next, 0, Tone::Strong, screen));
     } else if !view.next.is_empty() {
         lines.push(format!("Next: {}", screen.paint(Tone::Strong, view.next)));
     }
     lines
+}
+
+/// Resources that are named beside the worst impact.
+const NAMED: usize = 3;
+
+/// The worst impact and whom it meets: what somebody who approves a plan has to know.
+fn worst(plan: &Plan) -> String {
+    let hit: Vec<&Change> = plan.changes.iter().filter(|change| change.impact == plan.impact()).collect();
+    let named: Vec<_> = hit.iter().take(NAMED).map(|change| scrub::line(change.address.as_str())).collect();
+    let more = match hit.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("Worst impact: {} on {}{more}.", words::impact(plan.impact()), named.join(", "))
 }
 
 /// `Plan: 2 to create, 1 unchanged.`, folded between the counts.

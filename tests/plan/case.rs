@@ -74,7 +74,7 @@ pub fn outputs(case: &Path) -> Outputs {
     let length = if asked.full { Length::Full } else { Length::Short };
     let text = |width| {
         let screen = Screen::plain(width);
-        plan_text(&made, PlanView { screen, length, next: "regatta apply" })
+        plan_text(&made, PlanView { screen, length, next: "regatta apply", links: None })
     };
     let mut outputs = BTreeMap::from([
         ("expected.txt".to_owned(), text(100)),

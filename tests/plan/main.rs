@@ -4,11 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be built here is a failed test")]
 
 mod case;
+mod coverage;
 mod events;
 mod fleets;
 #[path = "../common/golden.rs"]
 mod golden;
 mod laws;
+mod order;
 mod schema;
 #[path = "../common/world.rs"]
 mod world;
