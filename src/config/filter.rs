@@ -45,6 +45,18 @@ impl Filter {
         Ok(Self { patterns: patterns.into_iter().map(compile).collect::<Result<_, _>>()? })
     }
 
+    /// Whether there is no pattern.
+    pub const fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// Whether the file at this path, or a directory that it is in, is matched.
+    pub fn takes(&self, path: &[u8]) -> bool {
+        let above = path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &path[..at]);
+        above.into_iter().any(|directory| self.excludes(directory, Entry::Directory))
+            || self.excludes(path, Entry::File)
+    }
+
     /// Whether the file or directory at this path below the root is left out.
     pub fn excludes(&self, path: &[u8], is: Entry) -> bool {
         let last = self.patterns.iter().rev().find(|pattern| pattern.matches(path, is));
@@ -197,6 +209,17 @@ mod tests {
         for wanted in ["keep.log", "d/keep.log", "d/top", "build", "d/doc/a.txt", "doc/d/a.txt", "x", "ab", "z/a/b"] {
             assert!(!excludes(&patterns, wanted), "{wanted}");
         }
+    }
+
+    #[test]
+    fn what_is_below_a_matched_directory_is_taken() {
+        let filter = Filter::new(["lua/", "*.vim", "!old.vim"]).unwrap();
+        for (path, expected) in
+            [("lua/a/b", true), ("x/y.vim", true), ("old.vim", false), ("lua", false), ("x/lua/z", true)]
+        {
+            assert_eq!(filter.takes(path.as_bytes()), expected, "{path}");
+        }
+        assert!(Filter::default().is_empty() && !filter.is_empty());
     }
 
     #[test]

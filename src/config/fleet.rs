@@ -243,8 +243,36 @@ pub struct FileSync {
     pub mode: Option<u32>,
     /// Whether files that left the source are removed from the guest.
     pub prune: Setting<bool>,
+    /// Permission bits of directories; `None` means 0755.
+    pub dir_mode: Option<u32>,
+    /// Numbers of the user and group that everything belongs to in the guest.
+    pub owner: (u32, u32),
+    /// What below the source is meant; everything when there is no pattern.
+    pub include: Filter,
     /// What below the source is left out.
     pub exclude: Filter,
+    /// What becomes of files that were changed in the guest.
+    pub on_drift: OnDrift,
+}
+
+/// What becomes of files that were changed in the guest since they were written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDrift {
+    /// They are written again.
+    #[default]
+    Repair,
+    /// They stay as they are.
+    Keep,
+    /// Plans are refused until somebody has looked.
+    Fail,
+}
+
+impl OnDrift {
+    /// Whether it says nothing special.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// `file "~/.netrc" mode="0600" { … }`

@@ -32,7 +32,7 @@ mod units;
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, AuthorizedKey, File, FileContent, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource, Kernel,
-    KernelSource, Network, NetworkMode, Origin, Provenance, Secret, SecretSource, Setting, Vm,
+    KernelSource, Network, NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
 pub use modules::is_embedded as is_module;

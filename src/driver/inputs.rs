@@ -1,5 +1,7 @@
 //! Reads what a fleet names on the host: key files, synced trees and the user's git identity.
 
+use std::collections::BTreeSet;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::filter::Entry;
@@ -96,13 +98,17 @@ async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> Hos
         ));
     };
     let allowed = [home.to_owned(), beside];
-    let exclude = path.exclude.clone();
+    let (include, exclude) = (path.include.clone(), path.exclude.clone());
     let walked = tokio::task::spawn_blocking(move || {
         let excludes = |below: &[u8], is: Named| match is {
             Named::Directory => exclude.excludes(below, Entry::Directory),
-            Named::Other => exclude.excludes(below, Entry::File),
+            Named::Other => exclude.excludes(below, Entry::File) || !include.is_empty() && !include.takes(below),
         };
-        walk::walk_without(&named, &allowed, &Limits::default(), &excludes)
+        let mut tree = walk::walk_without(&named, &allowed, &Limits::default(), &excludes)?;
+        if !include.is_empty() {
+            drop_empty_directories(&mut tree);
+        }
+        Ok(tree)
     })
     .await;
     match walked {
@@ -120,6 +126,18 @@ fn resolve(written: &str, beside: &Utf8Path, home: &Utf8Path) -> Option<Utf8Path
         Some(rest) => rest.strip_prefix('/').map(|below| home.join(below.trim_start_matches('/'))),
         None => Some(beside.join(written)),
     }
+}
+
+/// Directories with nothing in them that was meant were not meant either; the root was named.
+fn drop_empty_directories(tree: &mut Tree) {
+    let files = tree.entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
+    let ancestors = files.flat_map(|entry| {
+        let ends = entry.path.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+        ends.map(|at| entry.path[..at].to_vec()).collect::<Vec<_>>()
+    });
+    let above: BTreeSet<Vec<u8>> = ancestors.collect();
+    tree.entries
+        .retain(|entry| entry.kind != EntryKind::Directory || entry.path.is_empty() || above.contains(&entry.path));
 }
 
 fn host_tree(tree: Tree) -> Result<HostTree, String> {
@@ -210,7 +228,11 @@ mod tests {
                     to: self.spanned("~/x".to_owned()),
                     mode: None,
                     prune: Setting::default_value(false),
+                    dir_mode: None,
+                    owner: (0, 0),
+                    include: Filter::default(),
                     exclude: Filter::default(),
+                    on_drift: crate::config::OnDrift::Repair,
                 })
             };
             let vm = Vm {
@@ -253,7 +275,12 @@ mod tests {
         }
 
         fn at(&self, written: &str) -> HostPath {
-            HostPath { written: written.into(), declared_in: self.fleet_file, exclude: Filter::default() }
+            HostPath {
+                written: written.into(),
+                declared_in: self.fleet_file,
+                include: Filter::default(),
+                exclude: Filter::default(),
+            }
         }
     }
 
@@ -306,6 +333,23 @@ mod tests {
         let HostInput::Tree(tree) = &found.paths[&HostPath { exclude, ..world.at("~/t") }] else { panic!("{found:?}") };
         let names: Vec<String> = tree.entries.keys().map(ToString::to_string).collect();
         assert_eq!(names, ["~", "~/b", "~/keep.swp"]);
+    }
+
+    #[tokio::test]
+    async fn only_what_is_included_is_read() {
+        let world = world();
+        for name in ["t/lua/a/x", "t/b/c/y.vim", "t/b/z", "t/empty/gone"] {
+            let path = world.root.join("home").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "x").unwrap();
+        }
+        let mut fleet = world.fleet(&["~/t"], &[], None);
+        let include = Filter::new(["lua/", "*.vim"]).unwrap();
+        fleet.vms.get_mut("web").unwrap().file_syncs[0].value.include = include.clone();
+        let found = world.read(&fleet).await;
+        let HostInput::Tree(tree) = &found.paths[&HostPath { include, ..world.at("~/t") }] else { panic!("{found:?}") };
+        let names: Vec<String> = tree.entries.keys().map(ToString::to_string).collect();
+        assert_eq!(names, ["~", "~/b", "~/b/c", "~/b/c/y.vim", "~/lua", "~/lua/a", "~/lua/a/x"]);
     }
 
     /// LESSON 12.

@@ -242,12 +242,14 @@ mod tests {
         let key = SealKey::derive(b"key");
         let from = command("echo one");
         let SecretInput::Known(content) = input(from.clone(), &key, &CommandRunner).await else { panic!() };
-        let file = |content| crate::resource::DesiredFile { content: Content::Secret(content), mode: 0o600 };
+        let file =
+            |content| crate::resource::DesiredFile { content: Content::Secret(content), mode: 0o600, owner: (0, 0) };
         let set = |content| FileSet {
             guest: "web".into(),
             kind: crate::resource::FileSetKind::Secret,
             files: [(crate::resource::GuestPath::new("x").unwrap(), file(content))].into(),
             prune: false,
+            on_drift: crate::config::OnDrift::Repair,
         };
         let sets = |content| vec![(Address::secret("web", "~/x"), set(content))];
         let fetched = for_sets(&sets(content.clone()), &key, &CommandRunner).await.unwrap();

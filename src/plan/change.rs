@@ -123,7 +123,7 @@ impl Change {
         };
         let all = !self.attributes.is_empty() && self.attributes.iter().all(expected);
         if all {
-            self.ignored = std::mem::take(&mut self.attributes);
+            self.ignored.append(&mut self.attributes);
         }
         all
     }

@@ -18,6 +18,7 @@ pub(super) struct Present<'a>(pub(super) &'a ObservedFile);
 pub(super) struct Wanted<'a> {
     path: &'a GuestPath,
     mode: u32,
+    owner: (u32, u32),
     kind: FileKind,
     content: Option<Bytes<'a>>,
     merged: bool,
@@ -80,7 +81,7 @@ impl<'a> Wanted<'a> {
             }
         };
         let secret = if let Content::Secret(secret) = &desired.content { Some(secret) } else { None };
-        Ok(Self { path, mode: desired.mode, kind, content, merged, secret })
+        Ok(Self { path, mode: desired.mode, owner: desired.owner, kind, content, merged, secret })
     }
 
     /// A directory that stands where a file should be is never removed with everything in it.
@@ -120,8 +121,8 @@ impl<'a> Wanted<'a> {
             let (before, after) = (Shown::Plain(mode(found.0.mode)), Shown::Plain(mode(self.mode)));
             attributes.push(self.attribute(Aspect::Mode, before, after, live, touched));
         }
-        if found.0.owner != ROOT {
-            let (before, after) = (Shown::Plain(owner(found.0.owner)), Shown::Plain(owner(ROOT)));
+        if found.0.owner != self.owner {
+            let (before, after) = (Shown::Plain(owner(found.0.owner)), Shown::Plain(owner(self.owner)));
             attributes.push(self.attribute(Aspect::Owner, before, after, live, touched));
         }
         Ok(attributes)
@@ -241,9 +242,6 @@ impl<'a> Present<'a> {
         }
     }
 }
-
-/// User and group of everything we write.
-const ROOT: (u32, u32) = (0, 0);
 
 /// A present file's content as a plan may show it.
 pub(super) fn shown(path: &GuestPath, found: Present<'_>) -> Shown {

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{self, Present, Wanted};
 use super::verdict::{Facts, Found, Wish, decide, difference};
-use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Shown};
+use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
+use crate::config::OnDrift;
 use crate::resource::{Address, Declared, Digest, FileSet, FileSetKind, GuestFiles, GuestPath};
 
 /// What the planned guest's work disk holds.
@@ -124,7 +125,15 @@ fn compare(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, live: Impact) 
     for (path, desired) in &set.files {
         let present = files.files.get(path).map(Present);
         let wanted = Wanted::of(path, desired, present)?;
-        if let Some(refusal) = wanted.refusal(present, &plan.change) {
+        if set.on_drift != OnDrift::Repair && drifted(written.get(path), present) {
+            let drift = wanted.compare(present, Written::of(written, path), live)?;
+            if set.on_drift == OnDrift::Keep {
+                plan.change.ignored.extend(drift);
+            } else if !drift.is_empty() {
+                plan.refusals.push(refused_drift(path, &plan.change));
+                plan.change.attributes.extend(drift);
+            }
+        } else if let Some(refusal) = wanted.refusal(present, &plan.change) {
             plan.refusals.push(refusal);
         } else {
             let mut differs = wanted.compare(present, Written::of(written, path), live)?;
@@ -146,6 +155,22 @@ fn was_secret(files: &GuestFiles, path: &GuestPath) -> bool {
 fn hide(attribute: &mut Attribute) {
     if matches!(attribute.before, Shown::Digest { .. } | Shown::Text(_)) {
         attribute.before = Shown::Secret { seal: None };
+    }
+}
+
+/// Whether a file that we wrote is another one by now, or gone.
+fn drifted(written: Option<&Digest>, present: Option<Present<'_>>) -> bool {
+    written.is_some_and(|digest| present.and_then(|found| found.0.digest.as_ref()) != Some(digest))
+}
+
+fn refused_drift(path: &GuestPath, change: &Change) -> Refusal {
+    Refusal {
+        address: change.address.clone(),
+        rule: Rule::Drifted,
+        message: format!("`{path}` was changed in the guest since it was written"),
+        help: "take the change over into the source, or undo it in the guest; `on-drift=\"repair\"` overwrites it"
+            .into(),
+        source: change.source.clone(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::Change;
 use super::files::Ground;
 use super::verdict::Found;
+use crate::config::OnDrift;
 use crate::resource::{Address, Declared, Desired, FileSet, FileSetKind, ObservedGuest, Reading, Resource, VmSpec};
 
 /// A guest as it is declared: its VM and the files that go into it.
@@ -48,5 +49,11 @@ pub(super) fn ground<'a>(found: Found, vm: &Change, reading: Option<&'a Reading<
 
 /// The set that an undeclared file-sync becomes: written, it makes the manifest forget what it held.
 pub(super) fn nothing_of(guest: &str) -> FileSet {
-    FileSet { guest: guest.into(), kind: FileSetKind::FileSync, files: BTreeMap::new(), prune: true }
+    FileSet {
+        guest: guest.into(),
+        kind: FileSetKind::FileSync,
+        files: BTreeMap::new(),
+        prune: true,
+        on_drift: OnDrift::Repair,
+    }
 }

@@ -49,6 +49,8 @@ pub enum Rule {
     NotOurs,
     /// The guest is protected: nothing that removes it or its root disk is done.
     Protected,
+    /// A file was changed in the guest, and its declaration says that somebody has to look (`on-drift="fail"`).
+    Drifted,
     /// A directory that we did not make stands where a file should be: everything below it would be lost.
     DirectoryInTheWay,
 }

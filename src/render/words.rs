@@ -119,6 +119,7 @@ pub(super) const fn rule(rule: Rule) -> &'static str {
         Rule::NameTaken => "name-taken",
         Rule::NotOurs => "not-ours",
         Rule::Protected => "protected",
+        Rule::Drifted => "drifted",
         Rule::DirectoryInTheWay => "directory-in-the-way",
     }
 }
@@ -153,7 +154,14 @@ mod tests {
         for value in [Impact::None, Impact::Recreate, Impact::Connectivity, Impact::DataLoss] {
             assert_eq!(json(value), impact(value));
         }
-        for value in [Rule::WorkDiskShrinks, Rule::NameTaken, Rule::NotOurs, Rule::Protected, Rule::DirectoryInTheWay] {
+        for value in [
+            Rule::WorkDiskShrinks,
+            Rule::NameTaken,
+            Rule::NotOurs,
+            Rule::Protected,
+            Rule::Drifted,
+            Rule::DirectoryInTheWay,
+        ] {
             assert_eq!(json(value), rule(value));
         }
         assert_eq!(json(Cause::Both), cause(Cause::Both));

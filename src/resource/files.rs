@@ -7,6 +7,8 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::config::OnDrift;
+
 /// SHA-256, as 64 lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -239,15 +241,28 @@ pub struct FileSet {
     pub files: BTreeMap<GuestPath, DesiredFile>,
     /// Whether files we wrote earlier for this resource, and that are no longer here, are removed.
     pub prune: bool,
+    /// What becomes of files that were changed in the guest.
+    #[serde(default, skip_serializing_if = "OnDrift::is_default")]
+    pub on_drift: OnDrift,
 }
 
-/// One file or directory as it should be. The owner is always root (0:0).
+/// Root's number and that of its group: the owner of everything that states none.
+pub const ROOT: (u32, u32) = (0, 0);
+
+fn is_root(owner: &(u32, u32)) -> bool {
+    *owner == ROOT
+}
+
+/// One file or directory as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredFile {
     /// What it should contain.
     pub content: Content,
     /// Permission bits, at most 0o7777.
     pub mode: u32,
+    /// Numbers of its user and group in the guest.
+    #[serde(default, skip_serializing_if = "is_root")]
+    pub owner: (u32, u32),
 }
 
 /// What a file should contain.

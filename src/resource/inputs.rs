@@ -16,6 +16,8 @@ pub struct HostPath {
     pub written: String,
     /// The file that wrote it.
     pub declared_in: SourceId,
+    /// What below it is meant; everything when there is no pattern.
+    pub include: Filter,
     /// What below it is left out.
     pub exclude: Filter,
 }

@@ -28,9 +28,12 @@ pub fn requests(fleet: &Fleet) -> Requests {
         requests.git_identity |= vm.git_identity.as_ref().is_some_and(|identity| identity.value == GitIdentity::Host);
         let syncs = vm.file_syncs.iter().map(|sync| files::sync_path(&sync.value));
         let keys = vm.authorized_keys.iter().filter_map(|key| match &key.value {
-            AuthorizedKey::File(path) => {
-                Some(HostPath { written: path.clone(), declared_in: key.span.source, exclude: Filter::default() })
-            }
+            AuthorizedKey::File(path) => Some(HostPath {
+                written: path.clone(),
+                declared_in: key.span.source,
+                include: Filter::default(),
+                exclude: Filter::default(),
+            }),
             AuthorizedKey::Inline(_) => None,
         });
         requests.paths.extend(syncs.chain(keys));

@@ -14,7 +14,7 @@ mod spec;
 pub use address::Address;
 pub use desired::{Declared, Desired, Resource, Rules};
 pub use files::{
-    Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, SecretContent, SecretRef,
+    Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, ROOT, SecretContent, SecretRef,
 };
 pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, SecretInput};
 pub use lower::{Lowered, Requests, lower, requests};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use regatta::config::{Accelerator, ByteSize, Forward, NetworkMode};
+use regatta::config::{Accelerator, ByteSize, Forward, NetworkMode, OnDrift};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
     ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, VmSpec,
@@ -106,20 +106,24 @@ fn vm(name: &str, guest: &GuestSketch, image: &ImageSpec, kernel: &KernelSpec) -
 
 fn sets(name: &str, guest: &GuestSketch) -> Vec<(Address, FileSet)> {
     let path = |text: &str| GuestPath::new(text).unwrap();
-    let set = |kind, files, prune| FileSet { guest: name.into(), kind, files, prune };
+    let set = |kind, files, prune| FileSet { guest: name.into(), kind, files, prune, on_drift: OnDrift::Repair };
     let keys = guest.keys.iter().map(|key| format!("ssh-ed25519 KEY{key} user-{key}")).collect();
     let keys = BTreeMap::from([
-        (path(".ssh"), DesiredFile { content: Content::Directory, mode: 0o700 }),
-        (path(".ssh/authorized_keys"), DesiredFile { content: Content::AuthorizedKeys(keys), mode: 0o600 }),
+        (path(".ssh"), DesiredFile { content: Content::Directory, mode: 0o700, owner: (0, 0) }),
+        (
+            path(".ssh/authorized_keys"),
+            DesiredFile { content: Content::AuthorizedKeys(keys), mode: 0o600, owner: (0, 0) },
+        ),
     ]);
     let mut found = vec![(Address::authorized_key(name), set(FileSetKind::AuthorizedKey, keys, false))];
     if guest.git {
         let content = Content::GitIdentity { name: "A B".into(), email: "a@b.example".into() };
-        let files = BTreeMap::from([(path(".gitconfig"), DesiredFile { content, mode: 0o644 })]);
+        let files = BTreeMap::from([(path(".gitconfig"), DesiredFile { content, mode: 0o644, owner: (0, 0) })]);
         found.push((Address::git_identity(name), set(FileSetKind::GitIdentity, files, false)));
     }
     for (to, files) in &guest.syncs {
-        let mut wanted = BTreeMap::from([(path(to), DesiredFile { content: Content::Directory, mode: 0o755 })]);
+        let mut wanted =
+            BTreeMap::from([(path(to), DesiredFile { content: Content::Directory, mode: 0o755, owner: (0, 0) })]);
         for (file, (text, mode)) in files {
             let below = path(file);
             let host = HostFile {
@@ -129,7 +133,7 @@ fn sets(name: &str, guest: &GuestSketch) -> Vec<(Address, FileSet)> {
                 size: text.len() as u64,
                 text: Some(text.clone()),
             };
-            let file = DesiredFile { content: Content::Host(host), mode: *mode };
+            let file = DesiredFile { content: Content::Host(host), mode: *mode, owner: (0, 0) };
             wanted.insert(path(to).join(below.as_bytes()).unwrap(), file);
         }
         let address = Address::file_sync(name, &format!("~/{to}"));

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regatta::config::{Accelerator, ByteSize, NetworkMode};
+use regatta::config::{Accelerator, ByteSize, NetworkMode, OnDrift};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
     ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, VmSpec,
@@ -100,16 +100,18 @@ fn vm(name: &str, image: &ImageSpec, kernel: &KernelSpec, random: &mut Random) -
 }
 
 fn files(fleet: &mut Desired, guest: &str, random: &mut Random) {
-    let set = |kind, files| Resource::Files(FileSet { guest: guest.into(), kind, files, prune: true });
+    let set = |kind, files| {
+        Resource::Files(FileSet { guest: guest.into(), kind, files, prune: true, on_drift: OnDrift::Repair })
+    };
     let keys = vec![format!("ssh-ed25519 key-{}", random.below(2))];
-    let keys = DesiredFile { content: Content::AuthorizedKeys(keys), mode: 0o600 };
+    let keys = DesiredFile { content: Content::AuthorizedKeys(keys), mode: 0o600, owner: (0, 0) };
     let path = |text: &str| GuestPath::new(text).unwrap();
     let keys = BTreeMap::from([(path(".ssh/authorized_keys"), keys)]);
     declare(fleet, Address::authorized_key(guest), set(FileSetKind::AuthorizedKey, keys));
     if random.chance(50) {
         let email = format!("{}@example.org", random.below(3));
         let git = Content::GitIdentity { name: "Somebody".into(), email };
-        let git = BTreeMap::from([(path(".gitconfig"), DesiredFile { content: git, mode: 0o644 })]);
+        let git = BTreeMap::from([(path(".gitconfig"), DesiredFile { content: git, mode: 0o644, owner: (0, 0) })]);
         declare(fleet, Address::git_identity(guest), set(FileSetKind::GitIdentity, git));
     }
     let names = ["init.lua", "lua/plugins.lua", "a b"];
@@ -133,7 +135,7 @@ fn host_file(name: &str, variant: u64) -> DesiredFile {
         size: text.len() as u64,
         text: Some(text),
     };
-    DesiredFile { content: Content::Host(host), mode: 0o644 }
+    DesiredFile { content: Content::Host(host), mode: 0o644, owner: (0, 0) }
 }
 
 /// The fleet file some time later: settings changed, guests came and went, disks grew.

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::manifest::{self, Manifest};
 use super::source::Source;
+use crate::config::OnDrift;
 use crate::driver::secrets::Fetched;
 use crate::exec::Failure;
 use crate::resource::{
-    Address, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, ObservedFile, merge,
+    Address, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, ObservedFile, ROOT, merge,
 };
 
 /// What should be done to a guest's files.
@@ -36,7 +37,7 @@ pub struct Seed {
     pub mode: u32,
 }
 
-/// One thing to do below a guest's work directory. Everything belongs to root afterwards.
+/// One thing to do below a guest's work directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Edit {
     /// Remove a file or link.
@@ -49,6 +50,8 @@ pub enum Edit {
         path: GuestPath,
         /// Permission bits.
         mode: u32,
+        /// User and group.
+        owner: (u32, u32),
     },
     /// Set owner and mode of something that is there.
     Permit {
@@ -58,6 +61,8 @@ pub enum Edit {
         kind: FileKind,
         /// Permission bits.
         mode: u32,
+        /// User and group.
+        owner: (u32, u32),
     },
     /// Put a file in place of whatever file or link is there.
     Write(NewFile),
@@ -83,6 +88,8 @@ pub struct NewFile {
     pub source: Source,
     /// Permission bits.
     pub mode: u32,
+    /// User and group.
+    pub owner: (u32, u32),
     /// Whether something is there that goes.
     pub replaces: bool,
 }
@@ -106,12 +113,12 @@ pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, F
         wanted.set(address, set)?;
     }
     for seed in request.seeds {
-        wanted.file(&seed.path, Source::Bytes(seed.bytes.clone()), seed.mode)?;
+        wanted.file(&seed.path, Source::Bytes(seed.bytes.clone()), Permissions::roots(seed.mode))?;
     }
     let removals = wanted.removals(request.remove);
     if wanted.manifest != current.manifest {
         let path = GuestPath::new(manifest::PATH).map_err(Failure::permanent)?;
-        wanted.file(&path, Source::Bytes(manifest::encode(&wanted.manifest)), 0o600)?;
+        wanted.file(&path, Source::Bytes(manifest::encode(&wanted.manifest)), Permissions::roots(0o600))?;
     }
     if request.sets.iter().any(|(_, set)| holds_keys(set)) {
         wanted.repair_root();
@@ -132,11 +139,28 @@ fn holds_keys(set: &FileSet) -> bool {
     set.files.values().any(|file| matches!(file.content, Content::AuthorizedKeys(_)))
 }
 
+/// Mode and owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Permissions {
+    mode: u32,
+    owner: (u32, u32),
+}
+
+impl Permissions {
+    const fn roots(mode: u32) -> Self {
+        Self { mode, owner: ROOT }
+    }
+
+    fn are_those_of(self, found: &ObservedFile) -> bool {
+        (found.mode, found.owner) == (self.mode, self.owner)
+    }
+}
+
 struct Wanted<'a> {
     current: &'a GuestFiles,
     secrets: &'a [Fetched],
-    /// Directories by path: with their mode when one was asked for, else as they are or 0755.
-    directories: BTreeMap<GuestPath, Option<u32>>,
+    /// Directories by path: with their permissions when some were asked for, else as they are or 0755 of root's.
+    directories: BTreeMap<GuestPath, Option<Permissions>>,
     files: Vec<Edit>,
     /// Every path that should hold a file.
     named: BTreeSet<GuestPath>,
@@ -149,7 +173,9 @@ impl Wanted<'_> {
     fn set(&mut self, address: &Address, set: &FileSet) -> Result<(), Failure> {
         let mut written = BTreeMap::new();
         for (path, file) in &set.files {
-            if let Some(digest) = self.desired(path, file)? {
+            if let Some(kept) = self.kept(address, set, path) {
+                written.insert(path.clone(), kept);
+            } else if let Some(digest) = self.desired(path, file)? {
                 written.insert(path.clone(), digest);
             }
         }
@@ -170,12 +196,20 @@ impl Wanted<'_> {
         Ok(())
     }
 
+    /// What was written to a file that was changed in the guest since and stays that way.
+    fn kept(&self, address: &Address, set: &FileSet, path: &GuestPath) -> Option<Digest> {
+        let written = self.manifest.get(address)?.get(path).filter(|_| set.on_drift == OnDrift::Keep)?;
+        let found = self.current.files.get(path).and_then(|file| file.digest.as_ref());
+        (found != Some(written)).then(|| written.clone())
+    }
+
     /// Notes one desired file or directory, and gives the digest of what will be in the file.
     fn desired(&mut self, path: &GuestPath, file: &DesiredFile) -> Result<Option<Digest>, Failure> {
         let source = match &file.content {
             Content::Directory => {
                 self.parents(path)?;
-                self.directories.insert(path.clone(), Some(file.mode));
+                let permissions = Permissions { mode: file.mode, owner: file.owner };
+                self.directories.insert(path.clone(), Some(permissions));
                 if self.current.files.get(path).is_some_and(|found| found.kind != FileKind::Directory) {
                     self.cleared.insert(path.clone());
                 }
@@ -193,16 +227,17 @@ impl Wanted<'_> {
             }
         };
         if matches!(file.content, Content::AuthorizedKeys(_)) {
-            self.directories
-                .extend(path.parent().filter(|dir| *dir != GuestPath::root()).map(|dir| (dir, Some(0o700))));
+            self.directories.extend(
+                path.parent().filter(|dir| *dir != GuestPath::root()).map(|dir| (dir, Some(Permissions::roots(0o700)))),
+            );
         }
         let digest = source.digest();
-        self.file(path, source, file.mode)?;
+        self.file(path, source, Permissions { mode: file.mode, owner: file.owner })?;
         Ok(Some(digest))
     }
 
     /// Notes one file, unless it is right already.
-    fn file(&mut self, path: &GuestPath, source: Source, mode: u32) -> Result<(), Failure> {
+    fn file(&mut self, path: &GuestPath, source: Source, permissions: Permissions) -> Result<(), Failure> {
         self.parents(path)?;
         self.expect(path, FileKind::File)?;
         if !self.named.insert(path.clone()) {
@@ -210,11 +245,15 @@ impl Wanted<'_> {
         }
         let found = self.current.files.get(path);
         let same_content = found.is_some_and(|file| file.digest.as_ref() == Some(&source.digest()));
-        let permitted = found.is_some_and(|file| file.mode == mode && file.owner == (0, 0));
+        let permitted = found.is_some_and(|file| permissions.are_those_of(file));
+        let Permissions { mode, owner } = permissions;
         self.files.extend(match (same_content, permitted) {
             (true, true) => None,
-            (true, false) => Some(Edit::Permit { path: path.clone(), kind: FileKind::File, mode }),
-            (false, _) => Some(Edit::Write(NewFile { path: path.clone(), source, mode, replaces: found.is_some() })),
+            (true, false) => Some(Edit::Permit { path: path.clone(), kind: FileKind::File, mode, owner }),
+            (false, _) => {
+                let replaces = found.is_some();
+                Some(Edit::Write(NewFile { path: path.clone(), source, mode, owner, replaces }))
+            }
         });
         Ok(())
     }
@@ -225,7 +264,8 @@ impl Wanted<'_> {
             if !self.cleared.contains(&above) {
                 self.expect(&above, FileKind::Directory)?;
             }
-            let mode = (above.as_bytes() == manifest::DIRECTORY.0.as_bytes()).then_some(manifest::DIRECTORY.1);
+            let mode = (above.as_bytes() == manifest::DIRECTORY.0.as_bytes())
+                .then_some(Permissions::roots(manifest::DIRECTORY.1));
             self.directories.entry(above).or_insert(mode);
         }
         Ok(())
@@ -278,7 +318,7 @@ impl Wanted<'_> {
     fn repair_root(&mut self) {
         let closed = |file: &&ObservedFile| file.mode & 0o022 == 0 && file.owner == (0, 0);
         if self.current.files.get(&GuestPath::root()).filter(closed).is_none() {
-            self.directories.insert(GuestPath::root(), Some(0o700));
+            self.directories.insert(GuestPath::root(), Some(Permissions::roots(0o700)));
         }
     }
 
@@ -286,10 +326,13 @@ impl Wanted<'_> {
         let found = |path| self.current.files.get(path).filter(|_| !self.cleared.contains(path));
         self.directories.iter().filter_map(move |(path, asked)| match (found(path), asked) {
             (None, asked) if *path != GuestPath::root() => {
-                Some(Edit::MakeDirectory { path: path.clone(), mode: asked.unwrap_or(0o755) })
+                let Permissions { mode, owner } = asked.unwrap_or(Permissions::roots(0o755));
+                Some(Edit::MakeDirectory { path: path.clone(), mode, owner })
             }
-            (Some(found), Some(mode)) if (found.mode, found.owner) == (*mode, (0, 0)) => None,
-            (_, Some(mode)) => Some(Edit::Permit { path: path.clone(), kind: FileKind::Directory, mode: *mode }),
+            (Some(found), Some(permissions)) if permissions.are_those_of(found) => None,
+            (_, Some(Permissions { mode, owner })) => {
+                Some(Edit::Permit { path: path.clone(), kind: FileKind::Directory, mode: *mode, owner: *owner })
+            }
             (_, None) => None,
         })
     }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, Secret, Vm, key_line};
+use crate::config::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, OnDrift, Secret, Vm, key_line};
 use crate::resource::{
     Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
-    HostTree, Resource, SecretContent, SecretInput,
+    HostTree, ROOT, Resource, SecretContent, SecretInput,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -28,7 +28,12 @@ const GITCONFIG: &str = ".gitconfig";
 
 /// The host path a `file-sync` reads.
 pub(super) fn sync_path(sync: &FileSync) -> HostPath {
-    HostPath { written: sync.from.clone(), declared_in: sync.declared_in, exclude: sync.exclude.clone() }
+    HostPath {
+        written: sync.from.clone(),
+        declared_in: sync.declared_in,
+        include: sync.include.clone(),
+        exclude: sync.exclude.clone(),
+    }
 }
 
 /// One set of files with the place it was written at.
@@ -67,7 +72,7 @@ impl Lowering<'_> {
             }
         }
         let span = vm.authorized_keys.first().map_or(vm.span, |key| key.span);
-        let file = DesiredFile { content: Content::AuthorizedKeys(lines), mode: SINGLE_FILE_MODE };
+        let file = DesiredFile { content: Content::AuthorizedKeys(lines), mode: SINGLE_FILE_MODE, owner: ROOT };
         Planned {
             address: Address::authorized_key(&vm.name),
             set: single(vm, FileSetKind::AuthorizedKey, AUTHORIZED_KEYS, file),
@@ -79,9 +84,12 @@ impl Lowering<'_> {
     fn key_lines(&mut self, key: &Spanned<AuthorizedKey>) -> Vec<String> {
         let path = match &key.value {
             AuthorizedKey::Inline(line) => return vec![line.clone()],
-            AuthorizedKey::File(path) => {
-                HostPath { written: path.clone(), declared_in: key.span.source, exclude: Filter::default() }
-            }
+            AuthorizedKey::File(path) => HostPath {
+                written: path.clone(),
+                declared_in: key.span.source,
+                include: Filter::default(),
+                exclude: Filter::default(),
+            },
         };
         let Some(tree) = self.tree(&path, key.span, "the key is left out") else { return Vec::new() };
         let entry = tree.entries.get(&GuestPath::root()).filter(|entry| entry.kind == FileKind::File);
@@ -124,7 +132,7 @@ impl Lowering<'_> {
                 return None;
             }
         };
-        let file = DesiredFile { content: Content::GitIdentity { name, email }, mode: 0o644 };
+        let file = DesiredFile { content: Content::GitIdentity { name, email }, mode: 0o644, owner: ROOT };
         Some(Planned {
             address: Address::git_identity(&vm.name),
             set: single(vm, FileSetKind::GitIdentity, GITCONFIG, file),
@@ -133,7 +141,7 @@ impl Lowering<'_> {
     }
 
     fn sync(&mut self, vm: &Vm, sync: &Spanned<FileSync>) -> Option<Planned> {
-        let FileSync { to, mode, prune, .. } = &sync.value;
+        let FileSync { to, prune, on_drift, .. } = &sync.value;
         let tree = self.tree(&sync_path(&sync.value), sync.span, "nothing is written")?;
         let target = match GuestPath::new(to.value.as_str()) {
             Ok(target) => target,
@@ -146,14 +154,20 @@ impl Lowering<'_> {
             let message = format!("`{path}` of `{}` is left out: {}", shown(&sync.value.from), shown(reason));
             self.report(Diagnostic::warning("host::skipped", message, sync.span, "synced here"));
         }
-        let files = match desired_files(tree, &target, *mode) {
+        let files = match desired_files(tree, &target, &sync.value) {
             Ok(files) => files,
             Err(reason) => {
                 self.report(Diagnostic::error("host::bad-path", reason, to.span, "not possible"));
                 return None;
             }
         };
-        let set = FileSet { guest: vm.name.clone(), kind: FileSetKind::FileSync, files, prune: prune.value };
+        let set = FileSet {
+            guest: vm.name.clone(),
+            kind: FileSetKind::FileSync,
+            files,
+            prune: prune.value,
+            on_drift: *on_drift,
+        };
         Some(Planned { address: Address::file_sync(&vm.name, &target.to_string()), set, span: sync.span })
     }
 
@@ -177,8 +191,13 @@ impl Lowering<'_> {
                 (Address::secret(&vm.name, &shown), FileSetKind::Secret, content)
             }
         };
-        let files = BTreeMap::from([(target, DesiredFile { content, mode: mode.unwrap_or(SINGLE_FILE_MODE) })]);
-        Some(Planned { address, set: FileSet { guest: vm.name.clone(), kind, files, prune: false }, span: file.span })
+        let files =
+            BTreeMap::from([(target, DesiredFile { content, mode: mode.unwrap_or(SINGLE_FILE_MODE), owner: ROOT })]);
+        Some(Planned {
+            address,
+            set: FileSet { guest: vm.name.clone(), kind, files, prune: false, on_drift: OnDrift::Repair },
+            span: file.span,
+        })
     }
 
     /// A secret as it was fetched. One that cannot be fetched is an error: without it a guest is not what was asked for.
@@ -240,14 +259,14 @@ impl<'a> Lowering<'a> {
 fn single(vm: &Vm, kind: FileSetKind, path: &str, file: DesiredFile) -> FileSet {
     // The constant paths of this module are valid.
     let files = GuestPath::new(path).map(|path| BTreeMap::from([(path, file)])).unwrap_or_default();
-    FileSet { guest: vm.name.clone(), kind, files, prune: false }
+    FileSet { guest: vm.name.clone(), kind, files, prune: false, on_drift: OnDrift::Repair }
 }
 
 /// The entries of a host tree as files below the target.
 fn desired_files(
     tree: &HostTree,
     target: &GuestPath,
-    mode: Option<u32>,
+    sync: &FileSync,
 ) -> Result<BTreeMap<GuestPath, DesiredFile>, String> {
     let mut files = BTreeMap::new();
     for (below, entry) in &tree.entries {
@@ -259,7 +278,7 @@ fn desired_files(
             // The work directory itself is not ours to set.
             continue;
         }
-        files.extend(desired_file(tree, below, entry, mode).map(|file| (path, file)));
+        files.extend(desired_file(tree, below, entry, sync).map(|file| (path, file)));
     }
     Ok(files)
 }
@@ -270,9 +289,12 @@ fn join(target: &GuestPath, below: &GuestPath) -> Result<GuestPath, String> {
 }
 
 /// One entry as it should be; nothing for what is neither file nor directory (the reader skips those and says so).
-fn desired_file(tree: &HostTree, below: &GuestPath, entry: &HostEntry, mode: Option<u32>) -> Option<DesiredFile> {
+fn desired_file(tree: &HostTree, below: &GuestPath, entry: &HostEntry, sync: &FileSync) -> Option<DesiredFile> {
+    let owner = sync.owner;
     match (entry.kind, &entry.digest) {
-        (FileKind::Directory, _) => Some(DesiredFile { content: Content::Directory, mode: DIRECTORY_MODE }),
+        (FileKind::Directory, _) => {
+            Some(DesiredFile { content: Content::Directory, mode: sync.dir_mode.unwrap_or(DIRECTORY_MODE), owner })
+        }
         (FileKind::File, Some(digest)) => {
             let alone = *below == GuestPath::root();
             let own = if alone { SINGLE_FILE_MODE } else { entry.mode & MODE_MASK };
@@ -283,7 +305,7 @@ fn desired_file(tree: &HostTree, below: &GuestPath, entry: &HostEntry, mode: Opt
                 size: entry.size,
                 text: entry.text.clone(),
             });
-            Some(DesiredFile { content, mode: mode.unwrap_or(own) })
+            Some(DesiredFile { content, mode: sync.mode.unwrap_or(own), owner })
         }
         _ => None,
     }

@@ -54,7 +54,12 @@ fn only_what_guests_use_is_read_and_built() {
          vm \"a\" { image \"used\"; file-sync \"b\" to=\"~/b\"; git-identity from=\"host\"; }",
     );
     let declared_in = fleet.vms["a"].span.source;
-    let path = |written: &str| HostPath { written: written.into(), declared_in, exclude: Default::default() };
+    let path = |written: &str| HostPath {
+        written: written.into(),
+        declared_in,
+        include: Default::default(),
+        exclude: Default::default(),
+    };
     let paths = BTreeSet::from([path("b"), path("~/k.pub")]);
     assert_eq!(requests(&fleet), Requests { paths, secrets: BTreeSet::new(), git_identity: true });
     let lowered = lower(&fleet, &sources, &Inputs::default()).unwrap();

@@ -44,8 +44,8 @@ fn write(files: Vec<NewFile>, out: impl Write, now: i64) -> Result<(), Failure> 
         header.set_entry_type(tar::EntryType::Regular);
         header.set_size(file.source.size());
         header.set_mode(file.mode);
-        header.set_uid(0);
-        header.set_gid(0);
+        header.set_uid(file.owner.0.into());
+        header.set_gid(file.owner.1.into());
         header.set_mtime(storable(source.modified.unwrap_or(now)).unsigned_abs());
         archive.append_data(&mut header, name(&file.path), source).map_err(failed)?;
     }

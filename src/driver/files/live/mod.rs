@@ -38,6 +38,12 @@ impl<'a> Guest<'a> {
         Self { shell, root: WORK_DIRECTORY, deadline: DEADLINE }
     }
 
+    /// The same with another directory than `/root`.
+    #[must_use]
+    pub const fn with_work_directory(self, root: &'a str) -> Self {
+        Self { root, ..self }
+    }
+
     /// Reads what is wanted, and the manifest.
     pub async fn read(&self, wanted: &Wanted) -> Reading<GuestFiles> {
         match read::files(&self.remote(), wanted.clone()).await {

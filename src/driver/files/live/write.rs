@@ -41,9 +41,11 @@ for path do
     [ -d "$path" ] || mkdir -- "$path" || exit 255
 done' sh"#;
 
-/// Gives files and directories to root, with mode `$1`.
-const PERMIT: &str =
-    r#"exec xargs -0 -r sh -c 'mode=$1; shift; chown -h 0:0 -- "$@" && chmod -- "$mode" "$@"' sh "$1""#;
+/// Gives files and directories the mode `$1` and the owner `$2`.
+const PERMIT: &str = r#"exec xargs -0 -r sh -c '
+mode=$1 owner=$2
+shift 2
+chown -h -- "$owner" "$@" && chmod -- "$mode" "$@"' sh "$1" "$2""#;
 
 /// Moves the staged files of each directory to their places. `mv` renames: a file is old or new, and one that is a
 /// directory by now stays.
@@ -74,8 +76,9 @@ pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -
     remote.run("remove files", REMOVE_FILES, &[], &listed(&steps.remove_files)).await?;
     remote.run("remove directories", REMOVE_DIRECTORIES, &[], &listed(&steps.remove_directories)).await?;
     remote.run("make directories", MAKE_DIRECTORIES, &[], &listed(&steps.directories)).await?;
-    for (mode, paths) in &steps.permits {
-        remote.run("set permissions", PERMIT, &[&format!("{mode:04o}")], &listed(paths)).await?;
+    for ((mode, (user, group)), paths) in &steps.permits {
+        let (mode, owner) = (format!("{mode:04o}"), format!("{user}:{group}"));
+        remote.run("set permissions", PERMIT, &[&mode, &owner], &listed(paths)).await?;
     }
     if writes {
         remote.run("put files in place", MOVE, &[], &listed(&steps.parents)).await?;
@@ -106,7 +109,8 @@ struct Steps {
     remove_directories: Vec<GuestPath>,
     /// To make, or to find as directories: parents before children.
     directories: BTreeSet<GuestPath>,
-    permits: BTreeMap<u32, Vec<GuestPath>>,
+    /// By mode and owner.
+    permits: BTreeMap<(u32, (u32, u32)), Vec<GuestPath>>,
     files: Vec<NewFile>,
     /// Directories that get files.
     parents: BTreeSet<GuestPath>,
@@ -117,11 +121,11 @@ impl Steps {
         match edit {
             Edit::RemoveFile(path) => self.remove_files.push(path),
             Edit::RemoveDirectory(path) => self.remove_directories.push(path),
-            Edit::MakeDirectory { path, mode } => {
-                self.permits.entry(mode).or_default().push(path.clone());
+            Edit::MakeDirectory { path, mode, owner } => {
+                self.permits.entry((mode, owner)).or_default().push(path.clone());
                 self.directories.insert(path);
             }
-            Edit::Permit { path, mode, .. } => self.permits.entry(mode).or_default().push(path),
+            Edit::Permit { path, mode, owner, .. } => self.permits.entry((mode, owner)).or_default().push(path),
             Edit::Write(file) => {
                 self.directories.extend(file.path.ancestors());
                 if file.path.as_bytes() != manifest::PATH.as_bytes() {

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::Utf8Path;
 
 use super::copy::DiskCopy;
-use super::staging::{self, Staging};
+use super::staging::{self, Handing, Staging};
 use super::tool::{Tool, io_failure, said};
 use super::{blocking, reader, undo, verify};
 use crate::driver::files::edits::Edit;
@@ -27,17 +27,37 @@ const COPY_MAX: u64 = 64 << 20;
 pub(super) struct Prepared {
     pub(super) edits: Vec<Edit>,
     pub(super) staging: Staging,
+    pub(super) way: Way,
 }
 
-impl Prepared {
-    /// Bytes that it writes.
-    fn bytes(&self) -> u64 {
-        let sizes = self.edits.iter().map(|edit| match edit {
-            Edit::Write(file) => file.source.size(),
-            _ => 0,
-        });
-        sizes.sum()
+/// What is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// A copy, which then takes the disk's place.
+    Aside,
+    /// The disk, whose blocks are saved before.
+    InPlace,
+}
+
+impl Way {
+    /// How host files reach it.
+    pub(super) const fn handing(self) -> Handing {
+        match self {
+            Self::Aside => Handing::Links,
+            Self::InPlace => Handing::Copies,
+        }
     }
+}
+
+/// What is written to for these edits: copying a disk must not cost more than they do, or next to nothing.
+pub(super) fn way(disk: &Utf8Path, edits: &[Edit]) -> Result<Way, Failure> {
+    let found = disk.metadata().map_err(|cause| io_failure("look at", disk, &cause))?;
+    let sizes = edits.iter().map(|edit| match edit {
+        Edit::Write(file) => file.source.size(),
+        _ => 0,
+    });
+    let written: u64 = sizes.sum();
+    Ok(if found.blocks() * 512 <= written.max(COPY_MAX) { Way::Aside } else { Way::InPlace })
 }
 
 /// Makes the change; `still_stopped` is asked again before a changed copy takes the disk's place.
@@ -49,11 +69,9 @@ pub(super) async fn make(
     prepared: Prepared,
     still_stopped: &(dyn Fn() -> Result<(), Failure> + Sync),
 ) -> Result<(), Failure> {
-    let found = tool.disk.metadata().map_err(|cause| io_failure("look at", tool.disk, &cause))?;
-    if found.blocks() * 512 <= prepared.bytes().max(COPY_MAX) {
-        aside(tool, prepared, still_stopped).await.map_err(|failure| failure.context(UNCHANGED))
-    } else {
-        in_place(tool, prepared).await
+    match prepared.way {
+        Way::Aside => aside(tool, prepared, still_stopped).await.map_err(|failure| failure.context(UNCHANGED)),
+        Way::InPlace => in_place(tool, prepared).await,
     }
 }
 
@@ -101,7 +119,7 @@ async fn in_place(tool: &Tool<'_>, prepared: Prepared) -> Result<(), Failure> {
 
 /// Lets debugfs write, and makes sure of what it wrote.
 async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>) -> Result<(), Failure> {
-    let Prepared { edits, staging } = prepared;
+    let Prepared { edits, staging, .. } = prepared;
     let [before, after] = &staging.requests;
     for request in before {
         debugfs(tool, &staging, undo, ["-R", request]).await?;
@@ -112,7 +130,12 @@ async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>)
     }
     tool.check().await?;
     let (image, modified) = (tool.disk.to_owned(), staging.modified().collect());
-    blocking(move || reader::with_disk(&image, |disk| verify::written(disk, &edits, modified))).await
+    blocking(move || {
+        let read_back = reader::with_disk(&image, |disk| verify::written(disk, &edits, modified));
+        // A host file that changed while it was read is the cause of what is wrong on the disk.
+        read_back.map_err(|failure| verify::stale(&edits).unwrap_or(failure))
+    })
+    .await
 }
 
 /// Carries out a script (`-f`) or one request (`-R`).

@@ -155,9 +155,10 @@ impl Disk<'_> {
         }
         let (image, now) = (self.image.to_owned(), self.effects.clock.now().as_second());
         blocking(move || {
+            let way = change::way(&image, &edits)?;
             let mut staging = Staging::beside(&image)?;
-            staging.fill(&edits, now)?;
-            Ok(Some(Prepared { edits, staging }))
+            staging.fill(&edits, now, way.handing())?;
+            Ok(Some(Prepared { edits, staging, way }))
         })
         .await
     }

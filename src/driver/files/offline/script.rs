@@ -9,7 +9,7 @@
 
 use crate::driver::files::edits::{Edit, NewFile};
 use crate::exec::Failure;
-use crate::resource::{FileKind, GuestPath};
+use crate::resource::{FileKind, GuestPath, ROOT};
 
 /// Bytes of the longest line; stdio's buffer, which cuts lines, has at least 8192.
 const LINE_MAX: usize = 8000;
@@ -66,16 +66,16 @@ impl Script {
             }
             Edit::RemoveFile(path) => self.entry("rm", path),
             Edit::RemoveDirectory(path) => self.entry("rmdir", path),
-            Edit::MakeDirectory { path, mode } => {
+            Edit::MakeDirectory { path, mode, owner } => {
                 self.entry("mkdir", path)?;
                 // Made with the caller's umask.
-                self.set(path, "mode", &format!("0{:o}", DIRECTORY | mode))
+                self.set(path, "mode", &format!("0{:o}", DIRECTORY | mode))?;
+                if *owner == ROOT { Ok(()) } else { self.own(path, *owner) }
             }
-            Edit::Permit { path, kind, mode } => {
+            Edit::Permit { path, kind, mode, owner } => {
                 let bits = if *kind == FileKind::Directory { DIRECTORY } else { REGULAR };
                 self.set(path, "mode", &format!("0{:o}", bits | mode))?;
-                self.set(path, "uid", "0")?;
-                self.set(path, "gid", "0")
+                self.own(path, *owner)
             }
             Edit::Write(file) => Err(Failure::permanent(format!("`{}` was not staged", file.path))),
         }
@@ -99,7 +99,13 @@ impl Script {
         if staged.mode != file.mode {
             self.set(&file.path, "mode", &format!("0{:o}", REGULAR | file.mode))?;
         }
-        Ok(())
+        // What debugfs makes belongs to root.
+        if file.owner == ROOT { Ok(()) } else { self.own(&file.path, file.owner) }
+    }
+
+    fn own(&mut self, path: &GuestPath, (user, group): (u32, u32)) -> Result<(), Failure> {
+        self.set(path, "uid", &user.to_string())?;
+        self.set(path, "gid", &group.to_string())
     }
 
     /// The clock that debugfs dates everything by; 0 would mean the real one.
@@ -209,12 +215,19 @@ mod tests {
     #[test]
     fn names_are_one_word_and_modes_carry_their_type() {
         let mut script = Script::default();
-        script.edit(&Edit::MakeDirectory { path: path("a b/<2>"), mode: 0o750 }).unwrap();
-        let file =
-            NewFile { path: path("a b/\"; rm -rf\\"), source: Source::Bytes(vec![]), mode: 0o200, replaces: true };
+        script.edit(&Edit::MakeDirectory { path: path("a b/<2>"), mode: 0o750, owner: (5, 0) }).unwrap();
+        let file = NewFile {
+            path: path("a b/\"; rm -rf\\"),
+            source: Source::Bytes(vec![]),
+            mode: 0o200,
+            owner: ROOT,
+            replaces: true,
+        };
         script.write(&file, Staged { number: 7, mode: 0o600, modified: 11 }).unwrap();
-        script.edit(&Edit::Permit { path: GuestPath::root(), kind: FileKind::Directory, mode: 0o700 }).unwrap();
-        let expected = "cd \"/a b\"\nmkdir \"<2>\"\nsif \"/a b/<2>\" mode 040750\nrm \"\"\"; rm -rf\\\"\n\
+        script
+            .edit(&Edit::Permit { path: GuestPath::root(), kind: FileKind::Directory, mode: 0o700, owner: ROOT })
+            .unwrap();
+        let expected = "cd \"/a b\"\nmkdir \"<2>\"\nsif \"/a b/<2>\" mode 040750\nsif \"/a b/<2>\" uid 5\nsif \"/a b/<2>\" gid 0\nrm \"\"\"; rm -rf\\\"\n\
                         set_current_time @11\nwrite 7 \"\"\"; rm -rf\\\"\nsif \"/a b/\"\"; rm -rf\\\" mode 0100200\n\
                         sif \"/\" mode 040700\nsif \"/\" uid 0\nsif \"/\" gid 0\nset_current_time @99\n";
         assert_eq!(String::from_utf8(script.finish(99).unwrap().script).unwrap(), expected);
@@ -224,7 +237,8 @@ mod tests {
     fn a_name_that_would_end_the_line_is_a_request_of_its_own() {
         let mut script = Script::default();
         script.edit(&Edit::RemoveFile(path("a\nrm \"x"))).unwrap();
-        let file = NewFile { path: path("d/\r"), source: Source::Bytes(vec![]), mode: 0o600, replaces: true };
+        let file =
+            NewFile { path: path("d/\r"), source: Source::Bytes(vec![]), mode: 0o600, owner: ROOT, replaces: true };
         script.write(&file, Staged { number: 7, mode: 0o600, modified: 11 }).unwrap();
         let expected = Instructions {
             before: vec!["rm \"/a\nrm \"\"x\"".into()],

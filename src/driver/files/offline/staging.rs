@@ -1,7 +1,7 @@
 //! Puts the bytes of new files where debugfs can copy them from: their names there are numbers.
 
 use std::fs::{File, Permissions};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -13,6 +13,17 @@ use crate::exec::Failure;
 
 /// Name of the script among the staged files.
 pub(super) const SCRIPT: &str = "script";
+
+/// How debugfs gets the bytes of host files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handing {
+    /// From copies, which were checked while they were made. What it writes to is the disk itself: a wrong byte would
+    /// stay on it, in a block that is free again.
+    Copies,
+    /// From the files, by links to them. What it writes to is a copy of the disk, which is read back whole before it
+    /// counts: should a file have changed meanwhile, or a link have taken its place, the copy goes.
+    Links,
+}
 
 /// A directory of staged files; removed when dropped.
 #[derive(Debug)]
@@ -40,12 +51,19 @@ impl Staging {
     ///
     /// # Errors
     /// When a host file is not what was planned, a name cannot be written, or the host's disk is full.
-    pub(super) fn fill(&mut self, edits: &[Edit], now: i64) -> Result<(), Failure> {
+    pub(super) fn fill(&mut self, edits: &[Edit], now: i64, handing: Handing) -> Result<(), Failure> {
         let mut script = Script::default();
         for edit in edits {
             match edit {
                 Edit::Write(file) => {
-                    let staged = self.stage(file, now)?;
+                    let staged = match handing {
+                        Handing::Links => self.point_at(file)?,
+                        Handing::Copies => None,
+                    };
+                    let staged = match staged {
+                        Some(staged) => staged,
+                        None => self.copy(file, now)?,
+                    };
                     script.write(file, staged)?;
                 }
                 other => script.edit(other)?,
@@ -62,7 +80,19 @@ impl Staging {
         self.files.iter().map(|file| file.modified)
     }
 
-    fn stage(&mut self, file: &NewFile, now: i64) -> Result<Staged, Failure> {
+    /// Leaves a host file where it is; `None` for what is no host file.
+    fn point_at(&mut self, file: &NewFile) -> Result<Option<Staged>, Failure> {
+        let Some(located) = file.source.locate()? else { return Ok(None) };
+        let number = self.files.len();
+        let link = self.directory.join(number.to_string());
+        symlink(&located.path, &link).map_err(|cause| io_failure("make", &link, &cause))?;
+        // debugfs copies the permission bits that it finds.
+        let staged = Staged { number, mode: located.mode, modified: storable(located.modified) };
+        self.files.push(staged);
+        Ok(Some(staged))
+    }
+
+    fn copy(&mut self, file: &NewFile, now: i64) -> Result<Staged, Failure> {
         let number = self.files.len();
         let path = self.directory.join(number.to_string());
         let fail = |cause| io_failure("write", &path, &cause);

@@ -109,7 +109,7 @@ mod tests {
 
     fn write(size: usize) -> Edit {
         let path = GuestPath::new("f").unwrap();
-        Edit::Write(NewFile { path, source: Source::Bytes(vec![0; size]), mode: 0o600, replaces: false })
+        Edit::Write(NewFile { path, source: Source::Bytes(vec![0; size]), mode: 0o600, owner: (0, 0), replaces: false })
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::reader::Reader;
 use crate::driver::files::current::Interest;
 use crate::driver::files::edits::Edit;
+use crate::exec::Failure;
 use crate::resource::{FileKind, ObservedFile};
 
 /// Checks that every edit has had its effect; `modified` dates the written files, in their order.
@@ -17,11 +18,11 @@ pub(super) fn written(disk: &mut Reader, edits: &[Edit], modified: Vec<i64>) -> 
         let found = disk.file(path, &interest)?;
         let right = match (edit, found) {
             (Edit::RemoveFile(_) | Edit::RemoveDirectory(_), found) => found.is_none(),
-            (Edit::MakeDirectory { mode, .. }, Some((file, _))) => is(&file, FileKind::Directory, *mode),
-            (Edit::Permit { kind, mode, .. }, Some((file, _))) => is(&file, *kind, *mode),
+            (Edit::MakeDirectory { mode, owner, .. }, Some((file, _))) => is(&file, FileKind::Directory, *mode, *owner),
+            (Edit::Permit { kind, mode, owner, .. }, Some((file, _))) => is(&file, *kind, *mode, *owner),
             (Edit::Write(new), Some((file, date))) => {
                 let same = file.digest.as_ref() == Some(&new.source.digest()) && file.size == new.source.size();
-                same && is(&file, FileKind::File, new.mode) && dates.next() == Some(date)
+                same && is(&file, FileKind::File, new.mode, new.owner) && dates.next() == Some(date)
             }
             (_, None) => false,
         };
@@ -32,6 +33,14 @@ pub(super) fn written(disk: &mut Reader, edits: &[Edit], modified: Vec<i64>) -> 
     Ok(())
 }
 
-fn is(file: &ObservedFile, kind: FileKind, mode: u32) -> bool {
-    (file.kind, file.mode, file.owner) == (kind, mode, (0, 0))
+/// The first host file that is not what was planned any more, if there is one.
+pub(super) fn stale(edits: &[Edit]) -> Option<Failure> {
+    edits.iter().find_map(|edit| match edit {
+        Edit::Write(file) => file.source.check().err(),
+        _ => None,
+    })
+}
+
+fn is(file: &ObservedFile, kind: FileKind, mode: u32, owner: (u32, u32)) -> bool {
+    (file.kind, file.mode, file.owner) == (kind, mode, owner)
 }

@@ -307,8 +307,14 @@ async fn a_secret_is_written_by_both_roads_and_never_read_back() {
         SecretRef::Command { program: "printf".into(), arguments: vec!["hunter2".into()], directory: "/".into() };
     let key = SealKey::derive(b"key");
     let SecretInput::Known(content) = secrets::input(from, &key, &CommandRunner).await else { panic!() };
-    let file = |content| BTreeMap::from([(path(".netrc"), DesiredFile { content, mode: 0o600 })]);
-    let set = |kind, content| FileSet { guest: "web".into(), kind, files: file(content), prune: false };
+    let file = |content| BTreeMap::from([(path(".netrc"), DesiredFile { content, mode: 0o600, owner: (0, 0) })]);
+    let set = |kind, content| FileSet {
+        guest: "web".into(),
+        kind,
+        files: file(content),
+        prune: false,
+        on_drift: OnDrift::Repair,
+    };
     let secret = [(Address::secret("web", "~/.netrc"), set(FileSetKind::Secret, Content::Secret(content)))];
     let fetched = secrets::for_sets(&secret, &key, &CommandRunner).await.unwrap();
     let request = Request { sets: &secret, secrets: &fetched, ..Request::default() };

@@ -9,6 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::config::OnDrift;
 use crate::effect::Clock;
 use crate::effect::walk::{self, EntryKind, Limits};
 use crate::resource::{
@@ -63,17 +64,18 @@ pub(super) fn synced(root: &Utf8Path, to: &GuestPath) -> (Address, FileSet) {
             }),
         };
         let at = if entry.path.is_empty() { to.clone() } else { to.join(&entry.path).unwrap() };
-        files.insert(at, DesiredFile { content, mode: entry.mode });
+        files.insert(at, DesiredFile { content, mode: entry.mode, owner: (0, 0) });
     }
-    let set = FileSet { guest: "web".into(), kind: FileSetKind::FileSync, files, prune: true };
+    let set =
+        FileSet { guest: "web".into(), kind: FileSetKind::FileSync, files, prune: true, on_drift: OnDrift::Repair };
     (Address::file_sync("web", &to.to_string()), set)
 }
 
 /// Sets for a key and a git identity.
 pub(super) fn merged(key: &str) -> Vec<(Address, FileSet)> {
     let one = |kind, at: &str, content| {
-        let files = BTreeMap::from([(path(at), DesiredFile { content, mode: 0o600 })]);
-        FileSet { guest: "web".into(), kind, files, prune: false }
+        let files = BTreeMap::from([(path(at), DesiredFile { content, mode: 0o600, owner: (0, 0) })]);
+        FileSet { guest: "web".into(), kind, files, prune: false, on_drift: OnDrift::Repair }
     };
     let identity = Content::GitIdentity { name: "Ann".into(), email: "ann@example.org".into() };
     vec![

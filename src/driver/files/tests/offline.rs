@@ -215,8 +215,13 @@ async fn a_file_that_changed_since_the_plan_is_not_written() {
     let sets = [synced(&dir.join("tree"), &path("to"))];
     host_file(&dir.join("tree"), b"f", b"changed", 0o600);
     let refused = write(&image, &sets).await.unwrap_err();
-    assert_eq!(refused.causes, [format!("`{dir}/tree/f` changed since the plan was made")]);
+    let stale = format!("`{dir}/tree/f` changed since the plan was made");
+    assert_eq!(refused.causes, ["the guest's work disk is unchanged", &stale]);
     assert_eq!(bytes(&image), before);
+    // A fuller disk is written in place: the file is refused before that.
+    fatten(&image);
+    let refused = write(&image, &sets).await.unwrap_err();
+    assert_eq!((refused.causes, bytes(&image)), (vec![stale], before));
 }
 
 /// debugfs would leave a short file, and e2fsck would find nothing wrong with it.
