@@ -24,7 +24,7 @@ use regatta::driver::kernel::{host_tsc, kernel_arguments};
 use regatta::driver::{Store, image, kernel};
 use regatta::effect::{CommandRunner, Connect as _, ConnectError, SshClient, SshTarget};
 use regatta::exec::Progress;
-use regatta::resource::{ContentKey, ImageSpec, KernelSpec};
+use regatta::resource::{ContentKey, ImageSpec, KernelSpec, SourceSpec};
 
 /// From QEMU's start to the SSH banner, on a busy machine with an emulated processor.
 const BOOT_DEADLINE: Duration = Duration::from_secs(120);
@@ -101,10 +101,8 @@ fn image_spec() -> ImageSpec {
     let packages = ["dbus", "iproute2", "openssh-server", "systemd-sysv", "udev"].map(str::to_owned).to_vec();
     ImageSpec {
         name: "bookworm".into(),
-        suite: "bookworm".into(),
-        mirror: None,
         key: ContentKey::of(&("bookworm", &packages)),
-        packages,
+        source: SourceSpec::Debootstrap { suite: "bookworm".into(), mirror: None, packages },
         size: ByteSize::gib(2),
     }
 }

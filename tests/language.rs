@@ -84,7 +84,7 @@ fn inputs(case: &Path, fleet: &config::Fleet) -> Inputs {
         let (name, email) = text.trim().split_once('\n')?;
         Some((name.to_owned(), email.to_owned()))
     });
-    Inputs { paths: paths.collect(), secrets, git_identity, own_keys: vec![OWN_KEY.into()] }
+    Inputs { paths: paths.collect(), secrets, git_identity, own_keys: vec![OWN_KEY.into()], ..Inputs::default() }
 }
 
 /// A secret that is there for everybody whose variable is not called `MISSING`.

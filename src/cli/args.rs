@@ -107,6 +107,8 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Make the live machines match the fleet file
     Apply(ApplyArgs),
+    /// Write down which bytes the fleet's images stand for, in the lock file beside the fleet file
+    Lock(LockArgs),
     /// Show each guest of the fleet as it is
     Status,
     /// Say what reality moved since it was last applied; nothing when nothing did. Cannot change anything
@@ -275,6 +277,17 @@ pub(super) struct GraphArgs {
     /// Which part of the fleet.
     #[command(flatten)]
     pub scope: Scope,
+}
+
+/// Arguments of `lock`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct LockArgs {
+    /// Ask again what this image stands for; may be repeated
+    #[arg(long, value_name = "IMAGE")]
+    pub update: Vec<String>,
+    /// Write nothing and ask nobody; exit with 1 when the lock file does not fit the fleet file
+    #[arg(long, conflicts_with = "update")]
+    pub check: bool,
 }
 
 /// Arguments of `protect` and `unprotect`.

@@ -19,6 +19,7 @@ mod init;
 mod journal;
 mod loader;
 mod lock;
+mod lock_file;
 mod logs;
 mod output;
 mod plan;
@@ -101,6 +102,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Drift(args) => drift::run(global, form, args).await,
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),
+        Command::Lock(args) => lock_file::run(global, args).await,
         Command::Status => status::run(global).await,
         Command::Start(args) => power::run(global, form, (args, Power::On)).await,
         Command::Stop(args) => power::run(global, form, (args, Power::Off)).await,

@@ -127,6 +127,7 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
 }
 
 async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Report, CliError> {
+    session.write_lock()?;
     let directory = session.state().runs(session.fleet());
     files::private_dir(&directory)?;
     let (journals, run, clock) = (Journals::new(directory), RunId::generate(), Arc::new(SystemClock));

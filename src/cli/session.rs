@@ -8,11 +8,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::args::{Format, Global};
 use super::error::{CliError, Exit};
 use super::loader::FileLoader;
+use super::lock_file::{self, LockPath};
 use super::{lock, output};
-use crate::config::{self, Fleet};
+use crate::config::{self, Fleet, LockFile};
 use crate::driver::StateDir;
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
+use crate::driver::pins::Ask;
 use crate::driver::secrets;
 use crate::effect::{CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
 use crate::render;
@@ -99,6 +101,8 @@ pub(super) struct Session {
     warnings: Vec<Diagnostic>,
     desired: Desired,
     guests: Arc<Guests>,
+    /// The lock file as it should be, when that is not what it is.
+    lock: Option<(LockPath, LockFile)>,
 }
 
 impl Session {
@@ -124,6 +128,13 @@ impl Session {
         };
         let mut inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, &access).await?;
         inputs.own_keys = vec![own_key];
+        let lock = LockPath::beside(&loaded.origin);
+        let known = lock.read(global.format)?;
+        let pins = lock_file::pins(&loaded, &known, &user.home, &state, Ask::Missing).await?;
+        inputs.pins = pins.images;
+        // What other images have there is theirs: an apply adds, and only `regatta lock` removes.
+        let learned = LockFile { images: known.images.clone().into_iter().chain(pins.lock.images).collect() };
+        let lock = (learned != known).then_some((lock, learned));
         let Lowered { desired, warnings } = match resource::lower(&loaded.fleet, &loaded.sources, &inputs) {
             Ok(lowered) => lowered,
             Err(mistakes) => {
@@ -134,12 +145,28 @@ impl Session {
         let guests = Arc::new(guests(&loaded, state.clone()));
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
-        Ok(Self { state, fleet: fleet.name.value, owner, parallelism, origin, sources, warnings, desired, guests })
+        Ok(Self {
+            state,
+            fleet: fleet.name.value,
+            owner,
+            parallelism,
+            origin,
+            sources,
+            warnings,
+            desired,
+            guests,
+            lock,
+        })
     }
 
     /// Tells what the fleet file names and this machine lacks: where it matters, before something is made of it.
     pub(super) fn tell_warnings(&self, global: &Global) -> Result<(), CliError> {
         if self.warnings.is_empty() { Ok(()) } else { tell(&self.warnings, &self.sources, global.format) }
+    }
+
+    /// Writes down what was asked of registries for this session.
+    pub(super) fn write_lock(&self) -> Result<(), CliError> {
+        self.lock.as_ref().map_or(Ok(()), |(path, lock)| path.write(lock))
     }
 
     /// What the fleet file wants.
@@ -259,7 +286,7 @@ fn read_own_key(state: &StateDir) -> Result<Option<String>, CliError> {
     Ok(Some(pair.public_line()?))
 }
 
-fn user(environment: &Environment) -> Result<User, CliError> {
+pub(super) fn user(environment: &Environment) -> Result<User, CliError> {
     let Some(home) = environment.home.clone() else {
         return Err(CliError::failure("found no home directory: HOME is not set"));
     };

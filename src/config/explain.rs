@@ -182,13 +182,19 @@ impl Explainer<'_> {
     }
 
     fn image(&mut self, image: &Image) {
-        let ImageSource::Debootstrap { suite, mirror, packages } = &image.source;
-        self.written("suite", image.span, suite, format!("{:?}", suite.value));
-        if let Some(mirror) = mirror {
-            self.written("mirror", image.span, mirror, format!("{:?}", mirror.value));
-        }
-        for package in packages {
-            self.written("package", image.span, package, format!("{:?}", package.value));
+        let quoted = |text: &Spanned<String>| format!("\"{}\"", shown(&text.value));
+        match &image.source {
+            ImageSource::Debootstrap { suite, mirror, packages } => {
+                self.written("suite", image.span, suite, quoted(suite));
+                mirror.iter().for_each(|mirror| self.written("mirror", image.span, mirror, quoted(mirror)));
+                packages.iter().for_each(|package| self.written("package", image.span, package, quoted(package)));
+            }
+            ImageSource::Oci { reference } => self.written("oci", image.span, reference, quoted(reference)),
+            ImageSource::Directory { path } => self.written("directory", image.span, path, quoted(path)),
+            ImageSource::File { form, location, sha256 } => {
+                self.written(form.word(), image.span, location, quoted(location));
+                sha256.iter().for_each(|sha256| self.written("sha256", image.span, sha256, quoted(sha256)));
+            }
         }
         self.either("size", image.span, &image.size, format!("\"{}\"", image.size.value));
     }

@@ -99,6 +99,48 @@ pub enum ImageSource {
         /// Packages on top of those every guest needs, in the order written.
         packages: Vec<Spanned<String>>,
     },
+    /// `oci "debian:12"`: pulled from a registry.
+    Oci {
+        /// As written; it is a [`super::OciReference`].
+        reference: Spanned<String>,
+    },
+    /// `tar`, `cloud-image` or `ext4`: one file, here or elsewhere.
+    File {
+        /// What it is.
+        form: FileForm,
+        /// A path or a URL, as written.
+        location: Spanned<String>,
+        /// SHA-256 that it must have: 64 digits.
+        sha256: Option<Spanned<String>>,
+    },
+    /// `directory "./rootfs"`: a tree of this host.
+    Directory {
+        /// Its path, as written.
+        path: Spanned<String>,
+    },
+}
+
+/// What a file holds that an image is made from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileForm {
+    /// A root file system as a tar file, compressed or not.
+    Tar,
+    /// A whole disk, qcow2 or raw, with a partition table or without.
+    CloudImage,
+    /// An ext4 file system.
+    Ext4,
+}
+
+impl FileForm {
+    /// Its node in a fleet file.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Tar => "tar",
+            Self::CloudImage => "cloud-image",
+            Self::Ext4 => "ext4",
+        }
+    }
 }
 
 /// `kernel NAME { … }`.

@@ -14,8 +14,10 @@ mod guests;
 pub(crate) mod key_line;
 pub mod language;
 mod load;
+mod lock_file;
 mod modules;
 mod node;
+mod oci;
 mod order;
 mod params;
 mod pattern;
@@ -31,12 +33,14 @@ mod units;
 
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
-    Accelerator, AuthorizedKey, File, FileContent, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource, Kernel,
-    KernelSource, Network, NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
+    Accelerator, AuthorizedKey, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource,
+    Kernel, KernelSource, Network, NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
+pub use lock_file::{LockFile, Locked};
 pub use modules::is_embedded as is_module;
 pub use node::{CONTROL, DOCUMENT};
+pub use oci::OciReference;
 pub use reference::reference;
 pub use schema::schema;
 pub use settings::Priority;

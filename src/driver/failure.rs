@@ -1,6 +1,7 @@
 //! Errors of effects as failures of steps: whether trying again may help is decided here, once.
 
 use crate::effect::files::FileError;
+use crate::effect::http::HttpError;
 use crate::effect::{CommandError, ConnectError, KeyError, Output};
 use crate::exec::Failure;
 
@@ -10,6 +11,16 @@ pub(super) const DISK_FULL_HINT: &str = "free some disk space, or move the state
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
         Self::permanent(error.to_string())
+    }
+}
+
+impl From<HttpError> for Failure {
+    /// Of a request that changes nothing: asking again is always allowed.
+    fn from(error: HttpError) -> Self {
+        match error.is_transient() {
+            true => Self::transient(error.to_string()),
+            false => Self::permanent(error.to_string()),
+        }
     }
 }
 

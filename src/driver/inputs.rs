@@ -120,7 +120,7 @@ async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> Hos
 }
 
 /// `~` and `~/…` are the home, relative paths start beside the declaring file; `None` for `~somebody`.
-fn resolve(written: &str, beside: &Utf8Path, home: &Utf8Path) -> Option<Utf8PathBuf> {
+pub(super) fn resolve(written: &str, beside: &Utf8Path, home: &Utf8Path) -> Option<Utf8PathBuf> {
     match written.strip_prefix('~') {
         Some("") => Some(home.to_owned()),
         Some(rest) => rest.strip_prefix('/').map(|below| home.join(below.trim_start_matches('/'))),
@@ -315,6 +315,7 @@ mod tests {
             secrets: BTreeMap::new(),
             git_identity: None,
             own_keys: vec![],
+            pins: BTreeMap::new(),
         };
         assert_eq!(world.read(&fleet).await, expected);
     }

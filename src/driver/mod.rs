@@ -2,6 +2,7 @@
 
 mod cpio;
 mod debootstrap;
+mod ext4;
 mod failure;
 mod fan_out;
 pub mod files;
@@ -9,11 +10,14 @@ pub mod image;
 pub mod inputs;
 pub mod kernel;
 mod local;
+mod meter;
 pub mod microvm;
 mod namespace;
+pub mod pins;
 mod record;
 pub mod secrets;
 pub mod sessions;
+mod side_by_side;
 mod state;
 mod store;
 mod tools;

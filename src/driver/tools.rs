@@ -26,6 +26,8 @@ pub(super) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" }
 pub(super) const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" };
 /// Unpacks archives.
 pub(super) const TAR: Tool = Tool { program: "tar", package: "tar" };
+/// Unpacks what is compressed with LZMA.
+pub(super) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
 /// Unpacks Debian packages.
 pub(super) const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
 

@@ -25,6 +25,11 @@ pub fn user_id() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
 
+/// The group we act as.
+pub fn group_id() -> u32 {
+    nix::unistd::getegid().as_raw()
+}
+
 /// Names one process for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessId {

@@ -6,7 +6,7 @@ use super::order::{Draft, Drafted};
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::{Aspect, Attribute, Cause, Change, Impact, Op, Shown};
-use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelSpec, Observed, Resource};
+use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelSpec, Observed, Resource, SourceSpec};
 
 /// The steps that build what is missing, by what they build.
 pub(super) type Builds = BTreeMap<ContentKey, Drafted>;
@@ -59,12 +59,17 @@ fn change(address: &Address, declared: &Declared, is_built: bool, recipe: Vec<At
 }
 
 fn image_recipe(image: &ImageSpec) -> Vec<Attribute> {
-    let mirror = image.mirror.as_ref().map(|mirror| part("mirror", mirror));
-    [part("suite", &image.suite)]
-        .into_iter()
-        .chain(mirror)
-        .chain([part("packages", &image.packages.join(", ")), part("size", &image.size), part("key", &image.key)])
-        .collect()
+    let source = match &image.source {
+        SourceSpec::Debootstrap { suite, mirror, packages } => {
+            let mirror = mirror.as_ref().map(|mirror| part("mirror", mirror));
+            let suite = [part("suite", suite)].into_iter().chain(mirror);
+            suite.chain([part("packages", &packages.join(", "))]).collect()
+        }
+        SourceSpec::Oci { reference, digest } => vec![part("oci", reference), part("digest", digest)],
+        SourceSpec::File { form, location, digest } => vec![part(form.word(), location), part("digest", digest)],
+        SourceSpec::Directory { path, digest } => vec![part("directory", path), part("digest", digest)],
+    };
+    [source, vec![part("size", &image.size), part("key", &image.key)]].concat()
 }
 
 fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {

@@ -57,7 +57,12 @@ pub(super) struct Surroundings<'a> {
     pub(super) observed: &'a Observed,
     /// Names of what images and kernels are made from, for those who read the plan.
     pub(super) names: BTreeMap<&'a ContentKey, &'a str>,
+    /// What the sources of images are pinned to.
+    digests: BTreeMap<&'a ContentKey, &'a str>,
 }
+
+/// Characters of a digest that are shown: enough to tell two apart and to look one up.
+const DIGEST_SHOWN: usize = "sha256:".len() + 12;
 
 impl<'a> Surroundings<'a> {
     /// The world, with the names that the fleet file gives.
@@ -67,12 +72,22 @@ impl<'a> Surroundings<'a> {
             Resource::Kernel(kernel) => Some((&kernel.key, kernel.name.as_str())),
             Resource::Vm(_) | Resource::Files(_) => None,
         });
-        Self { observed, names: named.collect() }
+        let pinned = desired.resources.values().filter_map(|declared| match &declared.resource {
+            Resource::Image(image) => Some((&image.key, image.source.digest()?)),
+            Resource::Kernel(_) | Resource::Vm(_) | Resource::Files(_) => None,
+        });
+        Self { observed, names: named.collect(), digests: pinned.collect() }
     }
 
-    /// `bookworm 19c5d871c0f27e94`; the key alone for what is no longer declared.
+    /// `bookworm 19c5d871c0f27e94`; the key alone for what is no longer declared. What is pinned has its digest:
+    /// `web 19c5d871c0f27e94 (sha256:0123456789ab)`.
     fn built(&self, key: &ContentKey) -> String {
-        self.names.get(key).map_or_else(|| key.to_string(), |name| format!("{name} {key}"))
+        let known = self.observed.built.get(key).and_then(|built| built.pinned.as_ref());
+        let name = self.names.get(key).copied().or(known.map(|(name, _)| name.as_str()));
+        let digest = self.digests.get(key).copied().or(known.map(|(_, digest)| digest.as_str()));
+        let name = name.map(|name| format!("{name} ")).unwrap_or_default();
+        let digest = digest.map(|digest| format!(" ({})", digest.chars().take(DIGEST_SHOWN).collect::<String>()));
+        format!("{name}{key}{}", digest.unwrap_or_default())
     }
 }
 

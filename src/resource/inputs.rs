@@ -31,8 +31,33 @@ pub struct Inputs {
     pub secrets: BTreeMap<Secret, SecretInput>,
     /// `user.name` and `user.email` of `git config --global`; `None` where either is missing.
     pub git_identity: Option<(String, String)>,
+    /// What the sources of images stand for, by the image's name.
+    pub pins: BTreeMap<String, Pinned>,
     /// Public keys that always may log in, such as regatta's own: key lines.
     pub own_keys: Vec<String>,
+}
+
+/// Whether it is known what the source of an image stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pinned {
+    /// It is.
+    At(Pin),
+    /// It is not.
+    Refused {
+        /// Why; lower case, no full stop.
+        message: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+}
+
+/// What the source of an image stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pin {
+    /// The source, whole: a reference with its registry, a URL, an absolute path.
+    pub location: String,
+    /// `sha256:` and 64 digits.
+    pub digest: String,
 }
 
 /// What was found at a host path.

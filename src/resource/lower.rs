@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Address, Declared, Desired, HostPath, Inputs, NetworkSpec, Resource, Rules, VmSpec};
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, NetworkMode, Secret, Vm};
+use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, NetworkMode, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
 
 /// What of the host a fleet asks for.
@@ -17,6 +17,8 @@ pub struct Requests {
     pub paths: BTreeSet<HostPath>,
     /// Secrets.
     pub secrets: BTreeSet<Secret>,
+    /// Images whose source has to be pinned.
+    pub images: BTreeSet<String>,
     /// Whether `git config --global` has to be asked for the user's name and address.
     pub git_identity: bool,
 }
@@ -25,6 +27,8 @@ pub struct Requests {
 pub fn requests(fleet: &Fleet) -> Requests {
     let mut requests = Requests::default();
     for vm in fleet.vms.values() {
+        let pinned = |image: &&Image| !matches!(image.source, ImageSource::Debootstrap { .. });
+        requests.images.extend(fleet.images.get(&vm.image.value).filter(pinned).map(|image| image.name.clone()));
         requests.git_identity |= vm.git_identity.as_ref().is_some_and(|identity| identity.value == GitIdentity::Host);
         let syncs = vm.file_syncs.iter().map(|sync| files::sync_path(&sync.value));
         let keys = vm.authorized_keys.iter().filter_map(|key| match &key.value {
@@ -131,7 +135,7 @@ impl Lowering<'_> {
     fn vm(&mut self, vm: &Vm) {
         // References were checked when the fleet was built.
         let Some(image) = self.fleet.images.get(&vm.image.value) else { return };
-        let (image_address, image_key) = self.image(image);
+        let Some((image_address, image_key)) = self.image(image) else { return };
         let (kernel_address, kernel_key) = match vm.kernel.as_ref().and_then(|name| self.fleet.kernels.get(&name.value))
         {
             Some(kernel) => self.kernel(kernel),

@@ -16,8 +16,8 @@ pub use desired::{Declared, Desired, Resource, Rules};
 pub use files::{
     Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, ROOT, SecretContent, SecretRef,
 };
-pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, SecretInput};
+pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, Pin, Pinned, SecretInput};
 pub use lower::{Lowered, Requests, lower, requests};
 pub use observed::{Built, GuestFiles, Observed, ObservedFile, ObservedGuest, Reading, RunState, Stray};
 pub use record::{AppliedGuest, ProcessIdentity, Record};
-pub use spec::{ContentKey, ImageSpec, KernelSpec, NetworkSpec, VmSpec};
+pub use spec::{ContentKey, ImageSpec, KernelSpec, NetworkSpec, SourceSpec, VmSpec};

@@ -30,10 +30,12 @@ impl<T> Reading<T> {
 }
 
 /// A built image or kernel in the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Built {
     /// Bytes on disk.
     pub allocated: u64,
+    /// Its name when it was built, and the digest that its source was pinned to.
+    pub pinned: Option<(String, String)>,
 }
 
 /// Everything seen on one host that concerns one fleet.

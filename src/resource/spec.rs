@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
-use crate::config::{Accelerator, ByteSize, Forward, NetworkMode};
+use crate::config::{Accelerator, ByteSize, FileForm, Forward, NetworkMode};
 
 /// Names a built image or kernel by what it was built from: the digest of its recipe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -32,21 +32,65 @@ impl fmt::Display for ContentKey {
     }
 }
 
-/// A root file system to build with mmdebstrap.
+/// A root file system to make.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSpec {
     /// Its name in the fleet file. Not part of the recipe: two names with one recipe share one build.
     pub name: String,
-    /// Release name.
-    pub suite: String,
-    /// Archive address, or mmdebstrap's default.
-    pub mirror: Option<String>,
-    /// Every package to install: those guests need and those declared, sorted, without repeats.
-    pub packages: Vec<String>,
+    /// What it is made from.
+    pub source: SourceSpec,
     /// Size of the file system.
     pub size: ByteSize,
     /// Digest of the recipe.
     pub key: ContentKey,
+}
+
+/// What an image is made from: named so that the same bytes come of it tomorrow, where the source allows that.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum SourceSpec {
+    /// Packages, installed by mmdebstrap.
+    Debootstrap {
+        /// Release name.
+        suite: String,
+        /// Archive address, or mmdebstrap's default.
+        mirror: Option<String>,
+        /// Every package to install: those guests need and those declared, sorted, without repeats.
+        packages: Vec<String>,
+    },
+    /// An image of a registry.
+    Oci {
+        /// The reference, whole: registry, repository, tag.
+        reference: String,
+        /// `sha256:…` of its manifest, or of the list of its manifests.
+        digest: String,
+    },
+    /// One file.
+    File {
+        /// What it is.
+        form: FileForm,
+        /// A URL, or an absolute path of the host.
+        location: String,
+        /// `sha256:…` of the file.
+        digest: String,
+    },
+    /// A directory of the host.
+    Directory {
+        /// Absolute path.
+        path: String,
+        /// `sha256:…` of what its entries say of themselves: names, modes, owners, sizes, times, targets.
+        digest: String,
+    },
+}
+
+impl SourceSpec {
+    /// What pins it: `sha256:…`; `None` for packages, which are what the archive has on the day.
+    pub fn digest(&self) -> Option<&str> {
+        match self {
+            Self::Debootstrap { .. } => None,
+            Self::Oci { digest, .. } | Self::File { digest, .. } | Self::Directory { digest, .. } => Some(digest),
+        }
+    }
 }
 
 /// A kernel with the initramfs that boots our guests.

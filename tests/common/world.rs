@@ -44,10 +44,10 @@ impl World {
     pub fn perform(&mut self, op: &Op) {
         match op {
             Op::BuildImage { image } => {
-                self.observed.built.insert(image.key.clone(), Built { allocated: image.size.as_bytes() });
+                self.observed.built.insert(image.key.clone(), Built { allocated: image.size.as_bytes(), pinned: None });
             }
             Op::BuildKernel { kernel } => {
-                self.observed.built.insert(kernel.key.clone(), Built { allocated: 1 });
+                self.observed.built.insert(kernel.key.clone(), Built { allocated: 1, pinned: None });
             }
             Op::CreateGuest { vm } => self.create(vm),
             Op::ReplaceRoot { vm } => {

@@ -152,7 +152,7 @@ fn desired(case: &Path, file: &str, home: &str) -> Desired {
     let paths = requests.paths.into_iter().map(|path| (path.clone(), host_path(&case.join(home), &path))).collect();
     let git_identity = requests.git_identity.then(|| ("Ada".to_owned(), "ada@example.org".to_owned()));
     let secrets = requests.secrets.into_iter().map(|secret| (secret.clone(), secret_input(&secret))).collect();
-    let inputs = Inputs { paths, secrets, git_identity, own_keys: vec![OWN_KEY.into()] };
+    let inputs = Inputs { paths, secrets, git_identity, own_keys: vec![OWN_KEY.into()], ..Inputs::default() };
     resource::lower(&fleet, &sources, &inputs).unwrap_or_else(|wrong| panic!("{}: {wrong:#?}", case.display())).desired
 }
 

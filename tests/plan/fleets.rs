@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use regatta::config::{Accelerator, ByteSize, Forward, NetworkMode, OnDrift};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
-    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, VmSpec,
+    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, SourceSpec, VmSpec,
 };
 
 /// A fleet as few words.
@@ -71,9 +71,11 @@ fn image(number: u8) -> ImageSpec {
     ImageSpec {
         key: ContentKey::of(&name),
         name,
-        suite: "bookworm".into(),
-        mirror: None,
-        packages: vec!["openssh-server".into()],
+        source: SourceSpec::Debootstrap {
+            suite: "bookworm".into(),
+            mirror: None,
+            packages: vec!["openssh-server".into()],
+        },
         size: ByteSize::gib(2),
     }
 }

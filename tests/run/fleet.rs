@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use regatta::config::{Accelerator, ByteSize, NetworkMode, OnDrift};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
-    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, VmSpec,
+    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, SourceSpec, VmSpec,
 };
 
 use crate::world::State;
@@ -67,9 +67,11 @@ fn declare(fleet: &mut Desired, address: Address, resource: Resource) {
 fn image(variant: u64) -> ImageSpec {
     ImageSpec {
         name: format!("image-{variant}"),
-        suite: "bookworm".into(),
-        mirror: None,
-        packages: vec!["openssh-server".into()],
+        source: SourceSpec::Debootstrap {
+            suite: "bookworm".into(),
+            mirror: None,
+            packages: vec!["openssh-server".into()],
+        },
         size: ByteSize::gib(1),
         key: ContentKey::of(&format!("image {variant}")),
     }

@@ -3,6 +3,7 @@
 use crate::config::ByteSize;
 use crate::config::guest_path::below_work_disk;
 use crate::config::key_line;
+use crate::config::oci::{self, OciReference};
 use crate::config::template::is_name;
 use crate::syntax::{Value, shown};
 
@@ -51,6 +52,12 @@ pub enum Kind {
     GuestPath,
     /// A public key as it stands in `authorized_keys`.
     KeyLine,
+    /// A path on the host, or the URL of a file.
+    Location,
+    /// An image in a registry, as container tools write it.
+    Reference,
+    /// A SHA-256 digest: 64 lower-case hexadecimal digits.
+    Sha256,
 }
 
 /// A value that was accepted.
@@ -129,6 +136,9 @@ impl Kind {
             Self::HostPath => "a path".into(),
             Self::GuestPath => "a path below the work disk, such as `~/x` or `/root/x`".into(),
             Self::KeyLine => "a public key line such as `ssh-ed25519 AAAA… name`".into(),
+            Self::Location => "a path, or an address that starts with `http://` or `https://`".into(),
+            Self::Reference => "an image such as `debian:12` or `registry.example/team/web:1.2`".into(),
+            Self::Sha256 => "64 lower-case hexadecimal digits".into(),
         }
     }
 
@@ -162,6 +172,12 @@ impl Kind {
             Self::Variable => is_variable(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Content if !text.contains('\0') => Ok(text.to_owned()),
             Self::Choice(words) => return self.decode_choice(words, text),
+            Self::Location => is_location(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Reference => match OciReference::parse(text) {
+                Ok(_) => Ok(text.to_owned()),
+                Err(why) => return Err(Rejection { help: Some(why.to_owned()), ..self.quoted(text) }),
+            },
+            Self::Sha256 => oci::is_sha256(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             _ if text.is_empty() || text.contains('\0') => Err(self.quoted(text).message),
             _ => Ok(text.to_owned()),
         };
@@ -246,6 +262,15 @@ fn is_package(text: &str) -> bool {
 fn is_url(text: &str) -> bool {
     ["http://", "https://", "file:/"].iter().any(|scheme| text.len() > scheme.len() && text.starts_with(scheme))
         && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn is_location(text: &str) -> bool {
+    match text.split_once("://") {
+        Some(("http" | "https", rest)) => !rest.is_empty() && text.bytes().all(|b| b.is_ascii_graphic()),
+        Some(("file", rest)) => rest.starts_with('/') && !text.contains('\0'),
+        Some(_) => false,
+        None => !text.is_empty() && !text.contains('\0'),
+    }
 }
 
 #[cfg(test)]

@@ -1,104 +1,160 @@
-//! Building images: a Debian tree from mmdebstrap becomes one ext4 file, as an ordinary user or as root.
+//! Building images: whatever they are made from becomes one ext4 file, as an ordinary user or as root.
 //!
-//! `mmdebstrap → tar → fakeroot {tar -x, mke2fs -d} → e2fsck -fn → store`. The detour over fakeroot keeps owners, device
-//! nodes and setuid bits right for an ordinary user (LESSONS 6); mke2fs 1.47.0 cannot read a tar itself.
+//! ```text
+//! debootstrap ─mmdebstrap──────────────┐
+//! oci         ─fetch─ layers ─merge────┼→ one tar file ─fakeroot {tar -x, mke2fs -d}─┐
+//! tar, directory      one layer ─merge─┘                                             ├→ check, look, store
+//! cloud-image ─qemu-img─ root partition ─────────────────────────────────────────────┤
+//! ext4 ──────────────────────────────────────────────────────────────────────────────┘
+//! ```
 
+mod debian;
+pub(super) mod directory;
+pub(super) mod download;
+mod file_system;
+mod layers;
+pub(super) mod oci;
 mod packages;
+mod requirements;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::debootstrap::{self, Debootstrap};
+use super::debootstrap;
 use super::store::{Kind, Manifest, Staging, Store, storage_failure};
-use super::tools::{E2FSCK, FAKEROOT, MKE2FS, TAR};
-use crate::effect::{Command, CommandError, Run};
+use super::tools::{self, E2FSCK, FAKEROOT, MKE2FS, TAR, XZ};
+use crate::config::{FileForm, OciReference};
+use crate::effect::{Command, Run, process};
 use crate::exec::{Failure, Progress};
-use crate::resource::ImageSpec;
+use crate::resource::{ImageSpec, SourceSpec};
+use layers::{Owners, Reader};
 
-/// Unpacking, making and checking a file system of some hundred megabytes on a slow disk.
-const DISK_DEADLINE: Duration = Duration::from_secs(10 * 60);
-
-/// Removes what every guest must have for itself (LESSONS 31). `$1` is the root of the tree.
-const CLEAN_SCRIPT: &str =
-    r#"rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/var/lib/systemd/random-seed"#;
+/// What turns a tree into a file system.
+const TREE_TOOLS: [tools::Tool; 4] = [FAKEROOT, TAR, MKE2FS, E2FSCK];
 
 /// Builds an image into the store, unless it is there.
 ///
 /// # Errors
-/// When programs are missing, packages cannot be installed, or the tree does not fit; the store is as before then.
+/// When programs are missing, something cannot be fetched or installed, the tree does not fit, or guests could not use
+/// it; the store is as before then.
 pub async fn build(run: &dyn Run, store: &Store, spec: &ImageSpec, progress: &dyn Progress) -> Result<(), Failure> {
     let Some(staging) = store.begin(run, Kind::Image, &spec.key, progress).await? else { return Ok(()) };
-    debootstrap::require(run, &[FAKEROOT, TAR, MKE2FS, E2FSCK]).await?;
-    progress.say(&format!("installing {} packages", spec.packages.len()));
-    let tar = staging.temporary("root.tar");
-    install(run, &staging, spec, &tar).await?;
-    progress.say("making the file system");
-    make_file_system(run, &staging, spec, &tar).await?;
-    let packages = installed_packages(&staging.temporary("root"))?;
+    let building = Building { run, store, spec, progress };
+    let packages = building.fill(&staging).await?;
+    progress.say("looking at the image");
+    requirements::check(&staging.result("root.img"), &spec.name).await?;
     progress.say("storing the image");
     staging.publish(Manifest::new(spec.key.clone(), spec.clone(), packages)).await
 }
 
-fn installed_packages(tree: &Utf8Path) -> Result<BTreeMap<String, String>, Failure> {
-    let status = tree.join("var/lib/dpkg/status");
-    let text = fs::read(&status).map_err(|cause| storage_failure(&format!("cannot read `{status}`"), &cause))?;
-    Ok(packages::installed(&String::from_utf8_lossy(&text)))
+/// One build.
+struct Building<'a> {
+    run: &'a dyn Run,
+    store: &'a Store,
+    spec: &'a ImageSpec,
+    progress: &'a dyn Progress,
 }
 
-async fn install(run: &dyn Run, staging: &Staging, spec: &ImageSpec, tar: &Utf8Path) -> Result<(), Failure> {
-    let mut options = vec!["--variant=minbase".to_owned(), format!("--customize-hook={CLEAN_SCRIPT}")];
-    if !spec.packages.is_empty() {
-        options.push(format!("--include={}", spec.packages.join(",")));
-    }
-    let debootstrap =
-        Debootstrap { staging, suite: &spec.suite, mirror: spec.mirror.as_deref(), options, env: None, target: tar };
-    debootstrap.make(run).await
-}
-
-async fn make_file_system(run: &dyn Run, staging: &Staging, spec: &ImageSpec, tar: &Utf8Path) -> Result<(), Failure> {
-    let (tree, owners, image) = (staging.temporary("root"), staging.temporary("owners"), staging.result("root.img"));
-    let fail = |cause: io::Error| storage_failure(&format!("cannot write `{image}`"), &cause);
-    fs::create_dir(&tree).map_err(fail)?;
-    let fakeroot = || staging.under_lock(Command::new(FAKEROOT.program)).deadline(DISK_DEADLINE);
-    let unpack = fakeroot().args([
-        "-s",
-        owners.as_str(),
-        "--",
-        TAR.program,
-        "--numeric-owner",
-        "-C",
-        tree.as_str(),
-        "-xpf",
-        tar.as_str(),
-    ]);
-    run.run_ok(&unpack).await?;
-    fs::remove_file(tar).map_err(fail)?;
-    // The size is the file's: mke2fs' own size argument counts in surprising units (LESSONS 5).
-    fs::File::create_new(&image).and_then(|file| file.set_len(spec.size.as_bytes())).map_err(fail)?;
-    let format = fakeroot()
-        .args(["-i", owners.as_str(), "--", MKE2FS.program, "-q", "-F", "-t", "ext4", "-L", "root"])
-        .args(["-E", "root_owner=0:0,lazy_itable_init=1,lazy_journal_init=1", "-d", tree.as_str(), image.as_str()]);
-    run.run_ok(&format).await.map_err(|error| format_failure(error, spec))?;
-    let check = Command::new(E2FSCK.program).args(["-fn", image.as_str()]).deadline(DISK_DEADLINE);
-    run.run_ok(&check).await.map(drop).map_err(Failure::from)
-}
-
-/// A tree that is larger than its file system is the user's to mend; mke2fs says so in words of its own.
-fn format_failure(error: CommandError, spec: &ImageSpec) -> Failure {
-    let too_small = match &error {
-        CommandError::Failed { output, .. } => {
-            let text = String::from_utf8_lossy(&output.stderr);
-            ["Could not allocate", "too small", "No free space"].iter().any(|words| text.contains(words))
+impl Building<'_> {
+    /// Makes the file system. Returns the versions of its packages, where they are known.
+    async fn fill(&self, staging: &Staging) -> Result<BTreeMap<String, String>, Failure> {
+        match &self.spec.source {
+            SourceSpec::Debootstrap { suite, mirror, packages } => {
+                debootstrap::require(self.run, &TREE_TOOLS).await?;
+                self.progress.say(&format!("installing {} packages", packages.len()));
+                let tar = staging.temporary("root.tar");
+                debian::install(self.run, staging, (suite, mirror.as_deref()), packages, &tar).await?;
+                self.make(staging, &tar).await?;
+                debian::installed(&staging.temporary("root"))
+            }
+            SourceSpec::Oci { reference, digest } => {
+                tools::require(self.run, &TREE_TOOLS).await?;
+                let reference = OciReference::parse(reference)
+                    .map_err(|why| Failure::permanent(format!("`{reference}` is no image: {why}")))?;
+                let fetched = oci::fetch(self.run, self.store, &reference, digest, self.progress).await?;
+                self.unpack(staging, Reader::of_layers(&fetched), Owners::default()).await?;
+                Ok(BTreeMap::new())
+            }
+            SourceSpec::File { form: FileForm::Tar, location, digest } => {
+                tools::require(self.run, &TREE_TOOLS).await?;
+                let file = download::pinned(self.store, location, digest, self.progress).await?;
+                let layer = self.tar_file(staging, &file).await?;
+                self.unpack(staging, vec![layer], Owners::default()).await?;
+                Ok(BTreeMap::new())
+            }
+            SourceSpec::Directory { path, digest } => {
+                tools::require(self.run, &TREE_TOOLS).await?;
+                self.directory(staging, path, digest).await?;
+                Ok(BTreeMap::new())
+            }
+            SourceSpec::File { .. } => Err(Failure::permanent("images of disks are not supported yet")),
         }
-        _ => false,
-    };
-    if !too_small {
-        return Failure::from(error);
     }
-    Failure::permanent(format!("the packages of image `{}` do not fit into {}", spec.name, spec.size))
-        .hint("give the image a larger `size`, or fewer packages")
+
+    /// A tar file that can be read; one that xz or bzip2 compressed is unpacked beside.
+    async fn tar_file(&self, staging: &Staging, file: &Utf8Path) -> Result<Reader, Failure> {
+        let name = format!("`{file}`");
+        let fail = |cause: io::Error| storage_failure(&format!("cannot read {name}"), &cause);
+        if let Some(reader) = Reader::of_file(&name, file).map_err(fail)? {
+            return Ok(reader);
+        }
+        self.progress.say("decompressing");
+        let compressed = staging.temporary("layer.tar.xz");
+        std::os::unix::fs::symlink(file, &compressed).map_err(fail)?;
+        let unpack = staging.under_lock(Command::new(XZ.program)).args(["-d", "-k", "-f", compressed.as_str()]);
+        tools::require(self.run, &[XZ]).await?;
+        self.run.run_ok(&unpack.deadline(file_system::DISK_DEADLINE)).await?;
+        let plain = staging.temporary("layer.tar");
+        let reader = Reader::of_file(&name, &plain).map_err(fail)?;
+        reader.ok_or_else(|| Failure::permanent(format!("{name} is compressed twice, expected a tar file")))
+    }
+
+    /// Copies a directory by way of a tar file. An ordinary user's own files become root's.
+    async fn directory(&self, staging: &Staging, path: &str, digest: &str) -> Result<(), Failure> {
+        self.progress.say(&format!("copying {path}"));
+        let tar = staging.temporary("directory.tar");
+        let pack = staging.under_lock(Command::new(TAR.program)).args([
+            "--numeric-owner",
+            "--one-file-system",
+            "--format=gnu",
+            "-C",
+            path,
+            "-cf",
+            tar.as_str(),
+            ".",
+        ]);
+        self.run.run_ok(&pack.deadline(file_system::DISK_DEADLINE)).await?;
+        let (root, name) = (Utf8PathBuf::from(path), format!("`{path}`"));
+        let found = tokio::task::spawn_blocking(move || directory::digest(&root)).await;
+        match found.map_err(|error| Failure::permanent(format!("regatta's own error: {error}")))? {
+            Err(cause) => return Err(Failure::permanent(format!("cannot read {name}: {cause}"))),
+            Ok(found) if found != digest => {
+                return Err(Failure::permanent(format!("{name} changed since the plan was made")).hint("plan again"));
+            }
+            Ok(_) => {}
+        }
+        let user = (process::user_id(), process::group_id());
+        let owners = Owners { root_for: (user.0 != 0).then_some(user) };
+        let reader = self.tar_file(staging, &tar).await?;
+        self.unpack(staging, vec![reader], owners).await
+    }
+
+    /// Merges layers and makes the file system of what comes out.
+    async fn unpack(&self, staging: &Staging, layers: Vec<Reader>, owners: Owners) -> Result<(), Failure> {
+        self.progress.say("merging the layers");
+        let (tar, limit) = (staging.temporary("root.tar"), self.spec.size);
+        let target = tar.clone();
+        let merging = tokio::task::spawn_blocking(move || {
+            layers::merge(&layers, owners, limit).and_then(|tree| tree.write(&layers, &target))
+        });
+        merging.await.map_err(|error| Failure::permanent(format!("regatta's own error: {error}")))??;
+        self.make(staging, &tar).await
+    }
+
+    async fn make(&self, staging: &Staging, tar: &Utf8Path) -> Result<(), Failure> {
+        self.progress.say("making the file system");
+        file_system::make(self.run, staging, self.spec, tar).await
+    }
 }

@@ -10,6 +10,7 @@
 //! A folder with a key's name is complete: it is filled beside, synced and renamed, and never changed afterwards.
 //! Builds of one key are one build: whoever waited for the lock looks again and finds it done.
 
+mod blobs;
 mod scratch;
 mod staging;
 
@@ -23,6 +24,7 @@ use serde::Deserialize;
 use crate::effect::files::read_bounded;
 use crate::resource::{Built, ContentKey};
 
+pub(super) use blobs::{Source, Wanted};
 pub(super) use staging::{Manifest, Staging, storage_failure};
 
 /// Name of the file that describes a folder of the store.
@@ -96,8 +98,8 @@ impl Store {
         let mut built = BTreeMap::new();
         for kind in [Kind::Image, Kind::Kernel] {
             for path in entries(&self.root.join(kind.folder()))? {
-                if let Some(key) = manifest_key(&path) {
-                    built.insert(key, Built { allocated: allocated(&path)? });
+                if let Some((key, pinned)) = manifest_head(&path) {
+                    built.insert(key, Built { allocated: allocated(&path)?, pinned });
                 }
             }
         }
@@ -124,13 +126,21 @@ fn is_foreign_name(path: &io::Result<Utf8PathBuf>) -> bool {
 
 /// The key a folder's manifest gives it, when that is also its name.
 fn manifest_key(folder: &Utf8Path) -> Option<ContentKey> {
+    manifest_head(folder).map(|(key, _)| key)
+}
+
+/// That key, with the name and the pin of what it was made from.
+fn manifest_head(folder: &Utf8Path) -> Option<(ContentKey, Option<(String, String)>)> {
     #[derive(Deserialize)]
     struct Head {
         key: ContentKey,
+        recipe: serde_json::Value,
     }
     let text = read_bounded(&folder.join(MANIFEST), MANIFEST_LIMIT).ok()??;
     let head: Head = serde_json::from_slice(&text).ok()?;
-    (folder.file_name() == Some(head.key.as_str())).then_some(head.key)
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let pinned = text(&head.recipe["name"]).zip(text(&head.recipe["source"]["digest"]));
+    (folder.file_name() == Some(head.key.as_str())).then_some((head.key, pinned))
 }
 
 /// Bytes that the files of a folder take on disk: less than their lengths, because images are sparse.

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Lowering;
 use crate::config::{ByteSize, DEFAULT_KERNEL_PACKAGE, Image, ImageSource, Kernel, KernelSource};
-use crate::resource::{Address, ContentKey, ImageSpec, KernelSpec, Resource};
-use crate::syntax::Span;
+use crate::resource::{Address, ContentKey, ImageSpec, KernelSpec, Pin, Pinned, Resource, SourceSpec};
+use crate::syntax::{Diagnostic, Span, Spanned};
 
 /// What every guest needs, whatever its image declares: an init that is really started (`systemd-sysv` brings
 /// `/sbin/init`), device nodes with the names that units wait for, the bus that systemd's own tools speak on, the tool
@@ -21,6 +21,9 @@ const IMAGE_RECIPE_VERSION: u32 = 1;
 /// As [`IMAGE_RECIPE_VERSION`], for kernels and the initramfs that goes with them.
 const KERNEL_RECIPE_VERSION: u32 = 2;
 
+/// The Debian release whose kernel guests boot whose image says nothing of a release.
+const DEFAULT_KERNEL_SUITE: &str = "bookworm";
+
 /// What the key of an image is the digest of.
 #[derive(Serialize)]
 struct ImageRecipe<'a> {
@@ -29,6 +32,16 @@ struct ImageRecipe<'a> {
     suite: &'a str,
     mirror: Option<&'a str>,
     packages: &'a [String],
+    size: ByteSize,
+}
+
+/// What the key of an image is the digest of whose source is pinned.
+#[derive(Serialize)]
+struct PinnedRecipe<'a> {
+    kind: &'static str,
+    version: u32,
+    from: &'static str,
+    digest: &'a str,
     size: ByteSize,
 }
 
@@ -43,12 +56,47 @@ struct KernelRecipe<'a> {
 }
 
 impl Lowering<'_> {
-    /// Declares an image that a guest uses.
-    pub(super) fn image(&mut self, image: &Image) -> (Address, ContentKey) {
-        let spec = image_spec(image);
-        let key = spec.key.clone();
+    /// Declares an image that a guest uses; `None`, and a mistake, when it is not known what its source stands for.
+    pub(super) fn image(&mut self, image: &Image) -> Option<(Address, ContentKey)> {
+        let source = self.source(image)?;
+        let key = image_key(&source, image.size.value);
+        let spec = ImageSpec { name: image.name.clone(), source, size: image.size.value, key: key.clone() };
         let address = Address::image(&image.name);
-        (self.declare(address, Resource::Image(spec), image.span, BTreeSet::new()), key)
+        Some((self.declare(address, Resource::Image(spec), image.span, BTreeSet::new()), key))
+    }
+
+    fn source(&mut self, image: &Image) -> Option<SourceSpec> {
+        let span = match &image.source {
+            ImageSource::Debootstrap { suite, mirror, packages } => {
+                return Some(debootstrap(&suite.value, mirror.as_ref().map(|mirror| mirror.value.as_str()), packages));
+            }
+            ImageSource::Oci { reference } => reference.span,
+            ImageSource::File { location, .. } => location.span,
+            ImageSource::Directory { path } => path.span,
+        };
+        let Pin { location, digest } = match self.inputs.pins.get(&image.name) {
+            Some(Pinned::At(pin)) => pin.clone(),
+            Some(Pinned::Refused { message, help }) => {
+                let problem = Diagnostic::error("resource::image", message.clone(), span, "this source");
+                self.report(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+                return None;
+            }
+            None => {
+                let message = "it is not known what this source stands for";
+                self.report(Diagnostic::error("resource::image", message, span, "this source"));
+                return None;
+            }
+        };
+        Some(match &image.source {
+            ImageSource::Oci { .. } => SourceSpec::Oci { reference: location, digest },
+            ImageSource::File { form, .. } => SourceSpec::File { form: *form, location, digest },
+            ImageSource::Directory { .. } | ImageSource::Debootstrap { .. } => {
+                SourceSpec::Directory { path: location, digest }
+            }
+        })
     }
 
     /// Declares a kernel that a guest names.
@@ -59,18 +107,23 @@ impl Lowering<'_> {
         self.declare_kernel(spec, kernel.span)
     }
 
-    /// Declares the kernel of a guest that names none: the cloud kernel of its image's suite. Images of one suite share
-    /// it; the mirror is that of the image that comes first.
+    /// Declares the kernel of a guest that names none: the cloud kernel of its image's suite, where that is known. Images
+    /// of one suite share it; the mirror is that of the image that comes first.
     pub(super) fn default_kernel(&mut self, image: &Image) -> (Address, ContentKey) {
-        let ImageSource::Debootstrap { suite, mirror, .. } = &image.source;
-        let name = format!("default-{}", suite.value);
+        let (suite, mirror) = match &image.source {
+            ImageSource::Debootstrap { suite, mirror, .. } => (suite.value.as_str(), mirror.as_ref()),
+            ImageSource::Oci { .. } | ImageSource::File { .. } | ImageSource::Directory { .. } => {
+                (DEFAULT_KERNEL_SUITE, None)
+            }
+        };
+        let name = format!("default-{suite}");
         if let Some(Resource::Kernel(known)) =
             self.desired.resources.get(&Address::kernel(&name)).map(|declared| &declared.resource)
         {
             return (Address::kernel(&name), known.key.clone());
         }
-        let mirror = mirror.as_ref().map(|mirror| mirror.value.as_str());
-        let spec = kernel_spec(&name, &suite.value, mirror, DEFAULT_KERNEL_PACKAGE);
+        let mirror = mirror.map(|mirror| mirror.value.as_str());
+        let spec = kernel_spec(&name, suite, mirror, DEFAULT_KERNEL_PACKAGE);
         self.declare_kernel(spec, image.span)
     }
 
@@ -81,22 +134,28 @@ impl Lowering<'_> {
     }
 }
 
-fn image_spec(image: &Image) -> ImageSpec {
-    let ImageSource::Debootstrap { suite, mirror, packages } = &image.source;
+fn debootstrap(suite: &str, mirror: Option<&str>, packages: &[Spanned<String>]) -> SourceSpec {
     let needed = GUEST_PACKAGES.iter().map(|package| (*package).to_owned());
     let packages: BTreeSet<String> = needed.chain(packages.iter().map(|package| package.value.clone())).collect();
-    let packages: Vec<String> = packages.into_iter().collect();
-    let recipe = ImageRecipe {
-        kind: "image",
-        version: IMAGE_RECIPE_VERSION,
-        suite: &suite.value,
-        mirror: mirror.as_ref().map(|mirror| mirror.value.as_str()),
-        packages: &packages,
-        size: image.size.value,
-    };
-    let key = ContentKey::of(&recipe);
-    let (suite, mirror) = (suite.value.clone(), mirror.as_ref().map(|mirror| mirror.value.clone()));
-    ImageSpec { name: image.name.clone(), suite, mirror, packages, size: image.size.value, key }
+    let (suite, mirror) = (suite.to_owned(), mirror.map(str::to_owned));
+    SourceSpec::Debootstrap { suite, mirror, packages: packages.into_iter().collect() }
+}
+
+fn image_key(source: &SourceSpec, size: ByteSize) -> ContentKey {
+    let (kind, version) = ("image", IMAGE_RECIPE_VERSION);
+    match source {
+        SourceSpec::Debootstrap { suite, mirror, packages } => {
+            ContentKey::of(&ImageRecipe { kind, version, suite, mirror: mirror.as_deref(), packages, size })
+        }
+        // Where the bytes come from is not part of what they are.
+        SourceSpec::Oci { digest, .. } => ContentKey::of(&PinnedRecipe { kind, version, from: "oci", digest, size }),
+        SourceSpec::File { form, digest, .. } => {
+            ContentKey::of(&PinnedRecipe { kind, version, from: form.word(), digest, size })
+        }
+        SourceSpec::Directory { digest, .. } => {
+            ContentKey::of(&PinnedRecipe { kind, version, from: "directory", digest, size })
+        }
+    }
 }
 
 fn kernel_spec(name: &str, suite: &str, mirror: Option<&str>, package: &str) -> KernelSpec {

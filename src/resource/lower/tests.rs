@@ -61,7 +61,10 @@ fn only_what_guests_use_is_read_and_built() {
         exclude: Default::default(),
     };
     let paths = BTreeSet::from([path("b"), path("~/k.pub")]);
-    assert_eq!(requests(&fleet), Requests { paths, secrets: BTreeSet::new(), git_identity: true });
+    assert_eq!(
+        requests(&fleet),
+        Requests { paths, secrets: BTreeSet::new(), images: BTreeSet::new(), git_identity: true }
+    );
     let lowered = lower(&fleet, &sources, &Inputs::default()).unwrap();
     let addresses: Vec<&str> = lowered.desired.resources.keys().map(Address::as_str).collect();
     assert_eq!(addresses, ["authorized-key.a", "image.used", "kernel.default-s", "vm.a"]);

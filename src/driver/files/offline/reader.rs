@@ -1,14 +1,12 @@
 //! Reads an ext4 image in process: no root, no mount, no program per file.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use camino::Utf8Path;
-use ext4_view::{Ext4, Ext4Error, Ext4Read, Metadata};
+use ext4_view::{Ext4, Ext4Error, Metadata};
 use sha2::{Digest as _, Sha256};
 
+use crate::driver::ext4;
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
 use crate::driver::files::manifest::{self, Manifest};
 use crate::effect::walk::as_text;
@@ -18,15 +16,12 @@ use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, ObservedFile};
 /// A file and when it was last modified, in seconds since 1970.
 pub(super) type Dated = (ObservedFile, i64);
 
-/// Runs `look` on a disk. What it reads was written by a guest: a disk that trips the reader up is unreadable, and
-/// nothing worse.
+/// Runs `look` on a disk; see [`ext4::look`].
 ///
 /// # Errors
 /// Why the disk cannot be read.
 pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Result<T, String>) -> Result<T, Failure> {
-    let attempt = catch_unwind(AssertUnwindSafe(|| look(&mut Reader::open(disk)?)));
-    let outcome = attempt.unwrap_or_else(|_| Err("its file system is damaged".into()));
-    outcome.map_err(|why| Failure::permanent(format!("cannot read `{disk}`: {why}")))
+    ext4::look(disk, |fs| look(&mut Reader { fs, seen: BTreeMap::new() }))
 }
 
 /// An opened image; what was looked up is remembered.
@@ -35,25 +30,7 @@ pub(super) struct Reader {
     seen: BTreeMap<GuestPath, Option<(Metadata, FileKind)>>,
 }
 
-struct Image(File);
-
-impl Ext4Read for Image {
-    fn read(
-        &mut self,
-        start_byte: u64,
-        dst: &mut [u8],
-    ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
-        Ok(self.0.read_exact_at(dst, start_byte)?)
-    }
-}
-
 impl Reader {
-    fn open(disk: &Utf8Path) -> Result<Self, String> {
-        let image = File::open(disk).map_err(|cause| cause.to_string())?;
-        let fs = Ext4::load(Box::new(Image(image))).map_err(|error| error.to_string())?;
-        Ok(Self { fs, seen: BTreeMap::new() })
-    }
-
     /// Everything wanted, and the manifest.
     pub(super) fn files(&mut self, mut wanted: Wanted) -> Result<GuestFiles, String> {
         let mut found = GuestFiles { files: BTreeMap::new(), manifest: self.manifest()? };
