@@ -121,6 +121,10 @@ pub(super) enum Command {
     Stop(PowerArgs),
     /// Stop guests and start them again as they were last applied
     Restart(PowerArgs),
+    /// Make guests stand still: they stay in memory and do nothing
+    Pause(PauseArgs),
+    /// Let paused guests go on
+    Resume(PauseArgs),
     /// Print what a guest's console said
     Logs(LogsArgs),
     /// Join a guest's serial console; Ctrl-] leaves it
@@ -316,6 +320,17 @@ pub(super) struct PowerArgs {
     /// Also write the report here, as json, prometheus or human; may be repeated
     #[arg(long, value_name = "FORM=FILE")]
     pub out: Vec<Out>,
+}
+
+/// Arguments of `pause` and `resume`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PauseArgs {
+    /// The guests: names with `*` and `?`, or `tag:NAME`
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<Pattern>,
+    /// Wait this many seconds for an apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
 }
 
 /// Arguments of `logs`.

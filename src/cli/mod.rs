@@ -22,6 +22,7 @@ mod lock;
 mod lock_file;
 mod logs;
 mod output;
+mod pause;
 mod plan;
 mod power;
 mod progress;
@@ -45,7 +46,7 @@ use clap::Parser as _;
 use args::{Cli, Command};
 use error::{CliError, Exit};
 
-use crate::driver::microvm::Protection;
+use crate::driver::microvm::{Pause, Protection};
 use crate::plan::power::Power;
 
 /// Runs the program: parses its arguments, carries out the command, tells what went wrong, and gives the exit code.
@@ -107,6 +108,8 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Start(args) => power::run(global, form, (args, Power::On)).await,
         Command::Stop(args) => power::run(global, form, (args, Power::Off)).await,
         Command::Restart(args) => power::run(global, form, (args, Power::Cycle)).await,
+        Command::Pause(args) => pause::run(global, args, Pause::On).await,
+        Command::Resume(args) => pause::run(global, args, Pause::Off).await,
         Command::Logs(args) => logs::run(global, args).await,
         Command::Console(args) => console::run(global, args).await,
         Command::KeepConsole(args) => console::keep(args).await,

@@ -135,6 +135,7 @@ impl Explainer<'_> {
             self.written("forward", vm.span, forward, value);
         }
         self.setting("work-disk", vm, &vm.work_disk, format!("size=\"{}\"", vm.work_disk.value));
+        self.setting("machine", vm, &vm.machine, format!("{:?}", vm.machine.value.word()));
         self.setting("accel", vm, &vm.accel, format!("{:?}", format!("{:?}", vm.accel.value).to_lowercase()));
         for key in &vm.authorized_keys {
             let value = match &key.value {

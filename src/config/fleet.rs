@@ -187,6 +187,38 @@ pub enum NetworkMode {
     User,
 }
 
+/// What a guest is as a machine, and so which program runs it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Machine {
+    /// QEMU's `microvm`: virtio and little else.
+    #[default]
+    Microvm,
+    /// QEMU's `q35`: a PC with PCI Express.
+    Q35,
+    /// A microVM of Firecracker's.
+    Firecracker,
+}
+
+impl Machine {
+    /// The word in fleet files.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Microvm => "microvm",
+            Self::Q35 => "q35",
+            Self::Firecracker => "firecracker",
+        }
+    }
+
+    /// The program that runs it.
+    pub const fn vmm(self) -> &'static str {
+        match self {
+            Self::Microvm | Self::Q35 => "qemu",
+            Self::Firecracker => "firecracker",
+        }
+    }
+}
+
 /// Which accelerator QEMU uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -222,6 +254,8 @@ pub struct Vm {
     pub work_disk: Setting<ByteSize>,
     /// Accelerator.
     pub accel: Setting<Accelerator>,
+    /// What it is as a machine.
+    pub machine: Setting<Machine>,
     /// Keys that may log in as root.
     pub authorized_keys: Vec<Spanned<AuthorizedKey>>,
     /// Name and address for commits made in the guest.

@@ -7,7 +7,7 @@ use super::node::vm::VmNode;
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
-use super::{Accelerator, ByteSize, Fleet, Forward, Setting, Vm, order};
+use super::{Accelerator, ByteSize, Fleet, Forward, Machine, NetworkMode, Origin, Setting, Vm, order};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// CPUs of a guest that states none.
@@ -37,6 +37,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
             continue;
         };
         check_references(fleet, &vm, problems);
+        check_machine(fleet, &vm, problems);
         check_targets(&vm, problems);
         if let Some(count) = node.count {
             counted.insert(node.name.value.clone(), count.value);
@@ -75,6 +76,7 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         forwards: values(settings.forwards),
         work_disk: decided(settings.work_disk, DEFAULT_WORK_DISK),
         accel: decided(settings.accel, Accelerator::Auto),
+        machine: decided(settings.machine, Machine::default()),
         authorized_keys: values(settings.authorized_keys),
         git_identity: settings.git_identity.map(|identity| identity.value),
         file_syncs: values(settings.file_syncs),
@@ -112,6 +114,18 @@ fn check_references(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
     }
     if let Some(name) = vm.network.as_ref().filter(|name| !fleet.networks.contains_key(&name.value)) {
         problems.missing("network", name);
+    }
+}
+
+/// Firecracker plugs guests to taps, and has no network of its own.
+fn check_machine(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
+    let (Machine::Firecracker, Origin::Written(span)) = (vm.machine.value, vm.machine.origin) else { return };
+    let network = vm.network.as_ref().and_then(|name| fleet.networks.get(&name.value));
+    if network.is_none_or(|network| network.mode.value == NetworkMode::User) {
+        problems.push(
+            Diagnostic::error("config::needs-tap", "Firecracker has no user-mode network", span, "needs a bridge")
+                .help("write `machine \"microvm\"`, which QEMU runs, or plug the guest to a network of mode `bridge`"),
+        );
     }
 }
 

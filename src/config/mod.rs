@@ -34,7 +34,8 @@ mod units;
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, AuthorizedKey, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource,
-    Kernel, KernelSource, Network, NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
+    Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting,
+    Vm,
 };
 pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};

@@ -6,7 +6,7 @@
 //! highest priority are joined: the top of the file first, then profiles in the order of `use`, then the block itself.
 
 use super::problems::Problems;
-use super::{Accelerator, AuthorizedKey, ByteSize, File, FileSync, Forward, GitIdentity};
+use super::{Accelerator, AuthorizedKey, ByteSize, File, FileSync, Forward, GitIdentity, Machine};
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 /// How strongly something is meant.
@@ -52,6 +52,7 @@ pub(super) struct Settings {
     pub(super) forwards: Vec<Definition<Forward>>,
     pub(super) work_disk: Option<Definition<ByteSize>>,
     pub(super) accel: Option<Definition<Accelerator>>,
+    pub(super) machine: Option<Definition<Machine>>,
     pub(super) authorized_keys: Vec<Definition<AuthorizedKey>>,
     pub(super) git_identity: Option<Definition<GitIdentity>>,
     pub(super) file_syncs: Vec<Definition<FileSync>>,
@@ -79,6 +80,7 @@ impl Settings {
             one(&self.network),
             one(&self.work_disk),
             one(&self.accel),
+            one(&self.machine),
             one(&self.git_identity),
             one(&self.protect),
         ];
@@ -99,6 +101,7 @@ impl Settings {
             forwards: joined(self.forwards, used.iter().map(|s| &s.forwards)),
             work_disk: one("work-disk", self.work_disk, used.iter().map(|s| &s.work_disk), problems),
             accel: one("accel", self.accel, used.iter().map(|s| &s.accel), problems),
+            machine: one("machine", self.machine, used.iter().map(|s| &s.machine), problems),
             authorized_keys: joined(self.authorized_keys, used.iter().map(|s| &s.authorized_keys)),
             git_identity: one("git-identity", self.git_identity, used.iter().map(|s| &s.git_identity), problems),
             file_syncs: joined(self.file_syncs, used.iter().map(|s| &s.file_syncs)),

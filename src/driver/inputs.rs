@@ -194,7 +194,7 @@ mod tests {
 
     use super::*;
     use crate::config::filter::Filter;
-    use crate::config::{Accelerator, AuthorizedKey, ByteSize, FileSync, GitIdentity, Setting, Vm};
+    use crate::config::{Accelerator, AuthorizedKey, ByteSize, FileSync, GitIdentity, Machine, Setting, Vm};
     use crate::effect::CommandRunner;
     use crate::syntax::{SourceId, Span, Spanned};
 
@@ -246,6 +246,7 @@ mod tests {
                 forwards: vec![],
                 work_disk: Setting::default_value(ByteSize::gib(1)),
                 accel: Setting::default_value(Accelerator::Auto),
+                machine: Setting::default_value(Machine::Microvm),
                 authorized_keys: keys.iter().map(|key| self.spanned(AuthorizedKey::File((*key).into()))).collect(),
                 git_identity: git.map(|git| self.spanned(git)),
                 file_syncs: from.iter().map(sync).collect(),

@@ -2,6 +2,8 @@
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use crate::config::Machine;
+
 /// The layout of the state directory: the one place that knows its file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateDir {
@@ -90,14 +92,17 @@ impl GuestDir {
         self.root.join("record.json")
     }
 
-    /// Copy-on-write root disk.
-    pub fn root_disk(&self) -> Utf8PathBuf {
-        self.root.join("root.qcow2")
+    /// Root disk: copy-on-write for QEMU, whole for Firecracker, which knows nothing else.
+    pub fn root_disk(&self, machine: Machine) -> Utf8PathBuf {
+        self.root.join(match machine {
+            Machine::Microvm | Machine::Q35 => "root.qcow2",
+            Machine::Firecracker => "root.img",
+        })
     }
 
     /// The root disk before that, kept until the guest has answered with the new one.
-    pub fn previous_root_disk(&self) -> Utf8PathBuf {
-        self.root.join("root.qcow2.previous")
+    pub fn previous_root_disk(&self, machine: Machine) -> Utf8PathBuf {
+        Utf8PathBuf::from(format!("{}.previous", self.root_disk(machine)))
     }
 
     /// Persistent work disk.

@@ -135,6 +135,11 @@ fn change(desired: &Desired, address: Address, (power, found): (Power, Found), n
     Change { address, action, reason, impact, attributes, ignored: Vec::new(), source, note }
 }
 
+/// The guests that are there and that a pattern names.
+pub fn named_guests(desired: &Desired, observed: &Observed, guests: &[Pattern]) -> Vec<String> {
+    observed.guests.keys().filter(|name| named(guests, &Address::vm(name), desired)).cloned().collect()
+}
+
 /// Patterns that name neither a guest that is there nor a declared one: most likely mistyped.
 pub fn unmatched<'a>(desired: &Desired, observed: &Observed, guests: &'a [Pattern]) -> Vec<&'a Pattern> {
     let there = observed.guests.keys().map(|name| Address::vm(name));

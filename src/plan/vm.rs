@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
-use crate::config::{Accelerator, ByteSize, NetworkMode};
+use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
 use crate::resource::{
     Address, ContentKey, Declared, Desired, Observed, ObservedGuest, Reading, Record, Resource, RunState, VmSpec,
 };
@@ -171,6 +171,7 @@ impl VmPlan {
             Action::Update if differs("state") && self.change.attributes.len() == 1 => Reason::Stopped,
             Action::Replace if differs("image") => verdict.reason,
             Action::Replace if differs("image-in-store") => Reason::Dependency,
+            Action::Replace if differs(VMM.0) => verdict.reason,
             Action::Replace => Reason::Requested,
             _ => verdict.reason,
         };
@@ -183,14 +184,21 @@ impl VmPlan {
 type Setting = (&'static str, fn(&VmSpec, &Surroundings<'_>) -> String, Impact);
 
 /// What the VMM is started with.
-const STARTED_WITH: [Setting; 6] = [
+const STARTED_WITH: [Setting; 8] = [
     ("cpus", |vm, _| vm.cpus.to_string(), Impact::Restart),
     ("memory", |vm, _| vm.memory.to_string(), Impact::Restart),
     ("kernel", |vm, around| around.built(&vm.kernel), Impact::Restart),
     ("network", |vm, _| network(vm.network.mode).into(), Impact::Restart),
     ("forwards", |vm, _| forwards(vm), Impact::Restart),
     ("accel", |vm, _| accelerator(vm.accel).into(), Impact::Restart),
+    MACHINE,
+    VMM,
 ];
+
+/// What it is as a machine. The default is not worth a line in the plan of a new guest.
+const MACHINE: Setting = ("machine", |vm, _| vm.machine.word().into(), Impact::Restart);
+/// Which program runs it: root disks have another form for another one.
+const VMM: Setting = ("vmm", |vm, _| vm.machine.vmm().into(), Impact::Recreate);
 
 /// What its disks are made from.
 const IMAGE: Setting = ("image", |vm, around| around.built(&vm.image), Impact::Recreate);
@@ -220,6 +228,7 @@ fn anew(want: &VmSpec, around: &Surroundings<'_>) -> Vec<Attribute> {
     [IMAGE, WORK_DISK]
         .iter()
         .chain(&STARTED_WITH)
+        .filter(|(path, ..)| want.machine != Machine::default() || ![MACHINE.0, VMM.0].contains(path))
         .map(|(path, show, _)| Attribute {
             path: (*path).into(),
             aspect: Aspect::Value,
@@ -245,7 +254,8 @@ fn compare(plan: &mut VmPlan, want: &VmSpec, guest: &ObservedGuest, around: &Sur
     plan.grow = work_disk(plan.found, &mut plan.refusals, &mut plan.change, want, guest);
     plan.change.attributes.extend(STARTED_WITH.iter().filter_map(|(path, show, impact)| {
         let (before, after) = (show(started, around), show(want, around));
-        let impact = if down { Impact::None } else { *impact };
+        let free = down && *impact == Impact::Restart;
+        let impact = if free { Impact::None } else { *impact };
         (before != after).then(|| value(path, &before, &after, impact, Cause::Pending))
     }));
 }

@@ -150,6 +150,7 @@ impl Lowering<'_> {
             network: self.network(vm),
             work_disk: vm.work_disk.value,
             accel: vm.accel.value,
+            machine: vm.machine.value,
         };
         let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
         let needs = others.chain([image_address, kernel_address]).collect();

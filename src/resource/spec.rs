@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
-use crate::config::{Accelerator, ByteSize, FileForm, Forward, NetworkMode};
+use crate::config::{Accelerator, ByteSize, FileForm, Forward, Machine, NetworkMode};
 
 /// Names a built image or kernel by what it was built from: the digest of its recipe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -136,4 +136,7 @@ pub struct VmSpec {
     pub work_disk: ByteSize,
     /// Accelerator.
     pub accel: Accelerator,
+    /// What it is as a machine.
+    #[serde(default)]
+    pub machine: Machine,
 }

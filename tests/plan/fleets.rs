@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use regatta::config::{Accelerator, ByteSize, Forward, NetworkMode, OnDrift};
+use regatta::config::{Accelerator, ByteSize, Forward, Machine, NetworkMode, OnDrift};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
     ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, SourceSpec, VmSpec,
@@ -103,6 +103,7 @@ fn vm(name: &str, guest: &GuestSketch, image: &ImageSpec, kernel: &KernelSpec) -
         },
         work_disk: ByteSize::gib(guest.work_disk_gib),
         accel: Accelerator::Auto,
+        machine: Machine::Microvm,
     }
 }
 

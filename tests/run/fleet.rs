@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use regatta::config::{Accelerator, ByteSize, NetworkMode, OnDrift};
+use regatta::config::{Accelerator, ByteSize, Machine, NetworkMode, OnDrift};
 use regatta::resource::{
     Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
     ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, SourceSpec, VmSpec,
@@ -98,6 +98,7 @@ fn vm(name: &str, image: &ImageSpec, kernel: &KernelSpec, random: &mut Random) -
         // Disks only grow with time: see `later`.
         work_disk: ByteSize::gib(1),
         accel: Accelerator::Tcg,
+        machine: Machine::Microvm,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
 use crate::config::settings::{Definition, Settings};
-use crate::config::{Accelerator, ByteSize};
+use crate::config::{Accelerator, ByteSize, Machine};
 use crate::syntax::{Node, Spanned};
 
 /// The nodes of a profile's or guest's block.
@@ -23,6 +23,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&FORWARD),
     ChildRule::at_most_once(&WORK_DISK),
     ChildRule::at_most_once(&ACCEL),
+    ChildRule::at_most_once(&MACHINE),
     ChildRule::any(&AUTHORIZED_KEY),
     ChildRule::at_most_once(&GIT_IDENTITY),
     ChildRule::any(&FILE_SYNC),
@@ -100,6 +101,22 @@ static ACCEL: NodeRule = NodeRule {
     ..NodeRule::new("accel", "What runs the guest's code.")
 };
 
+static MACHINE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required(
+        "machine",
+        Kind::Choice(&["microvm", "q35", "firecracker"]),
+        "`microvm` and `q35` are QEMU's: the first starts faster, the second has PCI. `firecracker` needs the program \
+         `firecracker`, KVM and a bridged network.",
+    )],
+    default: Some("microvm"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new(
+        "machine",
+        "What the guest is as a machine. Between QEMU and Firecracker its root disk is made anew.",
+    )
+};
+
 static AFTER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::repeated("guest", Kind::Name, "Names of guests, or of `vm` nodes with a `count`.")],
     prioritised: true,
@@ -167,6 +184,10 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
             let accel = Block::read(node, &ACCEL, problems).text("accel");
             set(&mut settings.accel, node, accel.map(|word| word.map(|word| accelerator(&word))));
         }
+        "machine" => {
+            let machine = Block::read(node, &MACHINE, problems).text("machine");
+            set(&mut settings.machine, node, machine.map(|word| word.map(|word| self::machine(&word))));
+        }
         "git-identity" => set(&mut settings.git_identity, node, whole(node, git_identity::decode(node, problems))),
         "forward" => add(&mut settings.forwards, node, whole(node, forward::decode(node, problems))),
         "authorized-key" => {
@@ -186,6 +207,14 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
             .for_each(|pattern| add(&mut settings.ignore_drift, node, Some(pattern))),
         // `use` is decoded by itself; unknown nodes are reported with the block.
         _ => {}
+    }
+}
+
+fn machine(word: &str) -> Machine {
+    match word {
+        "q35" => Machine::Q35,
+        "firecracker" => Machine::Firecracker,
+        _ => Machine::Microvm,
     }
 }
 

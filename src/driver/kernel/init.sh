@@ -21,6 +21,8 @@ say() { echo "regatta-init: $*"; }
 fatal() {
     say "fatal: $*"
     sync
+    # Where a reset is what ends the machine (Firecracker), powering off would leave it halted.
+    case " $COMMAND_LINE " in *" reboot=k "*) reboot -f ;; esac
     # Starting again would end here again. Leaving pid 1 panics the kernel: the last way out, should the others fail.
     poweroff -f
     reboot -f

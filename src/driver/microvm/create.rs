@@ -6,13 +6,13 @@ use camino::Utf8Path;
 
 use super::guests::Guests;
 use super::{identity, port};
-use crate::config::ByteSize;
+use crate::config::{ByteSize, Machine};
 use crate::driver::files::{Request, offline};
 use crate::driver::record;
 use crate::driver::undo::Undo;
-use crate::effect::{Command, KeyPair, files, known_hosts_line, paths, port_is_free};
+use crate::effect::{Command, KeyPair, copy_sparse, files, known_hosts_line, paths, port_is_free};
 use crate::exec::{Failure, Progress};
-use crate::resource::{AppliedGuest, ContentKey, Reading, Record, VmSpec};
+use crate::resource::{AppliedGuest, Reading, Record, VmSpec};
 
 impl Guests {
     /// Makes a guest's disks. Does nothing when they were made already; starts over when making them was interrupted;
@@ -46,7 +46,7 @@ impl Guests {
         files::private_dir(dir.root())?;
         let mut record = self.mark(vm, unfinished, &host_key.public_line()?).await?;
         progress.say("making disks");
-        self.make_root_disk(&vm.name, &vm.image).await?;
+        self.make_root_disk(vm).await?;
         self.make_work_disk(&record, vm.work_disk, &host_key).await?;
         let target = self.ssh_target(&record);
         let pinned = known_hosts_line(&target.host, target.port, &target.host_key)?;
@@ -92,28 +92,25 @@ impl Guests {
             .ok_or_else(|| Failure::permanent("no free loopback port is left for SSH to the guest"))
     }
 
-    /// A copy-on-write disk over the image, its path written relative so that the state directory can be moved.
-    pub(super) async fn make_root_disk(&self, guest: &str, image: &ContentKey) -> Result<(), Failure> {
-        let dir = self.dir(guest);
+    /// A root disk of the image. For QEMU copy-on-write over it, its path written relative so that the state directory can
+    /// be moved; for Firecracker a sparse copy.
+    pub(super) async fn make_root_disk(&self, vm: &VmSpec) -> Result<(), Failure> {
+        let (dir, image) = (self.dir(&vm.name), &vm.image);
         let base = self.store.image_path(image);
         if !paths::exists(&base)? {
             return Err(Failure::permanent(format!("image {image} is not in the store, expected it at `{base}`")));
         }
-        let aside = dir.root().join("root.qcow2.new");
-        let backing = relative(dir.root(), &base);
-        let command = Command::new("qemu-img").args([
-            "create",
-            "-q",
-            "-f",
-            "qcow2",
-            "-F",
-            "raw",
-            "-b",
-            backing.as_str(),
-            aside.as_str(),
-        ]);
-        self.run.run_ok(&command).await?;
-        paths::rename(&aside, &dir.root_disk())?;
+        let disk = dir.root_disk(vm.machine);
+        let aside = camino::Utf8PathBuf::from(format!("{disk}.new"));
+        if vm.machine == Machine::Firecracker {
+            copy(base, aside.clone()).await?;
+        } else {
+            let create = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b"];
+            let backing = relative(dir.root(), &base);
+            let command = Command::new("qemu-img").args(create).args([backing.as_str(), aside.as_str()]);
+            self.run.run_ok(&command).await?;
+        }
+        paths::rename(&aside, &disk)?;
         Ok(())
     }
 
@@ -130,6 +127,14 @@ impl Guests {
         // The lock that the write above was done under; nobody else knows that name.
         Ok(paths::remove_if_there(&dir.root().join("work.img.new.lock"))?)
     }
+}
+
+/// Copies an image: reading and writing hundreds of megabytes is nothing for a thread that others wait for.
+async fn copy(from: camino::Utf8PathBuf, to: camino::Utf8PathBuf) -> Result<(), Failure> {
+    let copied = tokio::task::spawn_blocking(move || {
+        copy_sparse(&from, &to).map_err(|cause| Failure::permanent(format!("cannot copy `{from}` to `{to}`: {cause}")))
+    });
+    copied.await.map_err(|error| Failure::unknown(format!("copying an image failed: {error}")))?
 }
 
 /// `to` as seen from the directory `from`; both absolute and without `.` or `..`.

@@ -1,7 +1,7 @@
 //! Changing the disks of a stopped guest: a new root over another image, a larger work disk.
 
 use super::guests::Guests;
-use crate::config::ByteSize;
+use crate::config::{ByteSize, Machine};
 use crate::driver::undo::Undo;
 use crate::effect::paths;
 use crate::exec::{Failure, Progress};
@@ -15,11 +15,13 @@ impl Guests {
         self.must_be_stopped(&record)?;
         progress.say("making a new root disk");
         let dir = self.dir(&vm.name);
-        paths::remove_if_there(&dir.previous_root_disk())?;
+        let was = record.applied.disks.as_ref().map_or(vm.machine, |disks| disks.machine);
+        let (old, kept) = (dir.root_disk(was), dir.previous_root_disk(was));
+        paths::remove_if_there(&kept)?;
         let mut undo = Undo::default();
-        undo.file(&dir.previous_root_disk());
-        paths::link(&dir.root_disk(), &dir.previous_root_disk())?;
-        let made = self.make_root_disk(&vm.name, &vm.image).await;
+        undo.file(&kept);
+        paths::link(&old, &kept)?;
+        let made = self.make_root_disk(vm).await;
         undo.settle(made).await?;
         record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
         self.write_record(&record)
@@ -31,9 +33,22 @@ impl Guests {
         self.must_be_stopped(&record)?;
         progress.say("putting the previous root disk back");
         let dir = self.dir(&vm.name);
-        paths::rename_if_there(&dir.previous_root_disk(), &dir.root_disk())?;
+        paths::rename_if_there(&dir.previous_root_disk(vm.machine), &dir.root_disk(vm.machine))?;
         record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
-        self.write_record(&record)
+        self.write_record(&record)?;
+        self.drop_other_disks(vm)
+    }
+
+    /// Removes root disks that the guest has no use for any more: replaced ones, and those in the form of another VMM.
+    pub(super) fn drop_other_disks(&self, vm: &VmSpec) -> Result<(), Failure> {
+        let dir = self.dir(&vm.name);
+        for machine in [Machine::Microvm, Machine::Firecracker] {
+            paths::remove_if_there(&dir.previous_root_disk(machine))?;
+            if machine.vmm() != vm.machine.vmm() {
+                paths::remove_if_there(&dir.root_disk(machine))?;
+            }
+        }
+        Ok(())
     }
 
     /// Grows the work disk of a stopped guest. Repeating it is harmless.

@@ -1,13 +1,15 @@
-//! Guests as QEMU microVMs on this machine.
+//! Guests as virtual machines of QEMU and Firecracker on this machine.
 
 mod accel;
 pub mod console;
 mod create;
 mod disks;
+mod firecracker;
 mod guests;
 mod identity;
 mod observe;
 mod owner;
+mod pause;
 mod port;
 mod protect;
 mod qemu;
@@ -19,9 +21,11 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod vmm;
 mod write;
 
 pub use guests::{Effects, Guests, Login};
 pub use owner::Where;
+pub use pause::Pause;
 pub use protect::Protection;
 pub use serial::KEEP_CONSOLE;

@@ -157,6 +157,9 @@ impl Guests {
                 let still_stopped = || self.must_be_stopped(record);
                 self.disk(&self.dir(&record.name).work_disk(), &still_stopped).read(wanted).await
             }
+            RunState::Running(_) if self.is_paused(record).await => {
+                Reading::Unreadable(format!("it is paused: `regatta resume {}` lets it go on", record.name))
+            }
             RunState::Running(_) => match self.log_in(record).await {
                 Ok(shell) => live::Guest::behind(&*shell).read(wanted).await,
                 Err(why) => Reading::Unreadable(why),

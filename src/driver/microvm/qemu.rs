@@ -1,88 +1,120 @@
 //! QEMU's command line for one guest: pure, so that it can be shown, tested and compared.
 
+use std::time::Duration;
+
+use async_trait::async_trait;
 use camino::Utf8Path;
 use uuid::Uuid;
 
-use crate::config::Accelerator;
-use crate::effect::Command;
-use crate::resource::VmSpec;
-
-/// Everything outside the declaration that a start needs.
-#[derive(Debug, Clone)]
-pub(super) struct Launch<'a> {
-    /// The fleet, for the process' name.
-    pub fleet: &'a str,
-    /// What to start.
-    pub vm: &'a VmSpec,
-    /// The guest's identity: an argument of its own on the command line, so that the process can be found by it.
-    pub uuid: Uuid,
-    /// Loopback port forwarded to the guest's port 22.
-    pub ssh_port: u16,
-    /// KVM or TCG, already decided.
-    pub accel: Accelerator,
-    /// Uncompressed kernel.
-    pub kernel: &'a Utf8Path,
-    /// Initramfs.
-    pub initrd: &'a Utf8Path,
-    /// Kernel arguments.
-    pub arguments: &'a str,
-    /// qcow2 root disk.
-    pub root_disk: &'a Utf8Path,
-    /// Raw work disk.
-    pub work_disk: &'a Utf8Path,
-    /// Socket to listen on with the serial console; the guest starts when somebody has connected.
-    pub serial_socket: &'a Utf8Path,
-    /// QMP socket to listen on.
-    pub control_socket: &'a Utf8Path,
-    /// File that takes the pid.
-    pub pid_file: &'a Utf8Path,
-}
+use super::console::Line;
+use super::qmp;
+use super::vmm::{Habits, Host, Launch, Pace, Vmm, Wish};
+use crate::config::{Accelerator, Machine};
+use crate::driver::GuestDir;
+use crate::effect::{Command, connect_unix};
+use crate::exec::Failure;
 
 /// The program.
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 
+/// How long a running QEMU may take to answer.
+const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The VMM.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Qemu;
+
+#[async_trait]
+impl Vmm for Qemu {
+    async fn start(&self, launch: &Launch<'_>, host: Host<'_>) -> Result<(), Failure> {
+        let Line::Socket(serial) = launch.line else {
+            return Err(Failure::permanent("found pipes as QEMU's serial line, expected a socket"));
+        };
+        host.run.run_ok(&start(launch, serial)).await?;
+        Ok(())
+    }
+
+    async fn ask(&self, control: &Utf8Path, wish: Wish) -> Result<(), String> {
+        let command = match wish {
+            Wish::PowerButton => "system_powerdown",
+            Wish::Quit => "quit",
+            Wish::Pause => "stop",
+            Wish::Resume => "cont",
+        };
+        execute(control, command).await.map(drop)
+    }
+
+    async fn pace(&self, control: &Utf8Path) -> Result<Pace, String> {
+        let status = execute(control, "query-status").await?;
+        let paused = status.get("status").and_then(serde_json::Value::as_str) == Some("paused");
+        Ok(if paused { Pace::Paused } else { Pace::Running })
+    }
+
+    fn line(&self, dir: &GuestDir) -> Result<Line, String> {
+        dir.serial_socket().map(Line::Socket)
+    }
+
+    fn habits(&self) -> Habits {
+        Habits { arguments: "", down: "poweroff" }
+    }
+}
+
+async fn execute(control: &Utf8Path, command: &str) -> Result<serde_json::Value, String> {
+    let stream = connect_unix(control, DEADLINE).await.map_err(|error| error.to_string())?;
+    qmp::execute(stream, command, DEADLINE).await.map_err(|error| error.to_string())
+}
+
+/// The machine type, and the kind of virtio device that it takes.
+const fn machine(machine: Machine) -> (&'static str, &'static str) {
+    match machine {
+        Machine::Q35 => ("q35", "pci"),
+        Machine::Microvm | Machine::Firecracker => ("microvm", "device"),
+    }
+}
+
 /// The command that starts the guest in the background: it returns when the guest's devices are up, and fails with
 /// QEMU's own words when they cannot be.
-pub(super) fn start(launch: &Launch<'_>) -> Command {
+fn start(launch: &Launch<'_>, serial: &Utf8Path) -> Command {
     let vm = launch.vm;
+    let (machine, kind) = machine(vm.machine);
     let (accel, cpu) = match launch.accel {
         Accelerator::Kvm => ("kvm", "host"),
         Accelerator::Tcg | Accelerator::Auto => ("tcg,thread=multi", "max"),
     };
     Command::new(PROGRAM)
         .args(["-name", &format!("regatta.{}.{}", launch.fleet, vm.name), "-uuid", &launch.uuid.to_string()])
-        .args(["-machine", "microvm", "-accel", accel, "-cpu", cpu])
+        .args(["-machine", machine, "-accel", accel, "-cpu", cpu])
         .args(["-smp", &vm.cpus.to_string(), "-m", &format!("{}M", vm.memory.as_mib())])
         .args(["-nodefaults", "-no-user-config", "-display", "none"])
         // `spawn` and `elevateprivileges` cannot be denied: QEMU forks and leaves the session to become a daemon.
         .args(["-sandbox", "on,obsolete=deny,resourcecontrol=deny"])
         .args(["-kernel", launch.kernel.as_str(), "-initrd", launch.initrd.as_str(), "-append", launch.arguments])
-        .args(["-chardev", &console(launch), "-serial", "chardev:console"])
-        .args(disk("root", launch.root_disk, "qcow2"))
-        .args(disk("work", launch.work_disk, "raw"))
+        .args(["-chardev", &console(serial), "-serial", "chardev:console"])
+        .args(disk("root", launch.root_disk, "qcow2", kind))
+        .args(disk("work", launch.work_disk, "raw", kind))
         .args([
             "-netdev",
             &netdev(launch),
             "-device",
-            &format!("virtio-net-device,netdev=net,mac={}", mac(launch.uuid)),
+            &format!("virtio-net-{kind},netdev=net,mac={}", mac(launch.uuid)),
         ])
-        .args(["-device", "virtio-rng-device"])
+        .args(["-device", &format!("virtio-rng-{kind}")])
         .args(["-qmp", &format!("unix:{},server=on,wait=off", escaped(launch.control_socket))])
         .args(["-pidfile", launch.pid_file.as_str(), "-daemonize"])
-        .deadline(std::time::Duration::from_secs(30))
+        .deadline(Duration::from_secs(30))
 }
 
 /// With `wait` nothing is lost that the guest says before its console's keeper is there. Later keepers may come and go.
-fn console(launch: &Launch<'_>) -> String {
-    format!("socket,id=console,path={},server=on,wait=on", escaped(launch.serial_socket))
+fn console(serial: &Utf8Path) -> String {
+    format!("socket,id=console,path={},server=on,wait=on", escaped(serial))
 }
 
-fn disk(id: &str, path: &Utf8Path, format: &str) -> [String; 4] {
+fn disk(id: &str, path: &Utf8Path, format: &str, kind: &str) -> [String; 4] {
     [
         "-drive".into(),
         format!("id={id},file={},format={format},if=none,discard=unmap", escaped(path)),
         "-device".into(),
-        format!("virtio-blk-device,drive={id},serial={id}"),
+        format!("virtio-blk-{kind},drive={id},serial={id}"),
     ]
 }
 
@@ -111,7 +143,7 @@ fn escaped(path: &Utf8Path) -> String {
 mod tests {
     use super::*;
     use crate::config::{ByteSize, Forward, NetworkMode};
-    use crate::resource::{ContentKey, NetworkSpec};
+    use crate::resource::{ContentKey, NetworkSpec, VmSpec};
 
     #[test]
     fn the_whole_command_line() {
@@ -124,6 +156,7 @@ mod tests {
             network: NetworkSpec { mode: NetworkMode::User, forwards: vec![Forward { host: 8080, guest: 80 }] },
             work_disk: ByteSize::gib(4),
             accel: Accelerator::Auto,
+            machine: Machine::Microvm,
         };
         let launch = Launch {
             fleet: "demo",
@@ -136,7 +169,7 @@ mod tests {
             arguments: "console=ttyS0",
             root_disk: "/s/a,b/root.qcow2".into(),
             work_disk: "/s/work.img".into(),
-            serial_socket: "/s/tty.sock".into(),
+            line: &Line::Socket("/s/tty.sock".into()),
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),
         };
@@ -152,6 +185,11 @@ mod tests {
             -netdev user,id=net,hostfwd=tcp:127.0.0.1:20022-:22,hostfwd=tcp:127.0.0.1:8080-:80 \
             -device virtio-net-device,netdev=net,mac=52:54:00:ab:cd:ef -device virtio-rng-device \
             -qmp unix:/s/qmp.sock,server=on,wait=off -pidfile /s/pid -daemonize";
-        assert_eq!(start(&launch).to_string(), expected);
+        let serial = Utf8Path::new("/s/tty.sock");
+        assert_eq!(start(&launch, serial).to_string(), expected);
+        let q35 = VmSpec { machine: Machine::Q35, ..vm.clone() };
+        let expected = expected.replace("-machine microvm", "-machine q35").replace("-device,", "-pci,");
+        let expected = expected.replace("virtio-rng-device", "virtio-rng-pci");
+        assert_eq!(start(&Launch { vm: &q35, ..launch }, serial).to_string(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! QEMU's machine protocol, as far as stopping a guest needs it: greeting, capabilities, one command, its answer.
+//! QEMU's machine protocol, as far as we need it: greeting, capabilities, one command, its answer.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) enum QmpError {
     Deadline(Duration),
 }
 
-/// Sends one command without arguments over a fresh connection and waits for its answer.
+/// Sends one command without arguments over a fresh connection and returns its answer.
 ///
 /// # Errors
 /// See [`QmpError`]. After `quit` a closed connection is a success: QEMU may leave before it answers.
@@ -38,9 +38,9 @@ pub(super) async fn execute(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     command: &str,
     deadline: Duration,
-) -> Result<(), QmpError> {
+) -> Result<Value, QmpError> {
     match tokio::time::timeout(deadline, converse(stream, command)).await {
-        Ok(Err(QmpError::Io(closed))) if command == "quit" && has_hung_up(&closed) => Ok(()),
+        Ok(Err(QmpError::Io(closed))) if command == "quit" && has_hung_up(&closed) => Ok(Value::Null),
         Ok(result) => result,
         Err(_) => Err(QmpError::Deadline(deadline)),
     }
@@ -51,26 +51,27 @@ fn has_hung_up(error: &std::io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, command: &str) -> Result<(), QmpError> {
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, command: &str) -> Result<Value, QmpError> {
     let (read, mut write) = tokio::io::split(stream);
     let mut lines = BufReader::new(read.take(READ_LIMIT));
     let greeting = next_message(&mut lines).await?;
     if greeting.get("QMP").is_none() {
         return Err(QmpError::Protocol(shortened(&greeting.to_string())));
     }
+    let mut answered = Value::Null;
     for name in ["qmp_capabilities", command] {
         write.write_all(format!("{}\n", json!({ "execute": name })).as_bytes()).await?;
-        answer(&mut lines, name).await?;
+        answered = answer(&mut lines, name).await?;
     }
-    Ok(())
+    Ok(answered)
 }
 
 /// Skips events until the answer to the last command.
-async fn answer(lines: &mut (impl AsyncBufReadExt + Unpin), command: &str) -> Result<(), QmpError> {
+async fn answer(lines: &mut (impl AsyncBufReadExt + Unpin), command: &str) -> Result<Value, QmpError> {
     loop {
         let message = next_message(lines).await?;
-        if message.get("return").is_some() {
-            return Ok(());
+        if let Some(value) = message.get("return") {
+            return Ok(value.clone());
         }
         if let Some(error) = message.get("error") {
             let reason = error.get("desc").and_then(Value::as_str).unwrap_or("no reason given");
@@ -97,7 +98,7 @@ mod tests {
     use super::*;
 
     /// Plays QEMU: says each line after the client has said one (the first at once).
-    async fn against(lines: &'static [&'static str], command: &str) -> Result<(), QmpError> {
+    async fn against(lines: &'static [&'static str], command: &str) -> Result<Value, QmpError> {
         let (ours, theirs) = tokio::io::duplex(4096);
         let peer = tokio::spawn(async move {
             let (read, mut write) = tokio::io::split(theirs);

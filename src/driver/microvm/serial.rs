@@ -36,7 +36,10 @@ impl Guests {
         let socket = self.dir(guest).console_socket().map_err(Failure::permanent)?;
         match connect_unix(&socket, KEEPER_DEADLINE).await {
             Ok(stream) => Ok(stream),
-            Err(_) => self.keep_console(guest).await,
+            Err(_) => {
+                let line = self.vmm(&record).line(&self.dir(guest)).map_err(Failure::permanent)?;
+                self.keep_console(guest, line).await
+            }
         }
     }
 
@@ -55,10 +58,9 @@ impl Guests {
     }
 
     /// Starts the keeper of a guest's console, and joins it: from then on nothing is lost.
-    pub(super) async fn keep_console(&self, guest: &str) -> Result<UnixStream, Failure> {
+    pub(super) async fn keep_console(&self, guest: &str, line: Line) -> Result<UnixStream, Failure> {
         let dir = self.dir(guest);
         let listen = dir.console_socket().map_err(Failure::permanent)?;
-        let line = Line::Socket(dir.serial_socket().map_err(Failure::permanent)?);
         let keeping = Keeping { line, log: self.console_paths(guest), listen: listen.clone() };
         let keeper = Detached { arguments: arguments(&keeping), ..Detached::default() };
         let fail = |cause: std::io::Error| {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use super::accel;
 use super::guests::{Guests, process_id};
-use super::qemu::{self, Launch};
 use super::ready::{Guest, Pace, wait_until_ready};
+use super::vmm::{Host, Launch, vmm};
+use crate::config::{Accelerator, Machine};
 use crate::driver::kernel;
 use crate::driver::undo::Undo;
 use crate::effect::{Liveness, Signal, files, paths};
@@ -40,10 +41,12 @@ impl Guests {
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let dir = self.dir(&vm.name);
+        let vmm = vmm(vm.machine);
         let control_socket = dir.control_socket().map_err(Failure::permanent)?;
-        let (serial_socket, console_socket) =
-            (dir.serial_socket().map_err(Failure::permanent)?, dir.console_socket().map_err(Failure::permanent)?);
-        for socket in [&control_socket, &serial_socket, &console_socket] {
+        let console_socket = dir.console_socket().map_err(Failure::permanent)?;
+        let line = vmm.line(&dir).map_err(Failure::permanent)?;
+        let sockets = [Some(&control_socket), Some(&console_socket), line.socket()];
+        for socket in sockets.into_iter().flatten() {
             undo.file(socket);
             paths::remove_if_there(socket)?;
         }
@@ -57,7 +60,10 @@ impl Guests {
             let message = format!("kernel {} is not in the store, expected it at `{}`", vm.kernel, paths.vmlinux);
             return Err(Failure::permanent(message).hint("`regatta apply` builds what is missing"));
         }
-        let accel = accel::choose(&*self.run, &self.state, &paths, vm.accel, progress).await?;
+        let accel = match vm.machine {
+            Machine::Firecracker => Accelerator::Kvm,
+            _ => accel::choose(&*self.run, &self.state, &paths, vm.accel, progress).await?,
+        };
 
         // Written before the act: after a crash between the two, the running VMM is found by its uuid, and what it
         // was started with is already on record.
@@ -67,7 +73,7 @@ impl Guests {
         record.process = None;
         self.write_record(&record)?;
 
-        progress.say("starting QEMU");
+        progress.say(&format!("starting {}", vm.machine.vmm()));
         let launch = Launch {
             fleet: &self.fleet,
             vm,
@@ -76,24 +82,25 @@ impl Guests {
             accel,
             kernel: &paths.vmlinux,
             initrd: &paths.initrd,
-            arguments: &kernel::kernel_arguments(accel, kernel::host_tsc()),
-            root_disk: &dir.root_disk(),
+            arguments: &(kernel::kernel_arguments(accel, kernel::host_tsc()) + vmm.habits().arguments),
+            root_disk: &dir.root_disk(vm.machine),
             work_disk: &dir.work_disk(),
-            serial_socket: &serial_socket,
+            line: &line,
             control_socket: &control_socket,
             pid_file: &dir.pid_file(),
         };
-        let _console = self.keep_console(&vm.name).await?;
-        if let Err(error) = self.run.run_ok(&qemu::start(&launch)).await {
+        let _console = self.keep_console(&vm.name, line.clone()).await?;
+        let host = Host { run: &*self.run, detach: &*self.detach };
+        if let Err(failure) = vmm.start(&launch, host).await {
             self.end_half_started(&record);
-            return Err(error.into());
+            return Err(failure);
         }
         // From here on it runs, and a failure says nothing about it.
         record.process = self.started_process(&record)?;
         self.write_record(&record).map_err(Failure::into_unknown)
     }
 
-    /// Ends what a start left that did not succeed: QEMU may have gone into the background and wait there. It has run no
+    /// Ends what a start left that did not succeed: the VMM may have gone into the background and wait there. It has run no
     /// guest yet, so that nothing is lost.
     fn end_half_started(&self, record: &Record) {
         if let Ok(Some(process)) = self.started_process(record) {
@@ -118,7 +125,7 @@ impl Guests {
         let ready = wait_until_ready(&*self.connect, &target, &starting, deadline, Pace::default()).await;
         ready.map(drop).map_err(|why| Failure::from(why).context(format!("guest `{guest}` does not answer")))?;
         // Nothing has to be put back any more.
-        Ok(paths::remove_if_there(&self.dir(guest).previous_root_disk())?)
+        record.applied.disks.as_ref().map_or(Ok(()), |disks| self.drop_other_disks(disks))
     }
 }
 

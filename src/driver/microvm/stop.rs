@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use super::guests::{Guests, process_id};
-use super::qmp;
+use super::vmm::{Vmm, Wish, vmm};
+use crate::config::Machine;
 use crate::effect::{Liveness, paths, process};
 use crate::exec::{Failure, Progress};
 use crate::resource::{ProcessIdentity, Record, RunState};
@@ -19,7 +20,7 @@ enum Rung {
     Poweroff,
     /// The virtual power button.
     PowerButton,
-    /// QEMU was told to quit: its own buffers are flushed, the guest's are lost.
+    /// The VMM was told to quit: its own buffers are flushed, the guest's are lost.
     Quit,
     /// SIGKILL.
     Kill,
@@ -41,7 +42,7 @@ impl Rung {
     /// How a guest went down that needed this.
     const fn told(self) -> &'static str {
         match self {
-            Self::Poweroff => "stopped by poweroff inside the guest",
+            Self::Poweroff => "stopped from inside the guest",
             Self::PowerButton => "stopped by its power button",
             Self::Quit => "stopped by ending its virtual machine: what it had not written is lost",
             Self::Kill => "stopped by SIGKILL: what it had not written is lost",
@@ -52,8 +53,8 @@ impl Rung {
         match self {
             Self::Poweroff => "powering off",
             Self::PowerButton => "pressing the power button",
-            Self::Quit => "telling QEMU to quit",
-            Self::Kill => "killing QEMU",
+            Self::Quit => "ending the virtual machine",
+            Self::Kill => "killing the virtual machine",
         }
     }
 }
@@ -69,6 +70,8 @@ impl Guests {
             }
             RunState::Running(process) => process,
         };
+        // One that was paused can do nothing of what follows. Most were not: whatever the answer, the ladder tells.
+        let _ = self.ask(&record, Wish::Resume).await;
         let mut tried = Vec::new();
         for rung in Rung::LADDER {
             progress.say(rung.says());
@@ -93,11 +96,12 @@ impl Guests {
                 let target = self.ssh_target(record);
                 let shell = self.connect.connect(&target, deadline).await.map_err(|error| error.to_string())?;
                 // The connection may go down before the exit status arrives: only the process' end counts.
-                let _ = shell.exec(&["sh", "-c", "sync; exec poweroff"], &[], deadline).await;
+                let down = self.vmm(record).habits().down;
+                let _ = shell.exec(&["sh", "-c", "sync; exec \"$0\"", down], &[], deadline).await;
                 Ok(())
             }
-            Rung::PowerButton => self.control(record, "system_powerdown").await,
-            Rung::Quit => self.control(record, "quit").await,
+            Rung::PowerButton => self.ask(record, Wish::PowerButton).await,
+            Rung::Quit => self.ask(record, Wish::Quit).await,
             Rung::Kill => self.kill(process),
         }
     }
@@ -111,11 +115,15 @@ impl Guests {
         sent.map(|_| ()).map_err(|error| error.to_string())
     }
 
-    async fn control(&self, record: &Record, command: &str) -> Result<(), String> {
-        let deadline = Duration::from_secs(5);
-        let socket = self.dir(&record.name).control_socket()?;
-        let stream = crate::effect::connect_unix(&socket, deadline).await.map_err(|error| error.to_string())?;
-        qmp::execute(stream, command, deadline).await.map_err(|error| error.to_string())
+    /// Asks the VMM of a guest for something.
+    pub(super) async fn ask(&self, record: &Record, wish: Wish) -> Result<(), String> {
+        self.vmm(record).ask(&self.dir(&record.name).control_socket()?, wish).await
+    }
+
+    /// The VMM that a guest was last started with.
+    pub(super) fn vmm(&self, record: &Record) -> &'static dyn Vmm {
+        let started = record.applied.started.as_ref().or(record.applied.disks.as_ref());
+        vmm(started.map_or_else(Machine::default, |vm| vm.machine))
     }
 
     /// Removes a stopped guest. Its directory gets a dot name first, so that a removal that is cut short leaves nothing

@@ -10,7 +10,7 @@ use camino::Utf8Path;
 use tempfile::TempDir;
 
 use super::{Effects, Guests};
-use crate::config::{Accelerator, ByteSize, NetworkMode};
+use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
 use crate::driver::StateDir;
 use crate::effect::testing::{lacks, scratch};
 use crate::effect::{
@@ -127,6 +127,7 @@ fn vm() -> VmSpec {
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
         work_disk: ByteSize::bytes(16 << 20),
         accel: Accelerator::Tcg,
+        machine: Machine::Microvm,
     }
 }
 
@@ -144,7 +145,7 @@ async fn a_guest_whose_making_fails_leaves_nothing_behind() {
             assert_eq!(made, Ok(()));
             let names: Vec<String> = world.files().into_keys().collect();
             let dir = world.guests.dir("web");
-            let expected = [dir.known_hosts(), dir.record(), dir.root_disk(), dir.work_disk()];
+            let expected = [dir.known_hosts(), dir.record(), dir.root_disk(Machine::Microvm), dir.work_disk()];
             let files: Vec<&String> = names.iter().filter(|name| !name.ends_with('/')).collect();
             assert_eq!(files, expected.iter().map(|path| path.as_str()).collect::<Vec<_>>());
             break;

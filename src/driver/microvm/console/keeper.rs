@@ -49,6 +49,16 @@ pub enum Line {
     },
 }
 
+impl Line {
+    /// The socket, where it is one.
+    pub(in crate::driver::microvm) const fn socket(&self) -> Option<&Utf8PathBuf> {
+        match self {
+            Self::Socket(socket) => Some(socket),
+            Self::Pipes { .. } => None,
+        }
+    }
+}
+
 /// What is kept where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Keeping {

@@ -35,8 +35,14 @@ impl BoundedLog {
     /// Appends bytes, at most as many as the limit. After an error some of them may be lost, and the log goes on.
     pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.length > 0 && self.length + bytes.len() as u64 > self.limit {
-            std::fs::rename(&self.paths.current, &self.paths.previous)?;
-            *self = Self::open(self.paths.clone(), self.limit)?;
+            match std::fs::rename(&self.paths.current, &self.paths.previous) {
+                Ok(()) => *self = Self::open(self.paths.clone(), self.limit)?,
+                // The guest was renamed: the directory has another name now, and the open file is all there is.
+                Err(_) => {
+                    self.file.set_len(0)?;
+                    self.length = 0;
+                }
+            }
         }
         self.file.write_all(bytes)?;
         self.length += bytes.len() as u64;

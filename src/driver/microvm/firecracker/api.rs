@@ -1,0 +1,189 @@
+//! The requests of Firecracker's API that we send, after its published description (v1.16).
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::driver::microvm::vmm::Launch;
+
+/// `PUT /machine-config`.
+#[derive(Debug, Serialize)]
+pub(super) struct MachineConfiguration {
+    /// 1, or an even number up to 32.
+    pub vcpu_count: u32,
+    /// MiB.
+    pub mem_size_mib: u64,
+}
+
+/// `PUT /boot-source`.
+#[derive(Debug, Serialize)]
+pub(super) struct BootSource<'a> {
+    /// Uncompressed kernel.
+    pub kernel_image_path: &'a str,
+    /// Initramfs.
+    pub initrd_path: &'a str,
+    /// Kernel arguments.
+    pub boot_args: &'a str,
+}
+
+/// `PUT /drives/{drive_id}`.
+#[derive(Debug, Serialize)]
+pub(super) struct Drive<'a> {
+    /// As in the path.
+    pub drive_id: &'a str,
+    /// Whether Firecracker adds a `root=` of its own: never.
+    pub is_root_device: bool,
+    /// Whether the guest cannot write.
+    pub is_read_only: bool,
+    /// Raw file.
+    pub path_on_host: &'a str,
+    /// `Writeback`: a guest's flush reaches the host's disk.
+    pub cache_type: &'static str,
+}
+
+/// `PUT /entropy`: a virtio-rng device without a limit.
+#[derive(Debug, Serialize)]
+pub(super) struct EntropyDevice {}
+
+/// `PUT /actions`.
+#[derive(Debug, Serialize)]
+pub(super) struct Action {
+    /// Which.
+    pub action_type: ActionType,
+}
+
+/// What a microVM is told.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) enum ActionType {
+    /// Boot. Only once in a process.
+    InstanceStart,
+    /// Press these keys.
+    SendCtrlAltDel,
+}
+
+/// `PATCH /vm`.
+#[derive(Debug, Serialize)]
+pub(super) struct VmState {
+    /// What it becomes.
+    pub state: State,
+}
+
+/// What a microVM becomes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) enum State {
+    /// It stands still.
+    Paused,
+    /// It goes on.
+    Resumed,
+}
+
+/// A `PUT` before the start.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::driver::microvm) struct Put {
+    /// Where.
+    pub path: String,
+    /// What.
+    pub body: Value,
+}
+
+/// Everything that is put before a guest is started, in order: the disks get the names that the kernel arguments use in
+/// this order.
+///
+/// # Errors
+/// When the guest has a number of processors that Firecracker cannot give it.
+pub(in crate::driver::microvm) fn requests(launch: &Launch<'_>) -> Result<Vec<Put>, String> {
+    let vm = launch.vm;
+    if vm.cpus != 1 && (vm.cpus % 2 == 1 || vm.cpus > 32) {
+        return Err(format!("found {} cpus, Firecracker takes 1 or an even number up to 32", vm.cpus));
+    }
+    let machine = MachineConfiguration { vcpu_count: vm.cpus, mem_size_mib: vm.memory.as_mib() };
+    let boot = BootSource {
+        kernel_image_path: launch.kernel.as_str(),
+        initrd_path: launch.initrd.as_str(),
+        boot_args: launch.arguments,
+    };
+    let mut requests = vec![put("/machine-config", &machine)?, put("/boot-source", &boot)?];
+    for (drive_id, path) in [("root", launch.root_disk), ("work", launch.work_disk)] {
+        let drive = Drive {
+            drive_id,
+            is_root_device: false,
+            is_read_only: false,
+            path_on_host: path.as_str(),
+            cache_type: "Writeback",
+        };
+        requests.push(put(&format!("/drives/{drive_id}"), &drive)?);
+    }
+    requests.push(put("/entropy", &EntropyDevice {})?);
+    Ok(requests)
+}
+
+fn put(path: &str, body: &impl Serialize) -> Result<Put, String> {
+    let body = serde_json::to_value(body).map_err(|error| error.to_string())?;
+    Ok(Put { path: path.into(), body })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
+    use crate::driver::microvm::console::Line;
+    use crate::resource::{ContentKey, NetworkSpec, VmSpec};
+
+    fn with_cpus(cpus: u32) -> Result<Vec<Put>, String> {
+        let vm = VmSpec {
+            name: "web".into(),
+            cpus,
+            memory: ByteSize::gib(1),
+            image: ContentKey::of(&"image"),
+            kernel: ContentKey::of(&"kernel"),
+            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+            work_disk: ByteSize::gib(4),
+            accel: Accelerator::Auto,
+            machine: Machine::Firecracker,
+        };
+        requests(&Launch {
+            fleet: "demo",
+            vm: &vm,
+            uuid: uuid::Uuid::nil(),
+            ssh_port: 22_022,
+            accel: Accelerator::Kvm,
+            kernel: "/s/vmlinux".into(),
+            initrd: "/s/initrd.img".into(),
+            arguments: "console=ttyS0 reboot=k",
+            root_disk: "/s/root.img".into(),
+            work_disk: "/s/work.img".into(),
+            line: &Line::Pipes { output: "/s/tty.out".into(), input: "/s/tty.in".into() },
+            control_socket: "/s/qmp.sock".into(),
+            pid_file: "/s/pid".into(),
+        })
+    }
+
+    #[test]
+    fn everything_that_is_put_before_the_start() {
+        let drive = |id: &str| {
+            json!({
+                "drive_id": id, "is_root_device": false, "is_read_only": false, "cache_type": "Writeback",
+                "path_on_host": format!("/s/{id}.img"),
+            })
+        };
+        let boot = json!({
+            "kernel_image_path": "/s/vmlinux", "initrd_path": "/s/initrd.img", "boot_args": "console=ttyS0 reboot=k",
+        });
+        let expected = [
+            ("/machine-config", json!({ "vcpu_count": 2, "mem_size_mib": 1024 })),
+            ("/boot-source", boot),
+            ("/drives/root", drive("root")),
+            ("/drives/work", drive("work")),
+            ("/entropy", json!({})),
+        ];
+        assert_eq!(with_cpus(2).unwrap(), expected.map(|(path, body)| Put { path: path.into(), body }));
+    }
+
+    #[test]
+    fn odd_numbers_of_processors_are_refused_before_anything_is_sent() {
+        assert!(with_cpus(1).is_ok());
+        assert_eq!(with_cpus(3), Err("found 3 cpus, Firecracker takes 1 or an even number up to 32".into()));
+        assert!(with_cpus(64).is_err());
+    }
+}

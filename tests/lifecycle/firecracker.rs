@@ -1,0 +1,346 @@
+//! The life of a guest on Firecracker, driven through the steps of the run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use camino::Utf8PathBuf;
+use regatta::config::{Accelerator, ByteSize, Machine, NetworkMode};
+use regatta::driver::microvm::{Effects, Guests, Pause};
+use regatta::driver::{LocalDriver, StateDir, Store};
+use regatta::effect::{
+    CommandRunner, Connect, ConnectError, Detach, Detached, Detacher, ProcFs, Shell, SshTarget, SystemClock,
+};
+use regatta::exec::{Failure, Perform, Progress};
+use regatta::plan::{Op, Step, StepId};
+use regatta::resource::{ContentKey, NetworkSpec, ObservedGuest, Reading, RunState, VmSpec};
+use serde_json::Value;
+
+use crate::openapi::Api;
+use crate::{end, eventually, fake, keepers, processes};
+
+/// What is done, in this order; after each, everything in [`Life::holds`] must hold.
+const ACTIONS: [Action; 19] = [
+    Action::Start,
+    Action::StartAgain,
+    Action::JoinConsole,
+    Action::Pause,
+    Action::PauseAgain,
+    Action::Resume,
+    Action::Stop,
+    Action::StopAgain,
+    Action::Start,
+    Action::Pause,
+    Action::Stop,
+    Action::Start,
+    Action::KillKeeper,
+    Action::JoinConsole,
+    Action::KillVmm,
+    Action::ReplaceRoot,
+    Action::Start,
+    Action::Stop,
+    Action::Destroy,
+];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Start,
+    StartAgain,
+    JoinConsole,
+    Pause,
+    PauseAgain,
+    Resume,
+    Stop,
+    StopAgain,
+    KillKeeper,
+    /// By a signal, which leaves its socket behind.
+    KillVmm,
+    ReplaceRoot,
+    Destroy,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_lives_on_the_fake() {
+    if !has_tools() {
+        return;
+    }
+    let mut life = Life::new(Program::Fake).await;
+    life.go().await;
+    let said = life.notes.lock().unwrap().clone();
+    assert_eq!(said, ["stopped by its power button"; 3], "LESSON 20");
+    requests_are_as_published(&life.requests);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_lives_on_the_real_program() {
+    if std::env::var_os("REGATTA_FIRECRACKER").is_none() {
+        return eprintln!("SKIPPED: REGATTA_FIRECRACKER names no firecracker");
+    }
+    if !has_tools() {
+        return;
+    }
+    Life::new(Program::Real).await.go().await;
+}
+
+fn has_tools() -> bool {
+    let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+    let found = |tool: &&str| std::env::split_paths(&path).any(|dir| dir.join(tool).exists());
+    let missing: Vec<&str> = ["debugfs", "mke2fs", "setsid"].into_iter().filter(|tool| !found(tool)).collect();
+    if !missing.is_empty() {
+        eprintln!("SKIPPED: not installed: {}", missing.join(", "));
+    }
+    missing.is_empty()
+}
+
+/// Every request that was sent is one of the published description.
+fn requests_are_as_published(requests: &str) {
+    let requests: Vec<Value> = requests.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let sent = |method: &str, path: &str| requests.iter().any(|one| one["method"] == method && one["path"] == path);
+    for (method, path) in [
+        ("GET", "/"),
+        ("PUT", "/machine-config"),
+        ("PUT", "/boot-source"),
+        ("PUT", "/drives/root"),
+        ("PUT", "/drives/work"),
+        ("PUT", "/entropy"),
+        ("PUT", "/actions"),
+        ("PATCH", "/vm"),
+    ] {
+        assert!(sent(method, path), "{method} {path} was never sent");
+    }
+    let Some(api) = Api::published() else {
+        return eprintln!("SKIPPED: Firecracker's API description is not beside this project");
+    };
+    for request in &requests {
+        let body = Some(&request["body"]).filter(|body| !body.is_null());
+        let mistakes = api.mistakes(request["method"].as_str().unwrap(), request["path"].as_str().unwrap(), body);
+        assert_eq!(mistakes, [""; 0], "{request}");
+    }
+}
+
+enum Program {
+    Fake,
+    Real,
+}
+
+/// Starts our own binary for us, and the fake for Firecracker.
+struct Launcher(Program);
+
+impl Detach for Launcher {
+    fn detach(&self, mut detached: Detached) -> io::Result<()> {
+        match (&detached.program, &self.0) {
+            (None, _) => detached.program = Some(env!("CARGO_BIN_EXE_regatta").into()),
+            (Some(_), Program::Real) => {}
+            (Some(_), Program::Fake) => {
+                let [fork, _, _, id, _, socket] = detached.arguments.as_slice() else {
+                    return Err(io::Error::other(format!("unexpected arguments: {:?}", detached.arguments)));
+                };
+                let fake = std::env::current_exe()?.to_str().unwrap().to_owned();
+                let test = ["--exact", fake::NAME, "--ignored", "--nocapture", "--skip", id, "--skip", socket];
+                let words = [fork.as_str(), &fake].into_iter().chain(test);
+                detached.arguments = words.map(str::to_owned).collect();
+            }
+        }
+        Detacher.detach(detached)
+    }
+}
+
+struct NoNetwork;
+
+#[async_trait]
+impl Connect for NoNetwork {
+    async fn connect(&self, _: &SshTarget, _: Duration) -> Result<Box<dyn Shell>, ConnectError> {
+        Err(ConnectError::NotUp("there is no network".into()))
+    }
+}
+
+/// Keeps what steps say is worth knowing.
+struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Progress for Notes {
+    fn say(&self, _: &str) {}
+
+    fn note(&self, text: &str) {
+        self.0.lock().unwrap().push(text.to_owned());
+    }
+}
+
+struct Life {
+    _dir: tempfile::TempDir,
+    root: PathBuf,
+    guests: Arc<Guests>,
+    driver: LocalDriver,
+    vm: VmSpec,
+    notes: Arc<Mutex<Vec<String>>>,
+    /// Requests of all runs so far, when the program writes them down.
+    requests: String,
+    /// The work disk's place in the file system: data stay where they are.
+    work_disk: Option<u64>,
+    runs: bool,
+    kept: bool,
+    exists: bool,
+}
+
+impl Life {
+    async fn new(program: Program) -> Self {
+        let dir = tempfile::Builder::new().prefix("rgt").tempdir().unwrap();
+        let state = StateDir::new(Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap());
+        let vm = VmSpec {
+            name: "web".into(),
+            cpus: 2,
+            memory: ByteSize::mib(256),
+            image: ContentKey::of(&"image"),
+            kernel: ContentKey::of(&"kernel"),
+            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+            work_disk: ByteSize::mib(16),
+            accel: Accelerator::Auto,
+            machine: Machine::Firecracker,
+        };
+        fill(&Store::new(state.store()), &vm);
+        let effects = Effects {
+            run: Arc::new(CommandRunner),
+            connect: Arc::new(NoNetwork),
+            processes: Arc::new(ProcFs::default()),
+            clock: Arc::new(SystemClock),
+            detach: Arc::new(Launcher(program)),
+        };
+        let root = state.guest("demo", "web").root().as_std_path().to_owned();
+        let guests = Arc::new(Guests::new("demo", "/fleet.kdl", state, effects));
+        let life = Self {
+            _dir: dir,
+            root,
+            driver: LocalDriver::new(Arc::clone(&guests)),
+            guests,
+            vm,
+            notes: Arc::default(),
+            requests: String::new(),
+            work_disk: None,
+            runs: false,
+            kept: false,
+            exists: true,
+        };
+        life.perform(Op::CreateGuest { vm: life.vm.clone() }).await.unwrap();
+        life
+    }
+
+    async fn go(&mut self) {
+        self.holds("create").await;
+        for action in ACTIONS {
+            self.act(action).await;
+            self.holds(&format!("{action:?}")).await;
+        }
+    }
+
+    async fn perform(&self, op: Op) -> Result<(), Failure> {
+        let (deadline_s, repeat) = (op.deadline_s(), op.repeat());
+        let (after, rescues) = (Vec::new(), Vec::new());
+        let step = Step { id: StepId(0), addresses: Vec::new(), op, after, rescues, deadline_s, repeat };
+        self.driver.perform(&step, &Notes(Arc::clone(&self.notes))).await
+    }
+
+    async fn act(&mut self, action: Action) {
+        let guest = || "web".to_owned();
+        match action {
+            Action::Start | Action::StartAgain => {
+                self.perform(Op::StartGuest { vm: self.vm.clone() }).await.unwrap();
+                (self.runs, self.kept) = (true, true);
+            }
+            Action::JoinConsole => {
+                drop(self.guests.console("web").await.unwrap());
+                self.kept = true;
+            }
+            Action::Pause | Action::PauseAgain => self.guests.pause("web", Pause::On).await.unwrap(),
+            Action::Resume => self.guests.pause("web", Pause::Off).await.unwrap(),
+            Action::Stop | Action::StopAgain => {
+                self.collect_requests();
+                self.perform(Op::StopGuest { guest: guest() }).await.unwrap();
+                (self.runs, self.kept) = (false, false);
+            }
+            Action::KillKeeper => {
+                keepers(&self.root).iter().for_each(|keeper| end(keeper.pid, "-KILL"));
+                self.kept = false;
+            }
+            Action::KillVmm => {
+                self.vmms().iter().for_each(|pid| end(*pid, "-TERM"));
+                assert!(self.root.join("qmp.sock").exists(), "a signal leaves the socket behind");
+                (self.runs, self.kept) = (false, false);
+            }
+            Action::ReplaceRoot => self.perform(Op::ReplaceRoot { vm: self.vm.clone() }).await.unwrap(),
+            Action::Destroy => {
+                self.perform(Op::DestroyGuest { guest: guest() }).await.unwrap();
+                self.exists = false;
+            }
+        }
+    }
+
+    fn collect_requests(&mut self) {
+        let log = self.root.join("qmp.sock.requests");
+        self.requests.push_str(&std::fs::read_to_string(&log).unwrap_or_default());
+        let _ = std::fs::remove_file(log);
+    }
+
+    /// Pids of this guest's VMMs.
+    fn vmms(&self) -> Vec<i32> {
+        let Ok(record) = std::fs::read(self.root.join("record.json")) else { return Vec::new() };
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        let uuid = record["uuid"].as_str().unwrap().to_owned();
+        processes().into_iter().filter(|one| one.arguments.contains(&uuid)).map(|one| one.pid).collect()
+    }
+
+    fn seen(&self) -> Option<ObservedGuest> {
+        match self.guests.glance().unwrap().guests.remove("web") {
+            Some(Reading::Present(guest)) => Some(guest),
+            None | Some(Reading::Absent) => None,
+            Some(Reading::Unreadable(why)) => panic!("{why}"),
+        }
+    }
+
+    /// What is always true.
+    async fn holds(&mut self, after: &str) {
+        let wanted = usize::from(self.runs);
+        eventually(&format!("one VMM when it runs, after {after}"), || self.vmms().len() == wanted);
+        let wanted = usize::from(self.kept);
+        eventually(&format!("one keeper when it runs, after {after}"), || keepers(&self.root).len() == wanted);
+        let seen = self.seen();
+        assert_eq!(seen.is_some(), self.exists, "after {after}");
+        let Some(guest) = seen else {
+            return assert!(!self.root.exists(), "nothing is left after {after}");
+        };
+        match guest.state {
+            RunState::Running(process) => {
+                assert_eq!((self.runs, self.vmms()), (true, vec![process.pid]), "after {after}");
+            }
+            RunState::Stopped => assert!(!self.runs, "after {after}"),
+            RunState::Unknown(why) => panic!("after {after}: {why}"),
+        }
+        let work_disk = inode(&self.root.join("work.img"));
+        assert_eq!(*self.work_disk.get_or_insert(work_disk), work_disk, "after {after}");
+        assert!(self.root.join("root.img").is_file() && !self.root.join("root.qcow2").exists(), "after {after}");
+        if self.runs {
+            let log = || std::fs::read_to_string(self.root.join("console.log")).unwrap_or_default();
+            eventually(&format!("the console is kept after {after}"), || log().contains("starting the guest's init"));
+        }
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.vmms().iter().for_each(|pid| end(*pid, "-KILL"));
+    }
+}
+
+fn inode(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    path.metadata().unwrap().ino()
+}
+
+/// An image and a kernel that nothing boots.
+fn fill(store: &Store, vm: &VmSpec) {
+    let kernel = store.kernel_paths(&vm.kernel);
+    for (path, size) in [(store.image_path(&vm.image), 4 << 20), (kernel.vmlinux, 4096), (kernel.initrd, 4096)] {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::File::create(path).unwrap().set_len(size).unwrap();
+    }
+}
