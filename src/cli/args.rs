@@ -109,6 +109,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Write down which bytes the fleet's images stand for, in the lock file beside the fleet file
     Lock(LockArgs),
+    /// Show what no guest of this machine needs in the store, and remove it when asked to
+    Gc(GcArgs),
     /// Show each guest of the fleet as it is
     Status,
     /// Say what reality moved since it was last applied; nothing when nothing did. Cannot change anything
@@ -281,6 +283,20 @@ pub(super) struct GraphArgs {
     /// Which part of the fleet.
     #[command(flatten)]
     pub scope: Scope,
+}
+
+/// Arguments of `gc`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct GcArgs {
+    /// Remove it; without, it is only shown
+    #[arg(long)]
+    pub delete: bool,
+    /// Only what was made so many days ago
+    #[arg(long, value_name = "DAYS", default_value = "0")]
+    pub older_than: u32,
+    /// Wait this many seconds for an apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
 }
 
 /// Arguments of `lock`.

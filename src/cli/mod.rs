@@ -14,6 +14,7 @@ mod explain;
 mod fmt;
 mod forget;
 mod forms;
+mod gc;
 mod graph;
 mod init;
 mod journal;
@@ -103,6 +104,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Drift(args) => drift::run(global, form, args).await,
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),
+        Command::Gc(args) => gc::run(global, args).await,
         Command::Lock(args) => lock_file::run(global, args).await,
         Command::Status => status::run(global).await,
         Command::Start(args) => power::run(global, form, (args, Power::On)).await,

@@ -22,8 +22,10 @@ mod state;
 mod store;
 mod tools;
 mod undo;
+mod used;
 
 pub use fan_out::{Endings, Errand, FanOut, Line, Source};
 pub use local::LocalDriver;
 pub use state::{GuestDir, StateDir};
-pub use store::{KernelPaths, Store};
+pub use store::{Garbage, KernelPaths, Store};
+pub use used::used;

@@ -22,6 +22,8 @@ pub(super) const NEWUIDMAP: Tool = Tool { program: "newuidmap", package: "uidmap
 pub(super) const FAKEROOT: Tool = Tool { program: "fakeroot", package: "fakeroot" };
 /// Makes ext4 file systems.
 pub(super) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
+/// Converts disk images.
+pub(super) const QEMU_IMG: Tool = Tool { program: "qemu-img", package: "qemu-utils" };
 /// Checks ext4 file systems.
 pub(super) const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" };
 /// Unpacks archives.

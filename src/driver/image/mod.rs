@@ -10,11 +10,13 @@
 
 mod debian;
 pub(super) mod directory;
+mod disk;
 pub(super) mod download;
 mod file_system;
 mod layers;
 pub(super) mod oci;
 mod packages;
+mod partitions;
 mod requirements;
 
 use std::collections::BTreeMap;
@@ -24,11 +26,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::debootstrap;
 use super::store::{Kind, Manifest, Staging, Store, storage_failure};
-use super::tools::{self, E2FSCK, FAKEROOT, MKE2FS, TAR, XZ};
+use super::tools::{self, E2FSCK, FAKEROOT, MKE2FS, QEMU_IMG, TAR, XZ};
 use crate::config::{FileForm, OciReference};
 use crate::effect::{Command, Run, process};
 use crate::exec::{Failure, Progress};
 use crate::resource::{ImageSpec, SourceSpec};
+use disk::Disk;
 use layers::{Owners, Reader};
 
 /// What turns a tree into a file system.
@@ -89,7 +92,16 @@ impl Building<'_> {
                 self.directory(staging, path, digest).await?;
                 Ok(BTreeMap::new())
             }
-            SourceSpec::File { .. } => Err(Failure::permanent("images of disks are not supported yet")),
+            SourceSpec::File { form: form @ (FileForm::Ext4 | FileForm::CloudImage), location, digest } => {
+                tools::require(self.run, &[E2FSCK, MKE2FS, QEMU_IMG]).await?;
+                let file = download::pinned(self.store, location, digest, self.progress).await?;
+                let disk = Disk { run: self.run, staging, spec: self.spec, progress: self.progress };
+                match form {
+                    FileForm::Ext4 => disk.ext4(&file).await?,
+                    _ => disk.cloud_image(&file).await?,
+                }
+                Ok(BTreeMap::new())
+            }
         }
     }
 

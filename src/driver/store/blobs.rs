@@ -79,9 +79,9 @@ impl Store {
         let outcome = download.run(source).await;
         match outcome.and_then(|()| download.finish(&path)) {
             Ok(()) => Ok(path),
-            Err(Ending::Interrupted(failure)) => Err(failure),
-            Err(Ending::Useless(failure)) => {
-                // What is wrong is in nobody's way when it cannot be removed: the next download finds the same.
+            Err(Ending::Interrupted(failure)) if download.length > 0 => Err(failure),
+            Err(Ending::Interrupted(failure) | Ending::Useless(failure)) => {
+                // What is wrong, or nothing, is in nobody's way when it cannot be removed: the next download finds the same.
                 let _ = fs::remove_file(&partial);
                 Err(failure)
             }

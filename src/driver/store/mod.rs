@@ -11,6 +11,7 @@
 //! Builds of one key are one build: whoever waited for the lock looks again and finds it done.
 
 mod blobs;
+mod garbage;
 mod scratch;
 mod staging;
 
@@ -25,6 +26,7 @@ use crate::effect::files::read_bounded;
 use crate::resource::{Built, ContentKey};
 
 pub(super) use blobs::{Source, Wanted};
+pub use garbage::Garbage;
 pub(super) use staging::{Manifest, Staging, storage_failure};
 
 /// Name of the file that describes a folder of the store.
