@@ -6,13 +6,18 @@ use super::output;
 use super::session::Session;
 use crate::plan::Options;
 use crate::render;
+use crate::resource::Reading;
 
 /// Shows the guests. Reads the same as `plan`, and says of each whether it is as declared.
 pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
     let session = Session::open_without_secrets(global).await?;
     let observed = session.observe().await?;
     let plan = crate::plan::plan(session.desired(), &observed, &Options::default());
-    let guests = crate::plan::status(&plan, &observed);
+    let mut guests = crate::plan::status(&plan, &observed);
+    for guest in &mut guests {
+        let seen = observed.guests.get(&guest.name).and_then(Reading::present);
+        guest.usage = seen.and_then(|seen| session.guests().usage(seen));
+    }
     match global.format {
         Format::Human => output::data(&render::status(&guests, output::data_screen())),
         Format::Json => output::data(&render::status_json(session.fleet(), &guests)?),

@@ -21,6 +21,7 @@ mod ssh;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
+mod usage;
 pub mod walk;
 
 pub use clock::{Clock, SystemClock};
@@ -43,3 +44,4 @@ pub use ssh::{
     without_include,
 };
 pub use terminal::{Keys, RawTerminal};
+pub use usage::{ProcessUsage, process_usage};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::verdict::Found;
 use super::{Action, Cause, Change, Plan, vm};
+use crate::config::ByteSize;
 use crate::resource::{Address, Observed, Reading};
 
 /// One guest.
@@ -25,6 +26,26 @@ pub struct GuestStatus {
     pub action: Action,
     /// What could not be read.
     pub note: Option<String>,
+    /// What it takes of the host; nothing when it does not run, or nobody looked.
+    #[serde(default)]
+    pub usage: Option<Usage>,
+}
+
+/// What a running guest takes of its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Virtual CPUs that it was started with.
+    pub cpus: u32,
+    /// Processor time of its VMM since it was started, in milliseconds.
+    pub cpu_time_ms: u64,
+    /// Memory that it was started with, in bytes.
+    pub memory: ByteSize,
+    /// Memory of the host that its VMM has, in bytes.
+    pub memory_resident: ByteSize,
+    /// What its disks take on the host, in bytes; the image under a root disk is not counted.
+    pub disk: ByteSize,
+    /// Since its VMM was started, in seconds.
+    pub uptime_s: u64,
 }
 
 /// What was found of a guest.
@@ -76,5 +97,6 @@ fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
         pending: moved(Cause::Pending),
         action: changes.iter().find(|change| change.address == address).map_or(Action::None, |change| change.action),
         note: note.or_else(|| changes.iter().find_map(|change| change.note.clone())),
+        usage: None,
     }
 }

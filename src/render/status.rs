@@ -5,20 +5,24 @@ use serde::Serialize;
 use super::layout;
 use super::screen::{Screen, Tone};
 use super::{scrub, words};
-use crate::plan::{Action, GuestState, GuestStatus};
+use crate::config::ByteSize;
+use crate::plan::{Action, GuestState, GuestStatus, Usage};
 
 /// The version of the JSON form.
 pub const STATUS_FORMAT_VERSION: u32 = 1;
 
 /// Headings of the table, in the order of [`cells`].
-const HEADINGS: [&str; 6] = ["GUEST", "STATE", "SSH", "DRIFT", "PENDING", "APPLY"];
+const HEADINGS: [&str; COLUMNS] = ["GUEST", "STATE", "SSH", "CPU", "MEMORY", "DISK", "UP", "DRIFT", "PENDING", "APPLY"];
+
+/// How many there are.
+const COLUMNS: usize = 10;
 
 /// The table as text, each line ending in a line break.
 pub fn status(guests: &[GuestStatus], screen: Screen) -> String {
     if guests.is_empty() {
         return "No guests.\n".into();
     }
-    let rows: Vec<[(Tone, String); 6]> = guests.iter().map(cells).collect();
+    let rows: Vec<[(Tone, String); COLUMNS]> = guests.iter().map(cells).collect();
     let widths: Vec<usize> = HEADINGS
         .iter()
         .enumerate()
@@ -35,7 +39,7 @@ pub fn status(guests: &[GuestStatus], screen: Screen) -> String {
     text
 }
 
-fn cells(guest: &GuestStatus) -> [(Tone, String); 6] {
+fn cells(guest: &GuestStatus) -> [(Tone, String); COLUMNS] {
     let count = |count: usize, tone| match count {
         0 => (Tone::Quiet, "-".to_owned()),
         _ => (tone, count.to_string()),
@@ -45,6 +49,10 @@ fn cells(guest: &GuestStatus) -> [(Tone, String); 6] {
         (Tone::Strong, guest.name.clone()),
         (tone, state.into()),
         guest.ssh_port.map_or((Tone::Quiet, "-".into()), |port| (Tone::Plain, format!("127.0.0.1:{port}"))),
+        taken(guest, |usage| format!("{}% of {}", cpu_percent(usage), usage.cpus)),
+        taken(guest, |usage| format!("{} of {}", rounded(usage.memory_resident), usage.memory)),
+        taken(guest, |usage| rounded(usage.disk)),
+        taken(guest, |usage| super::progress::seconds(usage.uptime_s.saturating_mul(1000))),
         count(guest.drift, Tone::Changed),
         count(guest.pending, Tone::Changed),
         match guest.action {
@@ -52,6 +60,21 @@ fn cells(guest: &GuestStatus) -> [(Tone, String); 6] {
             action => (words::tone(action), words::action(action).into()),
         },
     ]
+}
+
+/// What a running guest takes.
+fn taken(guest: &GuestStatus, show: impl FnOnce(&Usage) -> String) -> (Tone, String) {
+    guest.usage.as_ref().map_or((Tone::Quiet, "-".into()), |usage| (Tone::Plain, show(usage)))
+}
+
+/// Of one processor, on average since it was started.
+const fn cpu_percent(usage: &Usage) -> u64 {
+    usage.cpu_time_ms / 10 / if usage.uptime_s == 0 { 1 } else { usage.uptime_s }
+}
+
+/// Whole mebibytes.
+fn rounded(size: ByteSize) -> String {
+    format!("{}MiB", size.as_mib())
 }
 
 const fn state(state: GuestState) -> (Tone, &'static str) {
@@ -64,7 +87,7 @@ const fn state(state: GuestState) -> (Tone, &'static str) {
     }
 }
 
-fn line(cells: &[(Tone, String); 6], widths: &[usize], screen: Screen) -> String {
+fn line(cells: &[(Tone, String); COLUMNS], widths: &[usize], screen: Screen) -> String {
     let padded = |((tone, text), width): (&(Tone, String), &usize)| {
         format!("{}{}", screen.paint(*tone, text), " ".repeat(width.saturating_sub(layout::columns(text))))
     };
@@ -102,6 +125,14 @@ mod tests {
             pending: 0,
             action: Action::None,
             note: None,
+            usage: Some(Usage {
+                cpus: 2,
+                cpu_time_ms: 12_000,
+                memory: ByteSize::mib(512),
+                memory_resident: ByteSize::mib(201),
+                disk: ByteSize::mib(34),
+                uptime_s: 125,
+            }),
         };
         let unknown = GuestStatus {
             name: "db".into(),
@@ -110,13 +141,14 @@ mod tests {
             drift: 0,
             action: Action::Unreadable,
             note: Some("no permission\x07".into()),
+            usage: None,
             ..running.clone()
         };
         assert_eq!(
             status(&[running, unknown], Screen::plain(80)),
-            "GUEST  STATE    SSH              DRIFT  PENDING  APPLY
-web-1  running  127.0.0.1:40000  2      -        -
-db     unknown  -                -      -        unreadable
+            "GUEST  STATE    SSH              CPU      MEMORY            DISK   UP      DRIFT  PENDING  APPLY
+web-1  running  127.0.0.1:40000  9% of 2  201MiB of 512MiB  34MiB  2m 05s  2      -        -
+db     unknown  -                -        -                 -      -       -      -        unreadable
   no permission\\u{7}
 "
         );

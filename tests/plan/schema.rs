@@ -116,7 +116,8 @@ fn golden_outputs_follow_their_schemas() {
 
 #[test]
 fn other_outputs_follow_their_schemas() {
-    use regatta::plan::{Action, GuestState, GuestStatus};
+    use regatta::config::ByteSize;
+    use regatta::plan::{Action, GuestState, GuestStatus, Usage};
     use regatta::syntax::{Diagnostic, SourceMap, Span};
 
     let guest = GuestStatus {
@@ -127,6 +128,14 @@ fn other_outputs_follow_their_schemas() {
         pending: 0,
         action: Action::Update,
         note: None,
+        usage: Some(Usage {
+            cpus: 2,
+            cpu_time_ms: 1,
+            memory: ByteSize::mib(1),
+            memory_resident: ByteSize::mib(1),
+            disk: ByteSize::mib(1),
+            uptime_s: 1,
+        }),
     };
     let status = regatta::render::status_json("shop", &[guest]).unwrap();
     let mut sources = SourceMap::default();

@@ -21,6 +21,7 @@ mod start;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod vmm;
 mod write;
 
