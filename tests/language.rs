@@ -148,6 +148,8 @@ fn shown(lowered: &Lowered) -> String {
             Resource::Kernel(spec) => serde_json::to_string_pretty(spec),
             Resource::Vm(spec) => serde_json::to_string_pretty(spec),
             Resource::Files(spec) => serde_json::to_string_pretty(spec),
+            Resource::Cluster(spec) => serde_json::to_string_pretty(spec),
+            Resource::ClusterGuest(spec) => serde_json::to_string_pretty(spec),
         };
         let source = declared.source.as_ref().map(ToString::to_string).unwrap_or_default();
         let needs: Vec<String> = declared.needs.iter().map(ToString::to_string).collect();

@@ -72,6 +72,7 @@ fn still_good(file: &Utf8Path, session: &Session, observed: &Observed) -> Result
 
 /// Whether guests are removed and none is left.
 fn removes_everything(plan: &Plan) -> bool {
-    let mut guests = plan.changes.iter().filter(|change| change.address.kind() == "vm").peekable();
+    let mut guests =
+        plan.changes.iter().filter(|change| matches!(change.address.kind(), "vm" | "container")).peekable();
     guests.peek().is_some() && guests.all(|change| change.action == Action::Destroy)
 }

@@ -10,7 +10,7 @@ use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
 use super::{lock, output, signals, ssh_config};
-use crate::driver::LocalDriver;
+use crate::driver::{FleetDriver, LocalDriver};
 use crate::effect::{Clock, Lock, SystemClock, files};
 use crate::exec::journal::{Keep, Verdict, recover};
 use crate::exec::{
@@ -141,7 +141,7 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Re
     let cancel = Cancel::default();
     signals::listen(cancel.clone())?;
     let runner = Runner {
-        perform: Arc::new(LocalDriver::new(session.guests())),
+        perform: Arc::new(FleetDriver::new(LocalDriver::new(session.guests()), session.clusters())),
         clock,
         limits: Limits::with_parallel(options.parallel),
         retry: Retry::default(),

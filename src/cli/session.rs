@@ -1,5 +1,7 @@
 //! One invocation's view of the world: this machine, the fleet file, what it wants, what there is.
 
+mod clusters;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use crate::driver::StateDir;
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
 use crate::driver::pins::Ask;
+use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
 use crate::effect::{CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
 use crate::render;
@@ -103,6 +106,7 @@ pub(super) struct Session {
     guests: Arc<Guests>,
     /// The lock file as it should be, when that is not what it is.
     lock: Option<(LockPath, LockFile)>,
+    clusters: Arc<Clusters>,
 }
 
 impl Session {
@@ -143,6 +147,7 @@ impl Session {
             }
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
+        let clusters = Arc::new(clusters::open(&loaded, &environment).await);
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         Ok(Self {
@@ -155,6 +160,7 @@ impl Session {
             warnings,
             desired,
             guests,
+            clusters,
             lock,
         })
     }
@@ -189,6 +195,11 @@ impl Session {
         Arc::clone(&self.guests)
     }
 
+    /// The fleet's clusters.
+    pub(super) fn clusters(&self) -> Arc<Clusters> {
+        Arc::clone(&self.clusters)
+    }
+
     /// Where files are.
     pub(super) const fn state(&self) -> &StateDir {
         &self.state
@@ -207,7 +218,9 @@ impl Session {
     /// Sees what there is. Guests of another fleet file with the same fleet name stop everything: planning with them
     /// would mean planning their removal.
     pub(super) async fn observe(&self) -> Result<Observed, CliError> {
-        self.own(self.guests.observe(&self.desired).await?)
+        let mut observed = self.own(self.guests.observe(&self.desired).await?)?;
+        self.clusters.observe(&self.desired, &mut observed).await;
+        Ok(observed)
     }
 
     /// As [`Session::observe`], without logging in anywhere.

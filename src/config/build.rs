@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::guests;
 use super::node::{self, DOCUMENT, guest};
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::renames;
 use super::settings::Settings;
 use super::{Fleet, Provenance, Setting, block};
+use super::{containers, guests};
 use crate::syntax::{Diagnostic, Node, Span, Spanned, Value};
 
 /// Declarations of one kind by name, with the place of the name.
@@ -26,6 +26,8 @@ struct Declarations {
     vms: Vec<node::vm::VmNode>,
     moved: Vec<node::moved::Moved>,
     forget: Vec<Spanned<String>>,
+    clusters: Declared<super::Cluster>,
+    containers: Vec<node::container::ContainerNode>,
     /// What the top of the file says about every guest.
     base: Settings,
     /// Where it says who commits.
@@ -55,17 +57,21 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
         vms: BTreeMap::new(),
         moved: BTreeMap::new(),
         forget: Vec::new(),
+        clusters: unplaced(declared.clusters),
+        containers: BTreeMap::new(),
         provenance: Provenance { profiles, ..Provenance::default() },
     };
     let profiles = Profiles::new(unplaced(declared.profiles), problems);
     guests::add(&mut fleet, declared.vms, &profiles, &declared.base, problems);
     renames::add(&mut fleet, declared.moved, declared.forget, problems);
+    containers::add(&mut fleet, declared.containers, problems);
     fleet
 }
 
 /// Remembers what a node declares before looking whether it does so well.
 fn mention(node: &Node, problems: &mut Problems) {
-    let kind = ["image", "kernel", "network", "profile", "vm"].into_iter().find(|kind| *kind == node.name.value);
+    let kind =
+        ["cluster", "image", "kernel", "network", "profile", "vm"].into_iter().find(|kind| *kind == node.name.value);
     let name = node.arguments.first().map(|argument| &argument.value.value);
     if let (Some(kind), Some(Value::String(name))) = (kind, name) {
         problems.declare(kind, name);
@@ -90,6 +96,8 @@ impl Declarations {
             "profile" => insert("profile", &mut self.profiles, node::profile::decode(node, problems), problems),
             "moved" => self.moved.extend(node::moved::decode(node, problems)),
             "forget" => self.forget.extend(node::forget::decode(node, problems)),
+            "cluster" => insert("cluster", &mut self.clusters, node::cluster::decode(node, problems), problems),
+            "container" => self.containers.extend(node::container::decode(node, problems)),
             "vm" => self.vms.extend(node::vm::decode(node, problems)),
             "module" => problems.push(
                 Diagnostic::error(

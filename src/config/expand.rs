@@ -383,7 +383,7 @@ fn needs_expanding(node: &Node) -> bool {
 
 /// Whether a node is a counted guest whose block uses its number.
 fn numbered(node: &Node) -> bool {
-    node.name.value == "vm"
+    matches!(node.name.value.as_str(), "vm" | "container")
         && node.properties.iter().any(|property| property.key.value == "count")
         && node.children.iter().flatten().any(uses_index)
 }

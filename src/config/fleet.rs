@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
-use super::{ByteSize, Priority};
+use super::{ByteSize, Cluster, Container, Priority};
 use crate::syntax::{SourceId, Span, Spanned};
 
 /// Where a value came from.
@@ -59,6 +59,10 @@ pub struct Fleet {
     pub moved: BTreeMap<String, Vec<String>>,
     /// Guests that are not declared and are forgotten instead of destroyed.
     pub forget: Vec<Spanned<String>>,
+    /// Proxmox VE clusters, by name.
+    pub clusters: BTreeMap<String, Cluster>,
+    /// Containers on clusters, by name; `count` already expanded.
+    pub containers: BTreeMap<String, Container>,
     /// What is needed to say where a value came from.
     pub provenance: Provenance,
 }

@@ -5,6 +5,8 @@
 
 mod block;
 mod build;
+mod cluster;
+mod containers;
 mod expand;
 mod explain;
 pub mod filter;
@@ -31,6 +33,7 @@ mod settings;
 mod template;
 mod units;
 
+pub use cluster::{Cluster, ClusterTrust, Container, ContainerOrigin, Interface, Startup, TokenSource, Volume};
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, AuthorizedKey, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource,

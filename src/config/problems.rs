@@ -106,6 +106,7 @@ impl Problems {
             "kernel" => "config::missing-kernel",
             "network" => "config::missing-network",
             "vm" => "config::missing-guest",
+            "cluster" => "config::missing-cluster",
             _ => "config::missing-profile",
         };
         self.push(Diagnostic::error(code, message, name.span, "not declared in any file").help(help));

@@ -263,6 +263,8 @@ mod tests {
                 images: BTreeMap::new(),
                 kernels: BTreeMap::new(),
                 networks: BTreeMap::new(),
+                clusters: BTreeMap::new(),
+                containers: BTreeMap::new(),
                 vms: BTreeMap::from([("web".to_owned(), vm)]),
                 moved: BTreeMap::new(),
                 forget: vec![],

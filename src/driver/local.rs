@@ -49,6 +49,14 @@ impl Perform for LocalDriver {
             }
             Op::ForgetGuest { guest } => guests.forget(guest),
             Op::AdoptGuest { guest, at } => guests.adopt(guest, at),
+            Op::CreateClusterGuest { .. }
+            | Op::UpdateClusterGuest { .. }
+            | Op::StartClusterGuest { .. }
+            | Op::RestartClusterGuest { .. }
+            | Op::StopClusterGuest { .. }
+            | Op::DestroyClusterGuest { .. } => {
+                Err(Failure::permanent(format!("`{}` is no step of this machine", step.op.name())))
+            }
         }
     }
 }

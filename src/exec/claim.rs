@@ -1,6 +1,7 @@
 //! What a running step occupies, how much of it there is, and what a step costs.
 
 use crate::plan::{Op, Step};
+use crate::resource::cluster::GuestOrigin;
 
 /// Something that only so many steps may use at once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +39,24 @@ impl Claim {
             | Op::AdoptGuest { guest: name, .. } => vec![host(), guest(name)],
             Op::WriteFiles { guest: name, .. } | Op::StopGuest { guest: name } => vec![host(), guest(name)],
             Op::AwaitReady { guest: name } => vec![guest(name)],
+            Op::CreateClusterGuest { guest: spec } => {
+                let host = Self::Host(format!("cluster {}", spec.cluster));
+                let mut claims = vec![host, Self::Storage(format!("cluster {}", spec.cluster)), guest(&spec.name)];
+                // While it is cloned, Proxmox locks the original: a second clone is refused.
+                if let GuestOrigin::Clone { vmid, .. } = &spec.origin {
+                    claims.push(Self::Lock(format!("original {} {vmid}", spec.cluster)));
+                }
+                claims
+            }
+            Op::UpdateClusterGuest { guest: spec } => {
+                vec![Self::Host(format!("cluster {}", spec.cluster)), guest(&spec.name)]
+            }
+            Op::StartClusterGuest { cluster, guest: name }
+            | Op::RestartClusterGuest { cluster, guest: name }
+            | Op::StopClusterGuest { cluster, guest: name, .. }
+            | Op::DestroyClusterGuest { cluster, guest: name, .. } => {
+                vec![Self::Host(format!("cluster {cluster}")), guest(name)]
+            }
         }
     }
 }
@@ -80,10 +99,15 @@ impl Limits {
 pub(super) const fn cost_s(op: &Op) -> u64 {
     match op {
         Op::BuildImage { .. } => 60,
-        Op::BuildKernel { .. } => 20,
+        Op::CreateClusterGuest { .. } | Op::BuildKernel { .. } => 20,
         Op::AwaitReady { .. } => 10,
-        Op::StopGuest { .. } => 5,
-        Op::CreateGuest { .. } | Op::ReplaceRoot { .. } | Op::RestoreRoot { .. } => 2,
+        Op::StopGuest { .. } | Op::RestartClusterGuest { .. } | Op::StopClusterGuest { .. } => 5,
+        Op::CreateGuest { .. }
+        | Op::ReplaceRoot { .. }
+        | Op::RestoreRoot { .. }
+        | Op::StartClusterGuest { .. }
+        | Op::UpdateClusterGuest { .. }
+        | Op::DestroyClusterGuest { .. } => 2,
         Op::GrowWorkDisk { .. }
         | Op::WriteFiles { .. }
         | Op::StartGuest { .. }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::between::{self, Lanes};
 use super::built::{self, Builds};
+use super::cluster;
 use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
 use super::lane::{self, Before, Work, Writes};
@@ -52,7 +53,11 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &Options) -> Plan {
     making.refusals = refusals;
     match &options.goal {
         Goal::Match => making.make_match(),
-        Goal::Destroy => seen.guests.keys().for_each(|name| making.unwanted(name, Wish::Removal)),
+        Goal::Destroy => {
+            seen.guests.keys().for_each(|name| making.unwanted(name, Wish::Removal));
+            let planned = cluster::remove(desired, &seen, &making.taken, &mut making.draft);
+            making.add(planned);
+        }
         Goal::Forget(names) => {
             let there = seen.guests.keys().filter(|name| names.contains(*name));
             there.for_each(|name| making.unwanted(name, Wish::Release));
@@ -106,8 +111,15 @@ impl<'a> Making<'a> {
                 None => self.unwanted(name, Wish::Undeclared),
             }
         }
+        let planned = cluster::plan(self.desired, self.observed, &self.taken, &mut self.draft);
+        self.add(planned);
         between::take_ports_in_turn(self.desired, self.observed, &self.lanes, &mut self.draft);
         between::start_in_declared_order(self.desired, &self.lanes, &mut self.draft);
+    }
+
+    fn add(&mut self, planned: cluster::Planned) {
+        self.changes.extend(planned.changes);
+        self.refusals.extend(planned.refusals);
     }
 
     fn finish(self) -> Plan {

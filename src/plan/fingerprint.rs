@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::config::ByteSize;
+use crate::resource::cluster::ObservedClusterGuest;
 use crate::resource::{
     Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, Observed, ObservedFile, ObservedGuest,
     Reading, Resource, Rules, RunState,
@@ -37,11 +38,16 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
     struct View<'a> {
         built: Vec<&'a ContentKey>,
         guests: BTreeMap<&'a str, Seen<Guest<'a>>>,
+        // Left out where there are none, so that fleets without clusters keep their fingerprints.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        cluster_guests: BTreeMap<&'a str, Seen<&'a ObservedClusterGuest>>,
     }
+    let on_clusters = observed.cluster_guests.iter().filter(|(name, _)| planned(name));
     let guests = observed.guests.iter().filter(|(name, _)| planned(name));
     digest(&View {
         built: observed.built.keys().collect(),
         guests: guests.map(|(name, reading)| (name.as_str(), Seen::of(reading, Guest::of))).collect(),
+        cluster_guests: on_clusters.map(|(name, reading)| (name.as_str(), Seen::of(reading, |seen| seen))).collect(),
     })
 }
 

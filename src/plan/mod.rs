@@ -9,6 +9,7 @@ mod between;
 mod build;
 mod built;
 mod change;
+mod cluster;
 mod drift;
 mod file;
 mod files;

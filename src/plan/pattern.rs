@@ -40,8 +40,18 @@ impl FromStr for Pattern {
     /// # Errors
     /// It is empty, or names a kind that does not exist.
     fn from_str(text: &str) -> Result<Self, String> {
-        const KINDS: [&str; 8] =
-            ["vm", "file-sync", "file", "secret", "git-identity", "authorized-key", "image", "kernel"];
+        const KINDS: [&str; 10] = [
+            "vm",
+            "container",
+            "cluster",
+            "file-sync",
+            "file",
+            "secret",
+            "git-identity",
+            "authorized-key",
+            "image",
+            "kernel",
+        ];
         if text.is_empty() {
             return Err("found nothing, expected an address such as `vm.web-1` or `file-sync.web-*/**`".into());
         }
@@ -137,7 +147,7 @@ mod tests {
         assert!(!matches("web-1", &Address::image("web-1")));
         assert_eq!(
             "vn.web".parse::<Pattern>(),
-            Err("found the kind `vn`, expected one of vm, file-sync, file, secret, git-identity, authorized-key, image, kernel"
+            Err("found the kind `vn`, expected one of vm, container, cluster, file-sync, file, secret, git-identity, authorized-key, image, kernel"
                 .into())
         );
     }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Selected};
 use crate::config::ByteSize;
+use crate::resource::cluster::ClusterGuestSpec;
 use crate::resource::{Address, FileSet, GuestPath, ImageSpec, KernelSpec, VmSpec};
 use crate::syntax::SourceRef;
 
@@ -51,6 +52,8 @@ pub enum Rule {
     Protected,
     /// A file was changed in the guest, and its declaration says that somebody has to look (`on-drift="fail"`).
     Drifted,
+    /// A disk of a cluster's guest neither shrinks nor moves to another storage.
+    DiskStays,
     /// A directory that we did not make stands where a file should be: everything below it would be lost.
     DirectoryInTheWay,
 }
@@ -205,6 +208,48 @@ pub enum Op {
         /// Guest.
         guest: String,
     },
+    /// Make a guest of a cluster, as far as one request can.
+    CreateClusterGuest {
+        /// What.
+        guest: ClusterGuestSpec,
+    },
+    /// Bring the configuration of a cluster's guest to what is declared; disks grow.
+    UpdateClusterGuest {
+        /// What.
+        guest: ClusterGuestSpec,
+    },
+    /// Start a guest of a cluster.
+    StartClusterGuest {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+    },
+    /// Restart a guest of a cluster, so that what waits for that is in force.
+    RestartClusterGuest {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+    },
+    /// Shut a guest of a cluster down; by force when it does not.
+    StopClusterGuest {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+        /// Its number.
+        vmid: u32,
+    },
+    /// Remove a stopped guest of a cluster with its disks.
+    DestroyClusterGuest {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+        /// Its number.
+        vmid: u32,
+    },
     /// Remove a stopped guest: its disks, its record, its pinned key.
     DestroyGuest {
         /// Guest.
@@ -257,6 +302,12 @@ impl Op {
             Self::ProtectGuest { .. } => "protect-guest",
             Self::ForgetGuest { .. } => "forget-guest",
             Self::AdoptGuest { .. } => "adopt-guest",
+            Self::CreateClusterGuest { .. } => "create-cluster-guest",
+            Self::UpdateClusterGuest { .. } => "update-cluster-guest",
+            Self::StartClusterGuest { .. } => "start-cluster-guest",
+            Self::RestartClusterGuest { .. } => "restart-cluster-guest",
+            Self::StopClusterGuest { .. } => "stop-cluster-guest",
+            Self::DestroyClusterGuest { .. } => "destroy-cluster-guest",
         }
     }
 
@@ -277,6 +328,10 @@ impl Op {
             | Self::DestroyGuest { .. } => 120,
             Self::StartGuest { .. } => 60,
             Self::ProtectGuest { .. } | Self::ForgetGuest { .. } | Self::AdoptGuest { .. } => 30,
+            // Clones copy whole disks; the others wait for locks that a backup may hold.
+            Self::CreateClusterGuest { .. } => 1800,
+            Self::UpdateClusterGuest { .. } | Self::DestroyClusterGuest { .. } => 600,
+            Self::StartClusterGuest { .. } | Self::RestartClusterGuest { .. } | Self::StopClusterGuest { .. } => 300,
         }
     }
 
@@ -293,13 +348,19 @@ impl Op {
             | Self::RenameGuest { .. }
             | Self::ProtectGuest { .. }
             | Self::ForgetGuest { .. }
-            | Self::AdoptGuest { .. } => Repeat::Safe,
+            | Self::AdoptGuest { .. }
+            | Self::UpdateClusterGuest { .. } => Repeat::Safe,
             // A second VMM on the same disks, or a removal under a running one, must be ruled out first.
             Self::CreateGuest { .. }
             | Self::ReplaceRoot { .. }
             | Self::RestoreRoot { .. }
             | Self::StartGuest { .. }
-            | Self::DestroyGuest { .. } => Repeat::CheckFirst,
+            | Self::DestroyGuest { .. }
+            | Self::CreateClusterGuest { .. }
+            | Self::StartClusterGuest { .. }
+            | Self::RestartClusterGuest { .. }
+            | Self::StopClusterGuest { .. }
+            | Self::DestroyClusterGuest { .. } => Repeat::CheckFirst,
         }
     }
 
@@ -320,7 +381,13 @@ impl Op {
             | Self::RenameGuest { .. }
             | Self::ProtectGuest { .. }
             | Self::ForgetGuest { .. }
-            | Self::AdoptGuest { .. } => Privilege::User,
+            | Self::AdoptGuest { .. }
+            | Self::CreateClusterGuest { .. }
+            | Self::UpdateClusterGuest { .. }
+            | Self::StartClusterGuest { .. }
+            | Self::RestartClusterGuest { .. }
+            | Self::StopClusterGuest { .. }
+            | Self::DestroyClusterGuest { .. } => Privilege::User,
         }
     }
 
@@ -339,7 +406,13 @@ impl Op {
             Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }
-            | Self::DestroyGuest { .. } => Undo::Impossible,
+            | Self::DestroyGuest { .. }
+            | Self::UpdateClusterGuest { .. }
+            | Self::RestartClusterGuest { .. }
+            | Self::DestroyClusterGuest { .. } => Undo::Impossible,
+            Self::CreateClusterGuest { .. } => Undo::Op("destroy-cluster-guest"),
+            Self::StartClusterGuest { .. } => Undo::Op("stop-cluster-guest"),
+            Self::StopClusterGuest { .. } => Undo::Op("start-cluster-guest"),
         }
     }
 }

@@ -70,11 +70,15 @@ impl<'a> Surroundings<'a> {
         let named = desired.resources.values().filter_map(|declared| match &declared.resource {
             Resource::Image(image) => Some((&image.key, image.name.as_str())),
             Resource::Kernel(kernel) => Some((&kernel.key, kernel.name.as_str())),
-            Resource::Vm(_) | Resource::Files(_) => None,
+            Resource::Vm(_) | Resource::Files(_) | Resource::Cluster(_) | Resource::ClusterGuest(_) => None,
         });
         let pinned = desired.resources.values().filter_map(|declared| match &declared.resource {
             Resource::Image(image) => Some((&image.key, image.source.digest()?)),
-            Resource::Kernel(_) | Resource::Vm(_) | Resource::Files(_) => None,
+            Resource::Kernel(_)
+            | Resource::Vm(_)
+            | Resource::Files(_)
+            | Resource::Cluster(_)
+            | Resource::ClusterGuest(_) => None,
         });
         Self { observed, names: named.collect(), digests: pinned.collect() }
     }

@@ -26,7 +26,9 @@ pub struct PlanView<'a> {
 /// The plan as text, each line ending in a line break.
 pub fn plan(plan: &Plan, view: PlanView<'_>) -> String {
     let mut lines = Vec::new();
-    for change in plan.changes.iter().filter(|change| change.action != Action::None) {
+    // What is noted of a cluster is said in every plan.
+    let noted = |change: &&Change| change.address.kind() == "cluster" && change.note.is_some();
+    for change in plan.changes.iter().filter(|change| change.action != Action::None || noted(change)) {
         change_lines(&mut lines, change, view);
         lines.push(String::new());
     }

@@ -117,6 +117,7 @@ pub(super) const fn rule(rule: Rule) -> &'static str {
     match rule {
         Rule::WorkDiskShrinks => "work-disk-shrinks",
         Rule::NameTaken => "name-taken",
+        Rule::DiskStays => "disk-stays",
         Rule::NotOurs => "not-ours",
         Rule::Protected => "protected",
         Rule::Drifted => "drifted",
@@ -157,6 +158,7 @@ mod tests {
         for value in [
             Rule::WorkDiskShrinks,
             Rule::NameTaken,
+            Rule::DiskStays,
             Rule::NotOurs,
             Rule::Protected,
             Rule::Drifted,

@@ -25,6 +25,16 @@ impl Address {
         Self(format!("vm.{name}"))
     }
 
+    /// `cluster.NAME`
+    pub fn cluster(name: &str) -> Self {
+        Self(format!("cluster.{name}"))
+    }
+
+    /// `container.NAME`
+    pub fn container(name: &str) -> Self {
+        Self(format!("container.{name}"))
+    }
+
     /// `file-sync.GUEST/PATH`
     pub fn file_sync(guest: &str, path: &str) -> Self {
         Self(format!("file-sync.{guest}/{path}"))
@@ -59,7 +69,9 @@ impl Address {
     pub fn guest(&self) -> Option<&str> {
         let (kind, rest) = self.0.split_once('.')?;
         match kind {
-            "vm" | "file-sync" | "file" | "secret" | "git-identity" | "authorized-key" => rest.split('/').next(),
+            "vm" | "container" | "file-sync" | "file" | "secret" | "git-identity" | "authorized-key" => {
+                rest.split('/').next()
+            }
             _ => None,
         }
     }

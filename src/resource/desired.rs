@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::cluster::{ClusterGuestSpec, ClusterSpec};
 use super::{Address, FileSet, ImageSpec, KernelSpec, VmSpec};
 use crate::syntax::SourceRef;
 
@@ -54,6 +55,10 @@ pub enum Resource {
     Kernel(KernelSpec),
     /// A running VM.
     Vm(VmSpec),
+    /// A cluster, as far as it is reached; nothing is made or removed for it.
+    Cluster(ClusterSpec),
+    /// A guest of a cluster.
+    ClusterGuest(ClusterGuestSpec),
     /// Files in a guest.
     Files(FileSet),
 }

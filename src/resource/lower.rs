@@ -1,6 +1,7 @@
 //! [`Fleet`] + [`Inputs`] → [`Desired`]: the user's words become resources with addresses, and what each needs first.
 
 mod build;
+mod cluster;
 mod files;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,6 +81,8 @@ pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowe
     for vm in fleet.vms.values() {
         lowering.vm(vm);
     }
+    fleet.clusters.values().for_each(|cluster| lowering.cluster(cluster));
+    fleet.containers.values().for_each(|container| lowering.container(container));
     lowering
         .found
         .sort_by_key(|found| (found.severity, found.labels.first().map(|label| (label.span.source, label.span.start))));

@@ -2,6 +2,7 @@
 //! [`Observed`]: what does exist, as drivers report it. Both are plain ordered data keyed by [`Address`].
 
 mod address;
+pub mod cluster;
 mod desired;
 mod files;
 mod inputs;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::{ObservedCluster, ObservedClusterGuest};
 use super::{Address, Digest, FileKind, GuestPath, ProcessIdentity, Record};
 use crate::config::ByteSize;
 
@@ -45,6 +46,10 @@ pub struct Observed {
     pub built: BTreeMap<super::ContentKey, Built>,
     /// Guests that carry this fleet's mark, and declared guests that were looked for; by name.
     pub guests: BTreeMap<String, Reading<ObservedGuest>>,
+    /// Declared clusters, by name.
+    pub clusters: BTreeMap<String, Reading<ObservedCluster>>,
+    /// Guests on clusters that carry this fleet's mark, and declared ones that were looked for; by name.
+    pub cluster_guests: BTreeMap<String, Reading<ObservedClusterGuest>>,
 }
 
 /// One guest of ours.

@@ -80,6 +80,7 @@ impl World {
                 self.observed.guests.remove(guest);
             }
             Op::AdoptGuest { guest, .. } => panic!("`{guest}` is adopted, and this world has no strays"),
+            other => panic!("`{}` is no step of this machine", other.name()),
         }
     }
 

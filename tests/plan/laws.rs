@@ -192,6 +192,11 @@ proptest! {
 
 fn op_guest(op: &Op) -> Option<&String> {
     match op {
+        Op::CreateClusterGuest { guest } | Op::UpdateClusterGuest { guest } => Some(&guest.name),
+        Op::StartClusterGuest { guest, .. }
+        | Op::RestartClusterGuest { guest, .. }
+        | Op::StopClusterGuest { guest, .. }
+        | Op::DestroyClusterGuest { guest, .. } => Some(guest),
         Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
         Op::RenameGuest { to, .. } => Some(to),
         Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } | Op::StartGuest { vm } => {

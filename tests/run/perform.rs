@@ -129,6 +129,7 @@ impl Model {
                 let ours = |guest: &mut Guest| guest.record.origin = "/fleet.kdl".into();
                 self.world.act(step.id, |state| state.guest(guest).map(ours)).await
             }
+            other => Err(Failure::permanent(format!("`{}` is no step of this machine", other.name()))),
         }
     }
 

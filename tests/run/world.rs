@@ -104,6 +104,7 @@ impl State {
         Observed {
             built: self.built.iter().map(|key| (key.clone(), Built { allocated: 0, pinned: None })).collect(),
             guests: absent.chain(present).collect(),
+            ..Observed::default()
         }
     }
 }

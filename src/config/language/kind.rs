@@ -22,6 +22,8 @@ pub enum Kind {
     Variable,
     /// A DNS label: it becomes a host name, a folder and part of an address.
     Name,
+    /// One word that can be part of a list or a property string: no space, comma, semicolon, `=` or quote.
+    Word,
     /// A Debian release or package name: it becomes an argument of a command.
     Package,
     /// `http://…`, `https://…` or `file:/…`.
@@ -125,6 +127,7 @@ impl Kind {
             Self::Name => {
                 "a name of letters a to z, digits and `-`, at most 63, not starting or ending with `-`".into()
             }
+            Self::Word => "one word without spaces, commas, semicolons, `=` and quotes".into(),
             Self::Package => "a name of lower-case letters, digits and `+-.`".into(),
             Self::Url => "an address that starts with `http://`, `https://` or `file:/`".into(),
             Self::Integer { min, max } => format!("an integer from {min} to {max}"),
@@ -168,6 +171,7 @@ impl Kind {
             Self::Name => is_label(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Version => version(text).map(|_| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Package => is_package(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Word => is_word(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Url => is_url(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Variable => is_variable(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Content if !text.contains('\0') => Ok(text.to_owned()),
@@ -257,6 +261,12 @@ fn is_package(text: &str) -> bool {
     (1..=100).contains(&text.len())
         && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+fn is_word(text: &str) -> bool {
+    (1..=255).contains(&text.len())
+        && !text.starts_with('-')
+        && text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b',' | b';' | b'=' | b'"' | b'\'' | b'`' | b'\\'))
 }
 
 fn is_url(text: &str) -> bool {

@@ -1,6 +1,8 @@
 //! The nodes of the language: each file has the table of one node and what it decodes to.
 
 pub(super) mod authorized_key;
+pub(super) mod cluster;
+pub(super) mod container;
 pub(super) mod control;
 pub(super) mod file;
 pub(super) mod file_sync;
@@ -39,6 +41,8 @@ pub static DOCUMENT: NodeRule = NodeRule {
         ChildRule::any(&vm::VM),
         ChildRule::any(&moved::MOVED),
         ChildRule::any(&forget::FORGET),
+        ChildRule::any(&cluster::CLUSTER),
+        ChildRule::any(&container::CONTAINER),
         ChildRule::any(&authorized_key::AUTHORIZED_KEY),
         ChildRule::at_most_once(&git_identity::GIT_IDENTITY),
     ],

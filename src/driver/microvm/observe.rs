@@ -58,7 +58,7 @@ impl Guests {
             let (name, guest) = read.map_err(|error| Failure::unknown(format!("reading a guest failed: {error}")))?;
             guests.insert(name, Reading::Present(guest));
         }
-        Ok(Observed { built, guests })
+        Ok(Observed { built, guests, ..Observed::default() })
     }
 
     fn built(&self) -> Result<BTreeMap<ContentKey, Built>, Failure> {
@@ -85,7 +85,7 @@ impl Guests {
             };
             (name, guest)
         });
-        Ok(Observed { built, guests: guests.collect() })
+        Ok(Observed { built, guests: guests.collect(), ..Observed::default() })
     }
 
     /// The record of each guest that is there or named, and whether its VMM runs; all of them in one pass over the
@@ -190,7 +190,7 @@ fn wanted(desired: &Desired) -> BTreeMap<String, Wanted> {
         match &declared.resource {
             Resource::Vm(vm) => drop(sets.entry(vm.name.clone()).or_default()),
             Resource::Files(set) => sets.entry(set.guest.clone()).or_default().push(set),
-            Resource::Image(_) | Resource::Kernel(_) => {}
+            Resource::Image(_) | Resource::Kernel(_) | Resource::Cluster(_) | Resource::ClusterGuest(_) => {}
         }
     }
     sets.into_iter().map(|(guest, sets)| (guest, Wanted::of(sets))).collect()

@@ -72,6 +72,25 @@ impl Client {
     }
 }
 
+impl Endpoint {
+    /// The server of an `https` URL without a path, at this port when it names none.
+    ///
+    /// # Errors
+    /// It is no such URL.
+    pub fn https(url: &str, default_port: u16, trust: Trust) -> Result<Self, HttpError> {
+        let parsed = parse(url)?;
+        let plain = parsed.scheme() == "https" && matches!(parsed.path(), "" | "/") && parsed.query().is_none();
+        let host = match parsed.host() {
+            Some(url::Host::Ipv6(address)) => address.to_string(),
+            Some(host) if plain => host.to_string(),
+            _ => return Err(HttpError::Request(format!("found `{}`, expected `https://HOST:PORT`", shown(&parsed)))),
+        };
+        // The parser drops a port that is the scheme's own, which then has to be looked for.
+        let written = url.trim_end_matches('/').ends_with(":443");
+        Ok(Self::Tls { host, port: parsed.port().unwrap_or(if written { 443 } else { default_port }), trust })
+    }
+}
+
 fn parse(text: &str) -> Result<Url, HttpError> {
     let refused = |why: &str| HttpError::Request(format!("found the URL `{}`, {why}", printable(text)));
     let url = Url::parse(text).map_err(|cause| refused(&cause.to_string()))?;

@@ -1,4 +1,4 @@
-//! TLS: which server certificates are accepted. There is no "any".
+//! TLS: which server certificates are accepted. "Any" has to be asked for by name.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,6 +33,11 @@ pub enum Trust {
     CaFile(Utf8PathBuf),
     /// This one, whoever issued it, for whatever name and time.
     Pinned(Fingerprint),
+    /// One of these, as [`Trust::Pinned`]: servers renew their certificates.
+    PinnedAny(Vec<Fingerprint>),
+    /// Any. Whoever is in between reads and changes everything: only for those who ask for it by name, and whoever does
+    /// has to be told every time.
+    Unchecked,
 }
 
 /// The SHA-256 digest of a certificate (DER).
@@ -88,8 +93,13 @@ impl Client {
             .with_safe_default_protocol_versions()
             .map_err(|cause| wrong(chain(&cause)))?;
         let mut config = match trust {
-            Trust::Pinned(pinned) => {
-                let verifier = Arc::new(OnlyThis { pinned: *pinned, provider });
+            Trust::Pinned(_) | Trust::PinnedAny(_) | Trust::Unchecked => {
+                let pinned = match trust {
+                    Trust::Pinned(pinned) => Some(vec![*pinned]),
+                    Trust::PinnedAny(pinned) => Some(pinned.clone()),
+                    _ => None,
+                };
+                let verifier = Arc::new(OnlyThese { pinned, provider });
                 builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
             }
             Trust::System | Trust::CaFile(_) => {
@@ -155,14 +165,14 @@ fn roots(trust: &Trust) -> Result<RootCertStore, String> {
     if store.is_empty() { Err(format!("`{path}` holds no certificate")) } else { Ok(store) }
 }
 
-/// Accepts one certificate. The handshake still proves that the server has its key.
+/// Accepts some certificates, or any. The handshake still proves that the server has its key.
 #[derive(Debug)]
-struct OnlyThis {
-    pinned: Fingerprint,
+struct OnlyThese {
+    pinned: Option<Vec<Fingerprint>>,
     provider: Arc<CryptoProvider>,
 }
 
-impl ServerCertVerifier for OnlyThis {
+impl ServerCertVerifier for OnlyThese {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -171,7 +181,7 @@ impl ServerCertVerifier for OnlyThis {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if Fingerprint::of(end_entity) == self.pinned {
+        if self.pinned.as_ref().is_none_or(|pinned| pinned.contains(&Fingerprint::of(end_entity))) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(CertificateError::ApplicationVerificationFailure.into())

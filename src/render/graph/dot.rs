@@ -24,7 +24,7 @@ pub fn graph_dot(graph: &Graph) -> String {
 fn node(step: &Step) -> String {
     let lines: Vec<String> = label(step).iter().map(|line| escaped(line)).collect();
     let style = match step.op {
-        Op::DestroyGuest { .. } | Op::ReplaceRoot { .. } => ", color=red",
+        Op::DestroyGuest { .. } | Op::DestroyClusterGuest { .. } | Op::ReplaceRoot { .. } => ", color=red",
         _ => "",
     };
     format!("  s{} [label=\"{}\"{style}];\n", step.id.0, lines.join("\\n"))

@@ -18,7 +18,8 @@ pub fn graph_mermaid(graph: &Graph) -> String {
             text.push_str(&format!("  s{} -.->|if it fails| s{}\n", watched.0, step.id.0));
         }
     }
-    let losing = |op: &Op| matches!(op, Op::DestroyGuest { .. } | Op::ReplaceRoot { .. });
+    let losing =
+        |op: &Op| matches!(op, Op::DestroyGuest { .. } | Op::DestroyClusterGuest { .. } | Op::ReplaceRoot { .. });
     let losing: Vec<String> =
         graph.steps.iter().filter(|step| losing(&step.op)).map(|step| format!("s{}", step.id.0)).collect();
     if !losing.is_empty() {

@@ -1,0 +1,182 @@
+//! Proxmox VE clusters and the guests on them, as they are declared.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, Setting};
+use crate::syntax::{SourceId, Span, Spanned};
+
+/// `cluster NAME { … }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// Its name.
+    pub name: String,
+    /// The node.
+    pub span: Span,
+    /// Addresses of its nodes, in the order they are tried; at least one.
+    pub endpoints: Vec<Spanned<String>>,
+    /// How its certificates are checked.
+    pub trust: ClusterTrust,
+    /// Where the API token comes from.
+    pub token: Spanned<TokenSource>,
+    /// The file that declared it, whose directory relative paths start at.
+    pub declared_in: SourceId,
+}
+
+/// How the certificates of a cluster's nodes are checked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum ClusterTrust {
+    /// By the certificate authorities of this machine.
+    System,
+    /// By their SHA-256 fingerprints: upper-case hexadecimal digits in pairs, with colons.
+    Fingerprints {
+        /// Any of these is accepted.
+        accepted: Vec<String>,
+    },
+    /// By a certificate authority in a file.
+    Authority {
+        /// The file, as written.
+        file: String,
+    },
+    /// Not at all.
+    Nothing,
+}
+
+/// Where an API token (`USER@REALM!NAME=SECRET`) comes from: never the fleet file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum TokenSource {
+    /// A variable of the environment.
+    Variable {
+        /// Its name.
+        name: String,
+    },
+    /// A file.
+    File {
+        /// As written; `~` is the user's home, relative paths start at the declaring file.
+        path: String,
+    },
+    /// The standard output of a command.
+    Command {
+        /// Program and arguments.
+        argv: Vec<String>,
+    },
+}
+
+/// `container NAME { … }`: an LXC container on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// Its name, `count` suffix included: a DNS label.
+    pub name: String,
+    /// The node that declared it.
+    pub span: Span,
+    /// Name of its cluster.
+    pub cluster: Spanned<String>,
+    /// Nodes it may be made on; any when empty.
+    pub nodes: Vec<Spanned<String>>,
+    /// Numbers it may have, both included.
+    pub vmid: Setting<(u32, u32)>,
+    /// What it is made from.
+    pub origin: ContainerOrigin,
+    /// Whether its root is not the host's.
+    pub unprivileged: Setting<bool>,
+    /// Cores; all of the node when `None`.
+    pub cores: Option<Spanned<u32>>,
+    /// Memory.
+    pub memory: Setting<ByteSize>,
+    /// Swap space.
+    pub swap: Setting<ByteSize>,
+    /// Its root disk. A clone has that of its original when `None`.
+    pub root_disk: Option<Spanned<Volume>>,
+    /// Disks beside it, with their paths.
+    pub mounts: Vec<Spanned<(String, Volume)>>,
+    /// Network interfaces.
+    pub interfaces: Vec<Spanned<Interface>>,
+    /// DNS servers; those of the node when empty.
+    pub dns_servers: Vec<Spanned<String>>,
+    /// DNS search domain.
+    pub search_domain: Option<Spanned<String>>,
+    /// Features of LXC that are switched on.
+    pub features: Vec<Spanned<String>>,
+    /// Tags in Proxmox, and groups for commands that select guests.
+    pub tags: Vec<Spanned<String>>,
+    /// The user's part of the description.
+    pub notes: Option<Spanned<String>>,
+    /// When it starts with its node.
+    pub startup: Option<Spanned<Startup>>,
+    /// Whether Proxmox refuses to remove it.
+    pub protection: Setting<bool>,
+    /// Whether it starts with its node.
+    pub on_boot: Setting<bool>,
+    /// Whether it runs.
+    pub running: Setting<bool>,
+    /// Whether regatta restarts it for what needs that.
+    pub restarts: Setting<bool>,
+    /// Keys that may log in as root: key lines, put in when it is made.
+    pub authorized_keys: Vec<Spanned<String>>,
+}
+
+/// What a container is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ContainerOrigin {
+    /// `template "local:vztmpl/…"`.
+    Template(Spanned<String>),
+    /// `clone 900 full=#true storage="fast"`.
+    Clone {
+        /// Number of the original.
+        vmid: Spanned<u32>,
+        /// A copy of its disks instead of layers over them.
+        full: bool,
+        /// Where a full copy goes.
+        storage: Option<String>,
+    },
+}
+
+/// A volume on a storage of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Volume {
+    /// The storage.
+    pub storage: String,
+    /// Its size; it grows and never shrinks.
+    pub size: ByteSize,
+    /// Whether it is part of backups. The root disk always is.
+    pub backup: bool,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+}
+
+/// A network interface of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// Its name in the container.
+    pub name: String,
+    /// The bridge of the node.
+    pub bridge: String,
+    /// `dhcp`, `manual`, or an address with its prefix.
+    pub ip: Option<String>,
+    /// IPv4 gateway.
+    pub gateway: Option<String>,
+    /// `auto`, `dhcp`, `manual`, or an address with its prefix.
+    pub ip6: Option<String>,
+    /// IPv6 gateway.
+    pub gateway6: Option<String>,
+    /// MAC address; Proxmox makes one and regatta keeps it when `None`.
+    pub mac: Option<String>,
+    /// VLAN tag.
+    pub vlan: Option<u32>,
+    /// Largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// Whether Proxmox's firewall sees its packets.
+    pub firewall: bool,
+}
+
+/// When a guest starts with its node.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Startup {
+    /// Smaller numbers first.
+    pub order: Option<u32>,
+    /// Seconds before the next one is started.
+    pub up_s: Option<u32>,
+    /// Seconds it gets to shut down.
+    pub down_s: Option<u32>,
+}

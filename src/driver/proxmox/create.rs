@@ -1,0 +1,162 @@
+//! Making a guest: its number and node, the request, and what became of it when nobody says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::api::{Listing, Place};
+use super::cluster::Cluster;
+use super::error::ApiError;
+use super::exchange::{Call, Verb};
+use super::waiting::Watch;
+use crate::exec::Failure;
+use crate::resource::cluster::mark::MARK_VERSION;
+use crate::resource::cluster::{
+    Act, ClusterGuestSpec, GuestKind, GuestOrigin, Mark, ObservedClusterGuest, Power, Value, compare, mark, percent,
+};
+
+/// Numbers that are tried, and lost answers that are looked into, before it is given up.
+const ATTEMPTS: usize = 20;
+
+impl Cluster {
+    /// Makes a guest, unless it is there.
+    ///
+    /// # Errors
+    /// It is not there afterwards, or nobody knows.
+    pub(super) async fn create(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) -> Result<(), Failure> {
+        let mut lost: Option<(Place, ApiError)> = None;
+        for _ in 0..ATTEMPTS {
+            let listing = self.api.listing().await.map_err(Failure::from)?;
+            if self.find_in(&listing, &spec.name).await?.is_some() {
+                return Ok(());
+            }
+            // The same number again: if it happened after all, it is taken.
+            let place = match &lost {
+                Some((place, _)) => place.clone(),
+                None => self.place_for(spec, &listing).await?,
+            };
+            watch.say(&format!("makes guest {} on `{}`", place.vmid, place.node));
+            match self.run(&request(spec, &place), watch).await {
+                Ok(()) => return Ok(()),
+                Err(ApiError::Taken(said)) if spec.vmid.from == spec.vmid.to && lost.is_none() => {
+                    let hint = "give the guest another `vmid`, or a range";
+                    return Err(Failure::permanent(said).hint(hint));
+                }
+                Err(ApiError::Taken(_)) => {
+                    self.settle(&place, watch).await;
+                    lost = None;
+                }
+                Err(error @ ApiError::Unknown(_)) => {
+                    self.settle(&place, watch).await;
+                    lost = Some((place, error));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let failure = lost.map(|(_, error)| Failure::from(error));
+        Err(failure.unwrap_or_else(|| Failure::transient("every number that was tried is taken by somebody else")))
+    }
+
+    /// Where a new guest goes, and its number.
+    async fn place_for(&self, spec: &ClusterGuestSpec, listing: &Listing) -> Result<Place, Failure> {
+        let node = node_for(spec, listing)?;
+        let mut reserved = self.reserved.lock().await;
+        let free = (spec.vmid.from..=spec.vmid.to)
+            .find(|vmid| !listing.guests.contains_key(vmid) && !reserved.contains(vmid))
+            .or_else(|| (spec.vmid.from == spec.vmid.to).then_some(spec.vmid.from));
+        let Some(vmid) = free else {
+            let message = format!("found no free number from {} to {}", spec.vmid.from, spec.vmid.to);
+            return Err(Failure::permanent(message).hint("give `vmid` a larger range"));
+        };
+        reserved.insert(vmid);
+        Ok(Place { node, kind: spec.kind, vmid })
+    }
+}
+
+/// The node: that of the original of a clone, else the one with the most free memory of those it may be on.
+fn node_for(spec: &ClusterGuestSpec, listing: &Listing) -> Result<String, Failure> {
+    let allowed = |name: &str| spec.nodes.is_empty() || spec.nodes.iter().any(|node| node == name);
+    if let GuestOrigin::Clone { vmid, .. } = &spec.origin {
+        let Some(original) = listing.guests.get(vmid) else {
+            return Err(Failure::permanent(format!("found no guest {vmid} to clone")));
+        };
+        return match allowed(&original.node) {
+            true => Ok(original.node.clone()),
+            false => Err(Failure::permanent(format!(
+                "guest {vmid}, the original, is on the node `{}`, which the fleet file does not allow",
+                original.node
+            ))),
+        };
+    }
+    let online = listing.nodes.values().filter(|node| node.online && allowed(&node.name));
+    let best = online.max_by(|a, b| a.free.cmp(&b.free).then_with(|| b.name.cmp(&a.name)));
+    best.map(|node| node.name.clone()).ok_or_else(|| {
+        let known: Vec<&str> = listing.nodes.keys().map(String::as_str).collect();
+        Failure::permanent(format!("no node that it may be made on is online; the cluster has {}", known.join(", ")))
+    })
+}
+
+/// The request that makes a guest, with its mark: from the first moment it is known whose it is.
+fn request(spec: &ClusterGuestSpec, place: &Place) -> Call {
+    let whole = matches!(spec.origin, GuestOrigin::Template { .. });
+    let applied = if whole { spec.values.clone() } else { BTreeMap::new() };
+    let mark = Mark {
+        version: MARK_VERSION,
+        fleet: spec.fleet.clone(),
+        guest: spec.name.clone(),
+        vmid: place.vmid,
+        origin: spec.origin.words(),
+        applied,
+        notes: spec.notes.clone(),
+    };
+    let description = mark::write(spec.notes.as_deref().unwrap_or_default(), &mark);
+    match &spec.origin {
+        GuestOrigin::Template { volume } => {
+            let path = format!("/nodes/{}/{}", percent::encode(&place.node), place.kind.api_name());
+            let mut call = Call::new(Verb::Post, path)
+                .with("vmid", place.vmid.to_string())
+                .with("ostemplate", volume)
+                .with("unprivileged", if spec.unprivileged { "1" } else { "0" })
+                .with("description", description);
+            if !spec.keys.is_empty() {
+                call = call.with("ssh-public-keys", spec.keys.join("\n"));
+            }
+            fields(spec, mark, place).into_iter().fold(call, |call, (key, value)| call.with(&key, value))
+        }
+        GuestOrigin::Clone { vmid, full, storage } => {
+            let original = Place { vmid: *vmid, ..place.clone() };
+            let name = if place.kind == GuestKind::Container { "hostname" } else { "name" };
+            let call = Call::new(Verb::Post, original.path("/clone"))
+                .with("newid", place.vmid.to_string())
+                .with(name, &spec.name)
+                .with("description", description)
+                .with("full", if *full { "1" } else { "0" });
+            match storage {
+                Some(storage) if *full => call.with("storage", storage),
+                _ => call,
+            }
+        }
+    }
+}
+
+/// All fields of a new guest: what differs from a guest without any.
+fn fields(spec: &ClusterGuestSpec, mark: Mark, place: &Place) -> Vec<(String, String)> {
+    let nothing = ObservedClusterGuest {
+        cluster: spec.cluster.clone(),
+        node: place.node.clone(),
+        vmid: place.vmid,
+        kind: spec.kind,
+        mark: Mark { applied: BTreeMap::new(), ..mark },
+        notes: String::new(),
+        values: BTreeMap::<String, Value>::new(),
+        keys: BTreeMap::new(),
+        pending: BTreeSet::new(),
+        digest: String::new(),
+        power: Power::Off,
+        lock: None,
+    };
+    let acts = compare(spec, &nothing).all.into_iter().map(|difference| difference.act);
+    acts.filter_map(|act| match act {
+        Act::Set { key, value } => Some((key, value)),
+        Act::Delete { .. } | Act::Grow { .. } => None,
+    })
+    .collect()
+}

@@ -1,0 +1,32 @@
+//! Proxmox VE clusters: seeing their guests, and carrying out the steps that concern them, over the API alone.
+//!
+//! ```text
+//! clusters ── observe, perform: which cluster a step is for
+//!   cluster ── one cluster: find · create · update · power · remove
+//!     waiting ── locks that pass, tasks that end, answers that were lost
+//!       api ── requests and what they give
+//!         answer, error ── decoding; errors told apart
+//!           exchange ── one request, one answer: `server` is the real one
+//! ```
+//! Nothing here can run a command, and nothing that runs commands can speak HTTP. `docs/design/proxmox.md` tells the
+//! whole.
+
+pub mod answer;
+pub mod api;
+mod cluster;
+mod clusters;
+mod create;
+mod error;
+pub mod exchange;
+mod observe;
+mod power;
+mod read;
+mod server;
+pub mod task;
+mod update;
+mod waiting;
+
+pub use cluster::{Cluster, Pace};
+pub use clusters::Clusters;
+pub use error::ApiError;
+pub use server::{Servers, Token};

@@ -1,0 +1,104 @@
+//! Starting, stopping and removing guests.
+
+use super::api::Place;
+use super::cluster::Cluster;
+use super::error::ApiError;
+use super::exchange::{Call, Verb};
+use super::waiting::Watch;
+use crate::exec::Failure;
+use crate::resource::cluster::Power;
+
+/// Seconds a guest gets to shut down before it is stopped by force.
+const SHUTDOWN_S: u32 = 60;
+
+/// How often an answer may be lost.
+const ATTEMPTS: usize = 4;
+
+impl Cluster {
+    /// Starts a guest, unless it runs.
+    pub(super) async fn start(&self, name: &str, watch: Watch<'_>) -> Result<(), Failure> {
+        let place = self.present(name).await?;
+        self.turn(&place, Power::On, watch).await
+    }
+
+    /// Shuts a guest down and starts it, so that what waits for a start is in force.
+    pub(super) async fn restart(&self, name: &str, watch: Watch<'_>) -> Result<(), Failure> {
+        let place = self.present(name).await?;
+        self.turn(&place, Power::Off, watch).await?;
+        self.turn(&place, Power::On, watch).await
+    }
+
+    /// Shuts a guest down, by force when it does not within its time.
+    pub(super) async fn stop(&self, name: &str, vmid: u32, watch: Watch<'_>) -> Result<(), Failure> {
+        match self.same(name, vmid).await? {
+            Some((place, _)) => self.turn(&place, Power::Off, watch).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a stopped guest with its disks. One that is gone is removed already.
+    pub(super) async fn destroy(&self, name: &str, vmid: u32, watch: Watch<'_>) -> Result<(), Failure> {
+        let mut last = ApiError::Unknown(String::new());
+        for _ in 0..ATTEMPTS {
+            let Some((place, seen)) = self.same(name, vmid).await? else { return Ok(()) };
+            if seen.power == Power::On {
+                return Err(Failure::permanent(format!("guest {vmid} runs: somebody started it again")));
+            }
+            let call = Call::new(Verb::Delete, place.path("")).with("purge", "1");
+            match self.run(&call, watch).await {
+                Ok(()) | Err(ApiError::Absent(_)) => return Ok(()),
+                Err(error @ ApiError::Unknown(_)) => {
+                    self.settle(&place, watch).await;
+                    last = error;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    async fn present(&self, name: &str) -> Result<Place, Failure> {
+        let found = self.find(name).await?;
+        found.map(|(place, _)| place).ok_or_else(|| Failure::permanent(format!("guest `{name}` is gone")))
+    }
+
+    async fn turn(&self, place: &Place, to: Power, watch: Watch<'_>) -> Result<(), Failure> {
+        let call = match to {
+            Power::On => Call::new(Verb::Post, place.path("/status/start")),
+            Power::Off => Call::new(Verb::Post, place.path("/status/shutdown"))
+                .with("timeout", SHUTDOWN_S.to_string())
+                .with("forceStop", "1"),
+        };
+        let mut last = ApiError::Unknown(String::new());
+        for _ in 0..ATTEMPTS {
+            if self.api.is_running(place).await.map_err(Failure::from)? == (to == Power::On) {
+                return Ok(());
+            }
+            match self.run(&call, watch).await {
+                // Where high availability manages it, the task only put the wish into a queue.
+                Ok(()) => return self.reached(place, to, watch).await,
+                Err(error @ ApiError::Unknown(_)) => {
+                    self.settle(place, watch).await;
+                    last = error;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(last.into())
+    }
+
+    async fn reached(&self, place: &Place, to: Power, watch: Watch<'_>) -> Result<(), Failure> {
+        let mut wait = self.pace.poll;
+        while tokio::time::Instant::now() < watch.until {
+            match self.api.is_running(place).await {
+                Ok(running) if running == (to == Power::On) => return Ok(()),
+                Ok(_) | Err(ApiError::Unreachable(_) | ApiError::Unknown(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(self.pace.longest);
+        }
+        let word = if to == Power::On { "run" } else { "stop" };
+        Err(Failure::unknown(format!("guest {} does not {word} although its task is done", place.vmid)))
+    }
+}

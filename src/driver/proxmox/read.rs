@@ -1,0 +1,42 @@
+//! A guest's configuration as Proxmox has it → as it is compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::api::{Config, Listed};
+use crate::resource::cluster::field::{Several, by_key, canonical};
+use crate::resource::cluster::{ObservedClusterGuest, mark};
+
+/// The guest, when it carries the mark of this fleet and is no copy of one that does.
+pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config) -> Option<ObservedClusterGuest> {
+    let description = config.fields.get("description").map(String::as_str).unwrap_or_default();
+    let mark::Description { notes, mark } = mark::read(description);
+    let mark = mark.filter(|mark| mark.fleet == fleet && mark.vmid == listed.vmid)?;
+    let (mut values, mut keys) = (BTreeMap::new(), BTreeMap::new());
+    let mut pending = BTreeSet::new();
+    for (key, raw) in &config.fields {
+        let Some((path, value)) = canonical(listed.kind, key, raw) else { continue };
+        if by_key(listed.kind, key).is_some_and(|(field, _)| field.several != Several::No) {
+            keys.insert(path.clone(), key.clone());
+        }
+        if config.pending.contains(key) {
+            pending.insert(path.clone());
+        }
+        values.insert(path, value);
+    }
+    let deleted = config.pending.iter().filter(|key| !config.fields.contains_key(*key));
+    pending.extend(deleted.filter_map(|key| by_key(listed.kind, key)).map(|(field, _)| field.path.to_owned()));
+    Some(ObservedClusterGuest {
+        cluster: cluster.to_owned(),
+        node: listed.node.clone(),
+        vmid: listed.vmid,
+        kind: listed.kind,
+        mark,
+        notes,
+        values,
+        keys,
+        pending,
+        digest: config.fields.get("digest").cloned().unwrap_or_default(),
+        power: listed.power(),
+        lock: config.fields.get("lock").cloned(),
+    })
+}

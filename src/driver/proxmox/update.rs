@@ -1,0 +1,142 @@
+//! Changing a guest: look, send one thing, look again, until nothing differs.
+//!
+//! Hot changes go one by one: when one of several fails, Proxmox has done some of them and says that it did none. What
+//! waits for a start goes together, as does everything of a guest that is off. Disks grow by a request of their own. The
+//! mark comes last.
+
+use super::api::Place;
+use super::cluster::{Cluster, place};
+use super::error::ApiError;
+use super::exchange::{Call, Verb};
+use super::waiting::Watch;
+use crate::exec::Failure;
+use crate::resource::cluster::{
+    Act, ClusterGuestSpec, Difference, Effect, Mark, ObservedClusterGuest, Power, compare, mark,
+};
+
+/// Changes that are sent before it is given up: more than a guest has fields.
+const ROUNDS: usize = 200;
+
+/// How often the configuration may move under us, or an answer be lost.
+const SURPRISES: usize = 5;
+
+/// One thing to send.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Fields { set: Vec<(String, String)>, delete: Vec<String> },
+    Grow { disk: String, size: String },
+}
+
+impl Cluster {
+    /// Brings a guest's configuration to what is declared.
+    ///
+    /// # Errors
+    /// Something could not be changed; what was changed before stays.
+    pub(super) async fn update(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) -> Result<(), Failure> {
+        let mut surprises = 0;
+        for _ in 0..ROUNDS {
+            let Some((place, seen)) = self.find(&spec.name).await? else {
+                return Err(Failure::permanent(format!("guest `{}` is gone", spec.name)));
+            };
+            let Some(next) = next(spec, &seen)? else { return Ok(()) };
+            watch.say(&said(&next));
+            match self.send(&place, &seen.digest, &next, watch).await {
+                Ok(()) => {}
+                Err(error @ (ApiError::Stale(_) | ApiError::Absent(_) | ApiError::Unknown(_))) => {
+                    surprises += 1;
+                    if surprises > SURPRISES {
+                        return Err(error.into());
+                    }
+                    if matches!(error, ApiError::Unknown(_)) {
+                        self.settle(&place, watch).await;
+                    }
+                }
+                Err(error) => return Err(Failure::from(error).context(format!("cannot change guest {}", place.vmid))),
+            }
+        }
+        Err(Failure::transient(format!("guest `{}` does not keep what is set", spec.name)))
+    }
+
+    async fn send(&self, place: &Place, digest: &str, next: &Next, watch: Watch<'_>) -> Result<(), ApiError> {
+        let mut call = match next {
+            Next::Fields { set, delete } => {
+                let call = set
+                    .iter()
+                    .fold(Call::new(Verb::Put, place.path("/config")), |call, (key, value)| call.with(key, value));
+                if delete.is_empty() { call } else { call.with("delete", delete.join(",")) }
+            }
+            Next::Grow { disk, size } => {
+                Call::new(Verb::Put, place.path("/resize")).with("disk", disk).with("size", size)
+            }
+        };
+        if !digest.is_empty() {
+            call = call.with("digest", digest);
+        }
+        self.run(&call, watch).await
+    }
+
+    /// The guest of this number, if it is the one that is meant.
+    pub(super) async fn same(&self, name: &str, vmid: u32) -> Result<Option<(Place, ObservedClusterGuest)>, Failure> {
+        let listing = self.api.listing().await.map_err(Failure::from)?;
+        let Some(listed) = listing.guests.get(&vmid) else { return Ok(None) };
+        let seen = self.read(listed).await.map_err(Failure::from)?;
+        match seen.filter(|seen| seen.mark.guest == name) {
+            Some(seen) => Ok(Some((place(listed), seen))),
+            None => Err(Failure::permanent(format!("guest {vmid} no longer carries the mark of `{name}`"))),
+        }
+    }
+}
+
+fn said(next: &Next) -> String {
+    match next {
+        Next::Fields { set, delete } => {
+            let keys: Vec<&str> =
+                set.iter().map(|(key, _)| key.as_str()).chain(delete.iter().map(String::as_str)).collect();
+            format!("changes {}", keys.join(", "))
+        }
+        Next::Grow { disk, size } => format!("lets {disk} grow to {size}"),
+    }
+}
+
+/// What is sent next; nothing when all is as declared.
+fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<Next>, Failure> {
+    let found = compare(spec, seen);
+    if let Some((_, message, help)) = found.refused.into_iter().next() {
+        return Err(Failure::permanent(message).hint(help));
+    }
+    let (growing, fields): (Vec<Difference>, Vec<Difference>) =
+        found.all.into_iter().partition(|difference| matches!(difference.act, Act::Grow { .. }));
+    let together = |difference: &Difference| seen.power == Power::Off || difference.effect == Effect::AtStart;
+    let (waiting, live): (Vec<Difference>, Vec<Difference>) = fields.into_iter().partition(together);
+    let chosen = if waiting.is_empty() { live.into_iter().take(1).collect() } else { waiting };
+    if !chosen.is_empty() {
+        let (mut set, mut delete) = (Vec::new(), Vec::new());
+        for difference in chosen {
+            match difference.act {
+                Act::Set { key, value } => set.push((key, value)),
+                Act::Delete { key } => delete.push(key),
+                Act::Grow { .. } => {}
+            }
+        }
+        return Ok(Some(Next::Fields { set, delete }));
+    }
+    if let Some(Difference { act: Act::Grow { disk, size }, .. }) = growing.into_iter().next() {
+        return Ok(Some(Next::Grow { disk, size }));
+    }
+    Ok(marked(spec, seen))
+}
+
+/// The mark, when it does not say what was applied now, or the notes are not as declared.
+fn marked(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Next> {
+    let notes = match (&spec.notes, &seen.mark.notes) {
+        (Some(notes), _) => notes.as_str(),
+        (None, Some(applied)) if *applied == seen.notes => "",
+        (None, _) => seen.notes.as_str(),
+    };
+    let wish = Mark { applied: spec.values.clone(), notes: spec.notes.clone(), ..seen.mark.clone() };
+    if wish == seen.mark && notes == seen.notes {
+        return None;
+    }
+    let set = vec![("description".to_owned(), mark::write(notes, &wish))];
+    Some(Next::Fields { set, delete: Vec::new() })
+}

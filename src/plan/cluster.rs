@@ -1,0 +1,370 @@
+//! Clusters and their guests: what differs, and the steps that make it right.
+//!
+//! ```text
+//! new        create → update (what creating cannot set) → start
+//! running    update → restart (when something needs it and the guest may be restarted)
+//! stopped    update → start
+//! unwanted   stop → destroy
+//! ```
+
+use std::collections::BTreeMap;
+
+use super::order::Draft;
+use super::select::Taken;
+use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
+use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Reason, Refusal, Rule, Shown};
+use crate::resource::cluster::{
+    ClusterGuestSpec, Effect, GuestOrigin, ObservedCluster, ObservedClusterGuest, Power, Restart, Value, compare,
+};
+use crate::resource::{Address, Declared, Desired, Observed, Reading, Resource};
+use crate::syntax::SourceRef;
+
+/// Changes, and what is refused.
+#[derive(Debug, Default)]
+pub(super) struct Planned {
+    pub(super) changes: Vec<Change>,
+    pub(super) refusals: Vec<Refusal>,
+}
+
+/// A declared guest.
+type Guest<'a> = (&'a Address, &'a Declared, &'a ClusterGuestSpec);
+
+/// Plans everything on clusters so that it matches.
+pub(super) fn plan(desired: &Desired, observed: &Observed, taken: &Taken<'_>, draft: &mut Draft) -> Planned {
+    let mut planned = Planned::default();
+    let mut guests: BTreeMap<&str, Guest<'_>> = BTreeMap::new();
+    for (address, declared) in desired.resources.iter().filter(|(address, _)| taken.declared(address)) {
+        match &declared.resource {
+            Resource::Cluster(spec) => {
+                planned.changes.push(cluster(address, declared, observed.clusters.get(&spec.name)));
+            }
+            Resource::ClusterGuest(spec) => drop(guests.insert(&spec.name, (address, declared, spec))),
+            _ => {}
+        }
+    }
+    for guest in guests.values() {
+        planned.declared(*guest, observed, draft);
+    }
+    let known = |name: &str| {
+        let resources = desired.resources.values();
+        resources.into_iter().any(|d| matches!(&d.resource, Resource::ClusterGuest(spec) if spec.name == name))
+    };
+    for (name, reading) in observed.cluster_guests.iter().filter(|(name, _)| !known(name)) {
+        planned.unwanted(name, reading, Wish::Undeclared, None, taken, draft);
+    }
+    planned
+}
+
+/// Plans the removal of everything of ours on clusters.
+pub(super) fn remove(desired: &Desired, observed: &Observed, taken: &Taken<'_>, draft: &mut Draft) -> Planned {
+    let mut planned = Planned::default();
+    for (name, reading) in &observed.cluster_guests {
+        let source = desired.resources.get(&Address::container(name)).and_then(|declared| declared.source.clone());
+        planned.unwanted(name, reading, Wish::Removal, source, taken, draft);
+    }
+    planned
+}
+
+/// A cluster is read or it is not. What should be known of it is said in every plan.
+fn cluster(address: &Address, declared: &Declared, reading: Option<&Reading<ObservedCluster>>) -> Change {
+    let mut change = Change::none(address, declared);
+    match reading {
+        Some(Reading::Present(seen)) => change.note = notes(seen),
+        Some(Reading::Unreadable(why)) => {
+            (change.action, change.reason) = (Action::Unreadable, Reason::Unreadable);
+            change.note = Some(why.clone());
+        }
+        Some(Reading::Absent) | None => {
+            (change.action, change.reason) = (Action::Unreadable, Reason::Unreadable);
+            change.note = Some("it was not read".into());
+        }
+    }
+    change
+}
+
+fn notes(seen: &ObservedCluster) -> Option<String> {
+    let insecure = seen.unverified.then(|| "insecure: its certificate is not checked".to_owned());
+    let offline: Vec<&str> = seen.offline.iter().map(String::as_str).collect();
+    let offline = (!offline.is_empty()).then(|| format!("nodes that do not answer: {}", offline.join(", ")));
+    let all: Vec<String> = [insecure, offline].into_iter().flatten().collect();
+    (!all.is_empty()).then(|| all.join("; "))
+}
+
+impl Planned {
+    fn declared(&mut self, (address, declared, spec): Guest<'_>, observed: &Observed, draft: &mut Draft) {
+        let mut change = Change::none(address, declared);
+        let cluster = observed.clusters.get(&spec.cluster);
+        let reading = observed.cluster_guests.get(&spec.name);
+        let (mut found, note) = found(reading, spec.running);
+        change.note = note;
+        let Some(Reading::Present(cluster)) = cluster else {
+            change.note = Some(format!("its cluster `{}` could not be read", spec.cluster));
+            return self.push(change, Found::Unknown);
+        };
+        if let Some(vmid) = cluster.foreign.get(&spec.name).filter(|_| found == Found::Absent) {
+            self.refusals.push(not_ours(&change, *vmid));
+            found = Found::Unknown;
+            change.note = Some(format!("guest {vmid} has its name, and no mark of this fleet"));
+        }
+        let seen = reading.and_then(Reading::present);
+        match (found, seen) {
+            (Found::Absent, _) => change.attributes = anew(spec),
+            (Found::Up | Found::Down, Some(seen)) if seen.kind != spec.kind || seen.cluster != spec.cluster => {
+                found = Found::Unknown;
+                change.note = Some(format!("found it as another kind of guest, or on the cluster `{}`", seen.cluster));
+            }
+            (Found::Up | Found::Down, Some(seen)) => self.compare(&mut change, spec, seen),
+            _ => {}
+        }
+        if matches!(found, Found::Up | Found::Down | Found::Absent) {
+            steps(draft, &change, spec, found, seen);
+        }
+        self.push(change, found);
+    }
+
+    fn compare(&mut self, change: &mut Change, spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) {
+        let found = compare(spec, seen);
+        for (_, message, help) in found.refused {
+            let (rule, source) = (Rule::DiskStays, change.source.clone());
+            self.refusals.push(Refusal { address: change.address.clone(), rule, message, help, source });
+        }
+        let running = seen.power == Power::On;
+        for difference in found.all {
+            let impact = match (running, difference.effect) {
+                (false, _) => Impact::None,
+                (true, Effect::AtStart) if spec.restart == Restart::IfNeeded && spec.running => Impact::Restart,
+                (true, _) => Impact::Live,
+            };
+            let cause = cause(seen, &difference.path, difference.after.as_ref(), difference.before.as_ref());
+            change.attributes.push(attribute(&difference.path, difference.before, difference.after, impact, cause));
+        }
+        change.attributes.extend(notes_differ(spec, seen));
+        change.attributes.extend(state_differs(spec, seen));
+        change.attributes.extend(restart_is_due(spec, seen));
+        if !change.attributes.iter().any(is_configuration) && seen.mark.applied != spec.values {
+            let text = |text: &str| Some(Value::Text(text.to_owned()));
+            let mark = attribute("mark", text("as last applied"), text("as declared"), Impact::None, Cause::Pending);
+            change.attributes.push(mark);
+        }
+        let origin = spec.origin.words();
+        if seen.mark.origin != origin && change.note.is_none() {
+            change.note = Some(format!(
+                "made from {}, not from {origin}: that is decided when a guest is made",
+                seen.mark.origin
+            ));
+        }
+    }
+
+    fn push(&mut self, mut change: Change, found: Found) {
+        let facts =
+            Facts { wish: Wish::Declared, found, difference: difference(&change.attributes), loss: Impact::DataLoss };
+        let only_state = change.attributes.len() == 1 && change.attributes[0].path == "state";
+        let Verdict { action, reason, impact } = decide(facts);
+        (change.action, change.reason, change.impact) = (action, reason, impact);
+        if action == Action::Update && only_state && found == Found::Down {
+            change.reason = Reason::Stopped;
+        }
+        self.changes.push(change);
+    }
+
+    fn unwanted(
+        &mut self,
+        name: &str,
+        reading: &Reading<ObservedClusterGuest>,
+        wish: Wish,
+        source: Option<SourceRef>,
+        taken: &Taken<'_>,
+        draft: &mut Draft,
+    ) {
+        let address = Address::container(name);
+        if !taken.undeclared(&address) {
+            return;
+        }
+        let (found, note) = found(Some(reading), true);
+        let facts = Facts { wish, found, difference: None, loss: Impact::DataLoss };
+        let Verdict { action, reason, impact } = decide(facts);
+        if action == Action::None {
+            return;
+        }
+        if let (Action::Destroy, Some(seen)) = (action, reading.present()) {
+            if seen.values.get("protection").and_then(Value::as_text) == Some("true") {
+                self.refusals.push(protected(&address, seen, source.clone()));
+            } else {
+                destroy(draft, &address, seen, name);
+            }
+        }
+        let (attributes, ignored) = (Vec::new(), Vec::new());
+        self.changes.push(Change { address, action, reason, impact, attributes, ignored, source, note });
+    }
+}
+
+/// What was found of a guest that should run or not.
+fn found(reading: Option<&Reading<ObservedClusterGuest>>, running: bool) -> (Found, Option<String>) {
+    match reading {
+        None | Some(Reading::Absent) => (Found::Absent, None),
+        Some(Reading::Unreadable(why)) => (Found::Unknown, Some(why.clone())),
+        Some(Reading::Present(seen)) if seen.power == Power::Off && running => (Found::Down, None),
+        Some(Reading::Present(_)) => (Found::Up, None),
+    }
+}
+
+/// Whether an attribute is about the configuration, and not about whether the guest runs.
+fn is_configuration(attribute: &Attribute) -> bool {
+    !matches!(attribute.path.as_str(), "state" | "pending")
+}
+
+fn attribute(path: &str, before: Option<Value>, after: Option<Value>, impact: Impact, cause: Cause) -> Attribute {
+    let shown = |value: Option<Value>| value.map_or(Shown::Absent, |value| Shown::plain(&value));
+    Attribute {
+        path: path.to_owned(),
+        aspect: Aspect::Value,
+        before: shown(before),
+        after: shown(after),
+        impact,
+        cause,
+    }
+}
+
+/// Who moved. What was applied lacks what Proxmox adds (MAC addresses, volumes): what it has decides.
+fn cause(seen: &ObservedClusterGuest, path: &str, after: Option<&Value>, before: Option<&Value>) -> Cause {
+    let Some(applied) = seen.mark.applied.get(path.strip_suffix(" size").unwrap_or(path)) else {
+        return Cause::Pending;
+    };
+    let (is_applied, is_declared) = (holds(applied, before), holds(applied, after));
+    match (is_applied, is_declared) {
+        (true, _) => Cause::Pending,
+        (false, true) => Cause::Drift,
+        (false, false) => Cause::Both,
+    }
+}
+
+fn holds(applied: &Value, value: Option<&Value>) -> bool {
+    match (applied, value) {
+        (Value::Properties(applied), Some(Value::Properties(all))) => {
+            applied.iter().all(|(k, v)| all.get(k) == Some(v))
+        }
+        // The size of a disk.
+        (Value::Properties(applied), Some(Value::Text(size))) => applied.get("size") == Some(size),
+        (applied, value) => Some(applied) == value,
+    }
+}
+
+/// The attributes of a guest that does not exist yet.
+fn anew(spec: &ClusterGuestSpec) -> Vec<Attribute> {
+    let text = |path: &str, text: String| attribute(path, None, Some(Value::Text(text)), Impact::None, Cause::Pending);
+    let place = if spec.nodes.is_empty() { "any node".to_owned() } else { spec.nodes.join(" or ") };
+    let first = [text("cluster", format!("{}, {place}", spec.cluster)), text("made-from", spec.origin.words())];
+    let values = spec.values.iter();
+    let values = values.map(|(path, value)| attribute(path, None, Some(value.clone()), Impact::None, Cause::Pending));
+    let notes = spec.notes.iter().map(|notes| Attribute {
+        after: Shown::Text(format!("{notes}\n")),
+        ..attribute("notes", None, None, Impact::None, Cause::Pending)
+    });
+    first.into_iter().chain(values).chain(notes).collect()
+}
+
+fn notes_differ(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
+    let wish = match (&spec.notes, &seen.mark.notes) {
+        (Some(notes), _) => notes.as_str(),
+        // Ours, and no longer declared.
+        (None, Some(applied)) if *applied == seen.notes => "",
+        (None, _) => return None,
+    };
+    if wish == seen.notes {
+        return None;
+    }
+    let cause = Cause::of(seen.mark.notes.as_deref().as_ref(), &wish, &seen.notes.as_str());
+    let lines = |text: &str| if text.is_empty() { Shown::Absent } else { Shown::Text(format!("{text}\n")) };
+    let (before, after) = (lines(&seen.notes), lines(wish));
+    Some(Attribute { before, after, ..attribute("notes", None, None, Impact::None, cause) })
+}
+
+fn state_differs(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
+    let word = |on: bool| Some(Value::Text(if on { "running" } else { "stopped" }.to_owned()));
+    let on = seen.power == Power::On;
+    let impact = if on { Impact::Restart } else { Impact::None };
+    (on != spec.running).then(|| attribute("state", word(on), word(spec.running), impact, Cause::Drift))
+}
+
+/// Values that wait for a start, in a guest that may be restarted for them: declared ones, and those that go.
+fn restart_is_due(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
+    let is_ours = |path: &&String| spec.values.contains_key(*path) || !seen.values.contains_key(*path);
+    let waiting: Vec<&str> = seen.pending.iter().filter(is_ours).map(String::as_str).collect();
+    let due = !waiting.is_empty() && seen.power == Power::On && spec.running && spec.restart == Restart::IfNeeded;
+    let before = Some(Value::Text(format!("waits for a restart: {}", waiting.join(", "))));
+    due.then(|| attribute("pending", before, Some(Value::Text("in force".into())), Impact::Restart, Cause::Pending))
+}
+
+/// The steps of a declared guest, one after another.
+fn steps(
+    draft: &mut Draft,
+    change: &Change,
+    spec: &ClusterGuestSpec,
+    found: Found,
+    seen: Option<&ObservedClusterGuest>,
+) {
+    let (cluster, name) = (spec.cluster.clone(), spec.name.clone());
+    let differs = |path: &str| change.attributes.iter().any(|attribute| attribute.path == path);
+    let restart = change.attributes.iter().any(|a| a.impact == Impact::Restart && a.path != "state");
+    let configure = change.attributes.iter().any(is_configuration);
+    let mut ops = Vec::new();
+    match (found, seen) {
+        (Found::Absent, _) => {
+            ops.push((Op::CreateClusterGuest { guest: spec.clone() }, "it must be there"));
+            // A clone is as its original was.
+            if matches!(spec.origin, GuestOrigin::Clone { .. }) {
+                ops.push((Op::UpdateClusterGuest { guest: spec.clone() }, "it starts as declared"));
+            }
+        }
+        (_, Some(_)) if configure => {
+            ops.push((Op::UpdateClusterGuest { guest: spec.clone() }, "it starts as declared"));
+        }
+        _ => {}
+    }
+    if spec.running && (found == Found::Absent || differs("state")) {
+        ops.push((Op::StartClusterGuest { cluster, guest: name }, ""));
+    } else if restart {
+        ops.push((Op::RestartClusterGuest { cluster, guest: name }, ""));
+    } else if let Some(seen) = seen.filter(|_| differs("state")) {
+        ops.push((Op::StopClusterGuest { cluster, guest: name, vmid: seen.vmid }, ""));
+    }
+    let mut last = None;
+    for (op, why) in ops {
+        let step = draft.step(vec![change.address.clone()], op);
+        if let Some((before, why)) = last {
+            draft.after(step, before, why);
+        }
+        last = Some((step, why));
+    }
+}
+
+fn destroy(draft: &mut Draft, address: &Address, seen: &ObservedClusterGuest, name: &str) {
+    let (cluster, guest, vmid) = (seen.cluster.clone(), name.to_owned(), seen.vmid);
+    let stop = (seen.power == Power::On).then(|| {
+        draft.step(vec![address.clone()], Op::StopClusterGuest { cluster: cluster.clone(), guest: guest.clone(), vmid })
+    });
+    let destroy = draft.step(vec![address.clone()], Op::DestroyClusterGuest { cluster, guest, vmid });
+    if let Some(stop) = stop {
+        draft.after(destroy, stop, "nothing else may use its disks");
+    }
+}
+
+fn not_ours(change: &Change, vmid: u32) -> Refusal {
+    Refusal {
+        address: change.address.clone(),
+        rule: Rule::NotOurs,
+        message: format!("found guest {vmid} of this name, without the mark of this fleet"),
+        help: "rename one of them".into(),
+        source: change.source.clone(),
+    }
+}
+
+fn protected(address: &Address, seen: &ObservedClusterGuest, source: Option<SourceRef>) -> Refusal {
+    Refusal {
+        address: address.clone(),
+        rule: Rule::Protected,
+        message: format!("guest {} is protected and would be removed", seen.vmid),
+        help: "if that is meant, lift its protection first: `protection #false`, or in Proxmox".into(),
+        source,
+    }
+}

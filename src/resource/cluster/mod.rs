@@ -1,0 +1,23 @@
+//! Guests of Proxmox VE clusters, as data: what is wished, what was seen, and what differs.
+//!
+//! A guest's configuration is a map from *path* (the fleet file's word: `memory`, `interface eth0`) to a canonical
+//! [`Value`]. [`field`] is the one table that brings Proxmox's words and numbers into that form and back; [`compare`]
+//! finds what differs; [`mark`] is how a guest says whose it is. `docs/design/proxmox.md` tells the whole.
+
+mod compare;
+pub mod field;
+pub mod forms;
+pub mod mark;
+mod observed;
+pub mod percent;
+mod properties;
+mod spec;
+mod value;
+
+pub use compare::{Act, Difference, Differences, compare};
+pub use field::{Effect, GuestKind};
+pub use mark::Mark;
+pub use observed::{ObservedCluster, ObservedClusterGuest, Power};
+pub use properties::Properties;
+pub use spec::{ClusterGuestSpec, ClusterSpec, GuestOrigin, Restart, VmidRange};
+pub use value::Value;

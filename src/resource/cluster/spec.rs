@@ -1,0 +1,102 @@
+//! What clusters and their guests should be.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{GuestKind, Value};
+use crate::config::{ClusterTrust, TokenSource};
+
+/// A cluster: how it is reached. Its token is named here, and read where it is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterSpec {
+    /// Its name in the fleet file.
+    pub name: String,
+    /// Addresses of its nodes, in the order they are tried.
+    pub endpoints: Vec<String>,
+    /// How its certificates are checked.
+    pub trust: ClusterTrust,
+    /// Where the API token comes from.
+    pub token: TokenSource,
+}
+
+/// A guest of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterGuestSpec {
+    /// The fleet it belongs to.
+    pub fleet: String,
+    /// Its name.
+    pub name: String,
+    /// Container or virtual machine.
+    pub kind: GuestKind,
+    /// Name of its cluster.
+    pub cluster: String,
+    /// Nodes it may be made on; any when empty.
+    pub nodes: Vec<String>,
+    /// Numbers it may have.
+    pub vmid: VmidRange,
+    /// What it is made from.
+    pub origin: GuestOrigin,
+    /// Whether its root is not the host's: decided when it is made. Containers only.
+    pub unprivileged: bool,
+    /// Keys that may log in, put in when it is made. Containers only: virtual machines have cloud-init.
+    pub keys: Vec<String>,
+    /// Values by path, canonical.
+    pub values: BTreeMap<String, Value>,
+    /// The user's part of its description; `None` leaves it to whoever writes it.
+    pub notes: Option<String>,
+    /// Whether it runs.
+    pub running: bool,
+    /// Whether it is restarted for what needs that.
+    pub restart: Restart,
+}
+
+/// Numbers that a guest may have, both included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VmidRange {
+    /// The smallest.
+    pub from: u32,
+    /// The largest.
+    pub to: u32,
+}
+
+/// What a guest is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "from")]
+pub enum GuestOrigin {
+    /// A container template: its volume.
+    Template {
+        /// Such as `local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst`.
+        volume: String,
+    },
+    /// Another guest, a template or not.
+    Clone {
+        /// Its number.
+        vmid: u32,
+        /// A copy of its disks instead of layers over them.
+        full: bool,
+        /// Where a full copy goes; where the original is when `None`.
+        storage: Option<String>,
+    },
+}
+
+impl GuestOrigin {
+    /// As the mark and the plan write it.
+    pub fn words(&self) -> String {
+        match self {
+            Self::Template { volume } => volume.clone(),
+            Self::Clone { vmid, full: true, .. } => format!("full clone of {vmid}"),
+            Self::Clone { vmid, full: false, .. } => format!("linked clone of {vmid}"),
+        }
+    }
+}
+
+/// When a guest is restarted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Never by regatta: what needs it stays pending.
+    Never,
+    /// When something differs that needs it. The plan says so, and `apply` asks.
+    IfNeeded,
+}

@@ -1,0 +1,161 @@
+//! Fleets of the tests, and what `regatta apply` does with them, without a terminal: look, plan, do every step in order.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::Utf8Path;
+use regatta::config::{self, LoadError, Loader};
+use regatta::driver::proxmox::{Cluster, Clusters, Pace};
+use regatta::exec::{Failure, FailureKind, Perform, Progress};
+use regatta::plan::{Action, Goal, Options, Plan, Step, StepId, plan};
+use regatta::resource::{Desired, Inputs, Observed, lower};
+
+use crate::fake::Fake;
+
+struct Text<'a>(&'a str);
+
+impl Loader for Text<'_> {
+    fn read(&mut self, _: &Utf8Path) -> Result<String, LoadError> {
+        Ok(self.0.to_owned())
+    }
+
+    fn list(&mut self, _: &Utf8Path) -> Result<Vec<String>, LoadError> {
+        Ok(Vec::new())
+    }
+
+    fn variable(&mut self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+/// Everything that a container may have.
+pub(crate) const EVERYTHING: &str = r#"
+    template "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"
+    vmid from=1000 to=1999
+    cores 2
+    memory "256MiB"
+    swap "0MiB"
+    root-disk storage="local-lvm" size="8GiB"
+    mount "/data" storage="local-lvm" size="2GiB" backup=#true
+    mount "/srv" storage="slow" size="1536MiB" read-only=#true
+    interface "eth0" bridge="vmbr0" ip="dhcp" ip6="auto" vlan=7 mtu=1400 firewall=#true
+    interface "eth1" bridge="vmbr1" ip="10.0.0.2/24" gateway="10.0.0.1" mac="bc:24:11:aa:00:01"
+    dns "10.0.0.1" "10.0.0.2" domain="lab.test"
+    feature "nesting"
+    tags "web" "edge"
+    notes "The *shop*'s server; a=1,b=2 --> ünï %41"
+    startup order=1 up=5 down=30
+    protection #false
+    on-boot #true
+"#;
+
+/// A fleet with these guests.
+pub(crate) fn desired(guests: &str) -> Desired {
+    let cluster = r#"cluster "pve" { endpoint "https://127.0.0.1:8006"; token env="T" }"#;
+    let text = format!("fleet \"shop\"\n{cluster}\n{guests}");
+    let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "shop", &mut Text(&text));
+    let fleet = fleet.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    lower(&fleet, &sources, &Inputs::default()).unwrap().desired
+}
+
+/// So many containers with everything.
+pub(crate) fn containers(count: u32) -> Desired {
+    desired(&format!("container \"web\" count={count} {{ cluster \"pve\"\n{EVERYTHING} }}"))
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn say(&self, _: &str) {}
+}
+
+/// A process that knows the fake.
+pub(crate) struct Regatta {
+    pub(crate) clusters: Clusters,
+}
+
+impl Regatta {
+    pub(crate) fn new(fake: &Fake) -> Self {
+        Self::over(Arc::new(fake.clone()))
+    }
+
+    pub(crate) fn over(exchange: Arc<dyn regatta::driver::proxmox::exchange::Exchange>) -> Self {
+        let pace = Pace {
+            poll: Duration::ZERO,
+            first: Duration::ZERO,
+            longest: Duration::ZERO,
+            patience: Duration::from_secs(10),
+            settle: Duration::ZERO,
+        };
+        let cluster = Cluster::new("pve", "shop", exchange, pace);
+        Self { clusters: Clusters::new([("pve".to_owned(), Ok(cluster))]) }
+    }
+
+    pub(crate) async fn observe(&self, desired: &Desired) -> Observed {
+        let mut observed = Observed::default();
+        self.clusters.observe(desired, &mut observed).await;
+        observed
+    }
+
+    pub(crate) async fn plan(&self, desired: &Desired) -> Plan {
+        plan(desired, &self.observe(desired).await, &Options::default())
+    }
+
+    /// Plans and does it. Gives the failures, by step.
+    pub(crate) async fn apply(&self, desired: &Desired) -> Vec<(String, Failure)> {
+        let made = self.plan(desired).await;
+        self.carry_out(&made).await
+    }
+
+    pub(crate) async fn destroy(&self, desired: &Desired) -> Vec<(String, Failure)> {
+        let options = Options { goal: Goal::Destroy, ..Options::default() };
+        let made = plan(desired, &self.observe(desired).await, &options);
+        self.carry_out(&made).await
+    }
+
+    async fn carry_out(&self, plan: &Plan) -> Vec<(String, Failure)> {
+        let unreadable = plan.changes.iter().filter(|change| change.action == Action::Unreadable);
+        let unreadable: Vec<_> = unreadable
+            .map(|change| (change.address.to_string(), Failure::permanent(change.note.clone().unwrap_or_default())))
+            .collect();
+        if !unreadable.is_empty() || !plan.refusals.is_empty() {
+            return unreadable;
+        }
+        let (mut failures, mut failed): (Vec<_>, Vec<StepId>) = (Vec::new(), Vec::new());
+        for step in &plan.graph.steps {
+            if step.after.iter().any(|edge| failed.contains(&edge.step)) {
+                failed.push(step.id);
+                continue;
+            }
+            if let Err(failure) = self.attempt(step).await {
+                failed.push(step.id);
+                failures.push((format!("{} {}", step.op.name(), step.addresses[0]), failure));
+            }
+        }
+        failures
+    }
+
+    /// As the run does it: what certainly did not happen is tried again.
+    pub(crate) async fn attempt(&self, step: &Step) -> Result<(), Failure> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.clusters.perform(step, &Quiet).await {
+                Err(failure) if failure.kind == FailureKind::Transient && attempts < 3 => {}
+                other => return other,
+            }
+        }
+    }
+}
+
+/// What a plan would do, as text.
+pub(crate) fn told(plan: &Plan) -> Vec<String> {
+    let changes = plan.changes.iter().filter(|change| change.action != Action::None);
+    let changes = changes.map(|change| {
+        let paths: Vec<&str> = change.attributes.iter().map(|attribute| attribute.path.as_str()).collect();
+        format!("{} {:?} {:?} {:?}: {}", change.address, change.action, change.reason, change.impact, paths.join(", "))
+    });
+    let refusals =
+        plan.refusals.iter().map(|refusal| format!("{} {:?}: {}", refusal.address, refusal.rule, refusal.message));
+    changes.chain(refusals).collect()
+}

@@ -1,0 +1,13 @@
+//! Proxmox VE: the driver against a cluster in memory, with everything going wrong that may; against recordings of genuine
+//! servers; and, as a process over TLS, against somebody else's fake.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a fake that contradicts itself is a failed test")]
+#![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
+
+mod apply;
+mod fake;
+mod fault;
+mod faults;
+mod fleet;
+mod guest;
+mod recorded;
