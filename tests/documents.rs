@@ -131,10 +131,16 @@ fn every_kdl_block_of_the_documents_is_right() {
 #[test]
 fn the_examples_are_right_and_formatted() {
     assert_eq!(decode(config::STARTER).1, []);
-    for path in ["examples/fleet.kdl", "src/config/starter.kdl", "modules/debian.kdl", "modules/devbox.kdl"] {
+    let mut files = vec!["src/config/starter.kdl".to_owned()];
+    for folder in ["examples", "examples/team", "examples/team/guests", "modules"] {
+        let names = fs::read_dir(root().join(folder)).unwrap();
+        let names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        files.extend(names.filter(|name| name.ends_with(".kdl")).map(|name| format!("{folder}/{name}")));
+    }
+    for path in &files {
         let text = fs::read_to_string(root().join(path)).unwrap();
         let mut sources = SourceMap::default();
-        let source = sources.add(path, text.clone(), None);
+        let source = sources.add(path.as_str(), text.clone(), None);
         assert_eq!(regatta::syntax::format(&sources, source), Ok(text), "{path} is not formatted");
     }
 }

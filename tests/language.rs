@@ -206,6 +206,42 @@ fn explanations() {
     });
 }
 
+/// The files of a case, with variables of its environment.
+struct Staged<'a>(CaseLoader<'a>, &'a [(&'a str, &'a str)]);
+
+impl Loader for Staged<'_> {
+    fn read(&mut self, path: &Utf8Path) -> Result<String, LoadError> {
+        self.0.read(path)
+    }
+
+    fn list(&mut self, directory: &Utf8Path) -> Result<Vec<String>, LoadError> {
+        self.0.list(directory)
+    }
+
+    fn variable(&mut self, name: &str) -> Option<String> {
+        self.1.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+}
+
+/// The larger example, on every stage that it knows.
+#[test]
+fn the_example_of_a_team_is_right() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/team");
+    for (variables, cpus) in [(&[][..], 1), (&[("SHOP_STAGE", "production")][..], 4)] {
+        let mut loader = Staged(CaseLoader(&directory), variables);
+        let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "golden", &mut loader);
+        let fleet = fleet.unwrap_or_else(|found| panic!("{}", plain(&sources, &found)));
+        let names = ["ada", "db", "grace", "web-north-1", "web-north-2", "web-south-1", "web-south-2"];
+        assert_eq!(fleet.vms.keys().collect::<Vec<_>>(), names);
+        assert_eq!(fleet.vms["db"].cpus.value, cpus);
+        assert_eq!(fleet.vms["ada"].memory.value, config::ByteSize::gib(4));
+        let lowered = resource::lower(&fleet, &sources, &inputs(&directory, &fleet));
+        let lowered = lowered.unwrap_or_else(|found| panic!("{}", plain(&sources, &found)));
+        let warnings: Vec<_> = lowered.warnings.iter().map(|warning| warning.code).collect();
+        assert!(warnings.iter().all(|code| matches!(*code, "host::missing" | "host::no-git-identity")), "{warnings:?}");
+    }
+}
+
 /// The example in the repository is right as it stands, for somebody without keys and without a git identity too.
 #[test]
 fn the_example_is_right() {

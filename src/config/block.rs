@@ -121,6 +121,10 @@ impl<'a> Block<'a> {
     }
 
     fn read_arguments(&mut self, rule: &'static NodeRule, problems: &mut Problems) {
+        if self.are_properties(rule) {
+            self.report_unnamed(rule, problems);
+            return;
+        }
         let repeats = rule.arguments.last().filter(|last| matches!(last.presence, Presence::Repeated | Presence::Any));
         for (index, argument) in self.node.arguments.iter().enumerate() {
             match rule.arguments.get(index).or(repeats) {
@@ -140,6 +144,27 @@ impl<'a> Block<'a> {
             let label = format!("expected {}", missing.kind.expected());
             problems.push(Diagnostic::error("config::missing-argument", message, self.head(), label));
         }
+    }
+
+    /// Whether values stand without names where only properties may be, and are missing.
+    fn are_properties(&self, rule: &NodeRule) -> bool {
+        let required = rule.properties.iter().any(|property| property.presence == Presence::Required);
+        rule.arguments.is_empty() && required && !self.node.arguments.is_empty() && self.node.properties.is_empty()
+    }
+
+    fn report_unnamed(&self, rule: &NodeRule, problems: &mut Problems) {
+        let Some(first) = self.node.arguments.first() else { return };
+        let known = rule.properties.iter().map(|property| property.name).zip(&self.node.arguments);
+        let named: Vec<String> =
+            known.map(|(name, argument)| format!("{name}={}", written(&argument.value.value))).collect();
+        let message = format!("found a value without a name on `{}`, expected properties", rule.name);
+        problems.push(
+            Diagnostic::error("config::surplus-argument", message, first.value.span, "lacks its name").help(format!(
+                "write `{} {}`",
+                rule.name,
+                named.join(" ")
+            )),
+        );
     }
 
     fn read_properties(&mut self, rule: &'static NodeRule, problems: &mut Problems) {
@@ -162,7 +187,8 @@ impl<'a> Block<'a> {
                 },
             }
         }
-        for missing in rule.properties.iter().filter(|property| property.presence == Presence::Required) {
+        let unnamed = self.are_properties(rule);
+        for missing in rule.properties.iter().filter(|property| property.presence == Presence::Required && !unnamed) {
             if !self.node.properties.iter().any(|property| property.key.value == missing.name) {
                 let message = format!("`{}` lacks the property `{}`", rule.name, missing.name);
                 let label = format!("expected `{}=` with {}", missing.name, missing.kind.expected());
@@ -175,11 +201,7 @@ impl<'a> Block<'a> {
         let message = format!("found the unknown property `{}` on `{}`", shown(&key.value), rule.name);
         let problem = Diagnostic::error("config::unknown-property", message, key.span, "not known here");
         if rule.child(&key.value).is_some() {
-            let value = match &value.value {
-                Value::String(text) => format!("\"{}\"", shown(text)),
-                Value::Integer(number) => number.to_string(),
-                _ => "…".into(),
-            };
+            let value = written(&value.value);
             return problem.help(format!("it is a node of the block: `{} {{ {} {value} }}`", rule.name, key.value));
         }
         match suggestion(&key.value, rule.properties.iter().map(|property| property.name)) {
@@ -223,10 +245,20 @@ impl<'a> Block<'a> {
     }
 }
 
-/// Nodes that people may expect: parent, name, and what there is instead.
-const NOT_YET: [(&str, &str, &str); 2] = [
+/// Nodes that people expect: parent (profiles are as guests), name, and what there is instead.
+const INSTEAD: [(&str, &str, &str); 12] = [
     ("fleet", "policy", "there are no policies yet; `regatta protect` refuses plans that would remove a guest"),
     ("vm", "secret", "a secret is what a file contains: `file \"~/.netrc\" { secret env=\"NETRC\"; }`"),
+    ("vm", "profile", "profiles are declared at the top of a file; a guest names those it has with `use`"),
+    ("vm", "name", "the name of a guest stands behind `vm`: `vm \"web\" { … }`"),
+    ("vm", "hostname", "the name of a guest is its host name: `vm \"web\" { … }`"),
+    ("vm", "ram", "did you mean `memory`?"),
+    ("vm", "disk", "`work-disk size=\"…\"` is the disk that stays; `size` of the image is that of the root disk"),
+    ("vm", "ssh-key", "did you mean `authorized-key`?"),
+    ("vm", "package", "packages belong to an image: `image \"…\" { debootstrap suite=\"…\" { package \"…\"; }; }`"),
+    ("vm", "packages", "packages belong to an image: `image \"…\" { debootstrap suite=\"…\" { package \"…\"; }; }`"),
+    ("vm", "port", "did you mean `forward host=… guest=…`?"),
+    ("", "guest", "did you mean `vm`?"),
 ];
 
 /// A node that its parent does not know.
@@ -235,8 +267,8 @@ pub(super) fn unknown_node(node: &Node, parent: &NodeRule) -> Diagnostic {
     let place = if parent.name.is_empty() { "at the top of the file".into() } else { format!("in `{}`", parent.name) };
     let message = format!("found the unknown node `{}` {place}", shown(&name.value));
     let problem = Diagnostic::error("config::unknown-node", message, name.span, "not known here");
-    if let Some((.., help)) = NOT_YET.iter().find(|(inside, child, _)| (*inside, *child) == (parent.name, &*name.value))
-    {
+    let inside = if parent.name == "profile" { "vm" } else { parent.name };
+    if let Some((.., help)) = INSTEAD.iter().find(|(parent, child, _)| (*parent, *child) == (inside, &*name.value)) {
         return problem.help(*help);
     }
     if parent.property(&name.value).is_some() {
@@ -249,6 +281,16 @@ pub(super) fn unknown_node(node: &Node, parent: &NodeRule) -> Diagnostic {
             let known: Vec<String> = parent.children.iter().map(|child| format!("`{}`", child.rule.name)).collect();
             problem.help(format!("known here: {}", known.join(", ")))
         }
+    }
+}
+
+/// A value as a fleet file has it.
+fn written(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("\"{}\"", shown(text)),
+        Value::Integer(number) => number.to_string(),
+        Value::Bool(truth) => format!("#{truth}"),
+        Value::Float(_) | Value::Null | Value::Unknown => "…".into(),
     }
 }
 

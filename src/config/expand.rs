@@ -101,6 +101,12 @@ impl Expander<'_> {
     fn for_each(&mut self, mut node: Node, scope: &Scope<'_>, out: &mut Vec<Node>) {
         self.values(&mut node, scope, None);
         let Some(name) = Block::read(&node, &FOR_EACH, self.problems).text("name") else { return };
+        if let Some(word) = node.arguments.get(1).filter(|word| word.value.value == Value::String("in".into())) {
+            let message = "found `in`, expected the values right behind the name";
+            let problem = Diagnostic::error("config::wrong-value", message, word.value.span, "one word too many");
+            self.fail(problem.help(format!("write `for-each \"{}\" VALUE …`", shown(&name.value))));
+            return;
+        }
         let children = node.children.unwrap_or_default();
         for argument in node.arguments.into_iter().skip(1) {
             let mut names = Names::new();
@@ -283,7 +289,8 @@ impl Expander<'_> {
         let parts = match parts(text) {
             Ok(parts) => parts,
             Err(from) => {
-                let message = format!("found `{}`, expected `{{name}}` with the name of a value", shown(from));
+                let brace = from.find('}').map_or(from, |end| &from[..=end]);
+                let message = format!("found `{}`, expected `{{name}}` with the name of a value", shown(brace));
                 let problem = Diagnostic::error("config::brace", message, span, "in this string");
                 self.fail(problem.help("write `{{` and `}}` for braces"));
                 return None;

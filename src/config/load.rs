@@ -144,7 +144,9 @@ impl Loading<'_> {
             (None, LoadError::Missing) => {
                 problem.help("name another file with `--file`, or start one with `regatta init`")
             }
-            (Some(_), LoadError::Missing) if modules::is_embedded(path) => problem.help(modules::available()),
+            (Some(_), LoadError::Missing) if modules::is_embedded(path) => {
+                problem.help(modules::available(path.as_str()))
+            }
             _ => problem,
         }
     }
@@ -164,7 +166,11 @@ impl Loading<'_> {
         self.path.push((source, None));
         for (index, node) in tree.nodes.into_iter().enumerate() {
             match node.name.value.as_str() {
-                "import" => parts.push(Part::Imported(self.import(&node, &mut names))),
+                "import" => {
+                    let mut node = node;
+                    self.fill_parameters(&mut node, &parts, &names, params.as_ref());
+                    parts.push(Part::Imported(self.import(&node, &mut names)));
+                }
                 "module" if import.is_some() && index == 0 => {}
                 _ => parts.push(Part::Own(node)),
             }
@@ -196,6 +202,21 @@ impl Loading<'_> {
             }
             (None, None) => None,
         }
+    }
+
+    /// Replaces values in the block of an `import`: it sees the parameters of its file, what was imported before it, and
+    /// the `let`s before it, as far as they need nothing that comes later.
+    fn fill_parameters(&mut self, import: &mut Node, before: &[Part], names: &Names, params: Option<&Names>) {
+        let Some(children) = &mut import.children else { return };
+        let (none, mut visible, mut unsaid) = (Names::new(), names.clone(), Problems::default());
+        let outer = Scope::new(params.unwrap_or(&none));
+        let lets: Vec<Node> =
+            before.iter().filter_map(Part::own).filter(|node| node.name.value == "let").cloned().collect();
+        let (loader, sources, made) = (&mut *self.loader, &self.sources, &mut self.made);
+        // What is wrong with a `let` is said when all of the file is known.
+        Expander { loader, sources, problems: &mut unsaid, made }.names(&lets, &outer, &mut visible);
+        let (loader, made) = (&mut *self.loader, &mut self.made);
+        Expander { loader, sources, problems: &mut self.problems, made }.block(children, &outer.inside(&visible));
     }
 
     /// Replaces the values of a file's own nodes and puts them in order with the imported ones.

@@ -2,6 +2,8 @@
 
 use camino::Utf8Path;
 
+use super::language::suggestion;
+
 /// Name and text of each.
 const EMBEDDED: [(&str, &str); 2] = [
     ("std/debian", include_str!("../../modules/debian.kdl")),
@@ -18,8 +20,11 @@ pub(super) fn embedded(path: &Utf8Path) -> Option<&'static str> {
     EMBEDDED.iter().find(|(name, _)| *name == path.as_str()).map(|(_, text)| *text)
 }
 
-/// Which there are, as a hint.
-pub(super) fn available() -> String {
+/// Which there are, as a hint to who asked for another.
+pub(super) fn available(asked: &str) -> String {
+    if let Some(near) = suggestion(asked, EMBEDDED.iter().map(|(name, _)| *name)) {
+        return near;
+    }
     let names: Vec<String> = EMBEDDED.iter().map(|(name, _)| format!("`{name}`")).collect();
     format!("modules that come with regatta: {}", names.join(", "))
 }

@@ -100,7 +100,13 @@ impl<'a> Scanner<'a> {
                 _ => self.character(),
             }
         }
+        // A string that is never closed may have swallowed what closes the block.
+        let swallowed = self.found.problems.iter().any(|problem| problem.code == "syntax::unclosed-string");
         for block in std::mem::take(&mut self.blocks) {
+            if swallowed {
+                self.sound = false;
+                break;
+            }
             self.problem(
                 "syntax::unclosed",
                 "found the end of the file inside a block, expected `}`",
@@ -126,7 +132,12 @@ impl<'a> Scanner<'a> {
 
     /// `=`: between a key and its value. After the name of a node people mean the node's value.
     fn equals(&mut self) {
-        if self.words == 1 {
+        if self.byte(1) == Some(b'=') {
+            let help = "values are compared by properties: `when \"{stage}\" is=\"test\"`, `is-not=`".to_owned();
+            let range = self.at..self.at + 2;
+            self.report("syntax::comparison", "found `==`, which KDL does not have", range, "not here", Some(help));
+            self.at += 1;
+        } else if self.words == 1 {
             let help =
                 "a node takes its value without `=`, as in `cpus 2`; `=` is for properties, as in `size=\"4GiB\"`";
             self.report(

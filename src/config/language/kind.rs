@@ -133,6 +133,7 @@ impl Kind {
             Self::Integer { min, max } => format!("an integer from {min} to {max}"),
             Self::Version => "a version such as `0.1` or `1.2.3`".into(),
             Self::Boolean => "`#true` or `#false`".into(),
+            Self::Size { min } if min.as_bytes() <= 1 => "a size such as `512MiB` or `4GiB`".into(),
             Self::Size { min } => format!("a size of at least {min}, such as `512MiB` or `4GiB`"),
             Self::Choice(words) => words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(" or "),
             Self::Mode => "permission bits such as `\"0600\"`, at most `\"0777\"`".into(),
@@ -166,7 +167,7 @@ impl Kind {
             Self::Size { min } => return decode_size(*min, text, self),
             Self::Mode => return decode_mode(text).map(Decoded::Integer).ok_or_else(|| self.quoted(text)),
             Self::GuestPath => below_work_disk(text).map(str::to_owned),
-            Self::KeyLine => key_line::check(text).map(str::to_owned),
+            Self::KeyLine => return key_line(text),
             Self::ValueName => is_name(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Name => is_label(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Version => version(text).map(|_| text.to_owned()).ok_or_else(|| self.quoted(text).message),
@@ -208,8 +209,22 @@ fn decode_size(min: ByteSize, text: &str, kind: &Kind) -> Result<Decoded, Reject
     match ByteSize::parse(text) {
         Ok(size) if size >= min => Ok(Decoded::Size(size)),
         Ok(_) => Err(kind.quoted(text)),
-        Err(message) => Err(Rejection { message: shown_long(&message), help: None }),
+        Err(message) => Err(Rejection { message: shown_long(&message), help: with_binary_unit(text) }),
     }
+}
+
+/// `512M`, `4 GB` and the like with the unit that was probably meant.
+fn with_binary_unit(text: &str) -> Option<String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    let unit = text[number.len()..].trim_start().chars().next()?.to_ascii_uppercase();
+    let size = format!("{number}{unit}iB");
+    ByteSize::parse(&size).is_ok().then(|| format!("write `\"{size}\"`: units are multiples of 1024"))
+}
+
+fn key_line(text: &str) -> Result<Decoded, Rejection> {
+    let path = text.starts_with(['~', '/', '.']) || text.ends_with(".pub");
+    let help = path.then(|| format!("for a file of keys, write `file=\"{}\"`", shown(text)));
+    key_line::check(text).map(|line| Decoded::Text(line.into())).map_err(|message| Rejection { message, help })
 }
 
 /// [`ByteSize::parse`] quotes what it found: only control characters have to go.
