@@ -10,4 +10,5 @@ mod fault;
 mod faults;
 mod fleet;
 mod guest;
+mod process;
 mod recorded;

@@ -48,11 +48,31 @@ impl Cluster {
                     self.settle(&place, watch).await;
                     lost = Some((place, error));
                 }
+                Err(error @ ApiError::Forbidden(_)) => {
+                    let lacks = self.lacks(spec, &place).await;
+                    return Err(lacks.into_iter().rev().fold(error.into(), Failure::context));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
         let failure = lost.map(|(_, error)| Failure::from(error));
         Err(failure.unwrap_or_else(|| Failure::transient("every number that was tried is taken by somebody else")))
+    }
+
+    /// The privileges that making a guest needs and the token does not have: the server only says that there are some.
+    async fn lacks(&self, spec: &ClusterGuestSpec, place: &Place) -> Vec<String> {
+        let volumes = spec.values.values().filter_map(|value| value.as_properties()?.get("storage"));
+        let storages: BTreeSet<String> = volumes.map(|storage| format!("/storage/{storage}")).collect();
+        let needs = [(format!("/vms/{}", place.vmid), "VM.Allocate")];
+        let needs = needs.into_iter().chain(storages.into_iter().map(|path| (path, "Datastore.AllocateSpace")));
+        let mut lacks = Vec::new();
+        for (path, privilege) in needs {
+            // What cannot be asked is not known to be missing.
+            if self.api.privileges(&path).await.is_ok_and(|has| !has.contains(privilege)) {
+                lacks.push(format!("the API token lacks the privilege `{privilege}` on `{path}`"));
+            }
+        }
+        lacks
     }
 
     /// Where a new guest goes, and its number.

@@ -1,0 +1,202 @@
+//! The real program over TLS against `fakepve`, somebody else's fake: installed by pip, unmodified, in a process of its own.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+const VERSION: &str = "0.5.0";
+
+/// Starts the fake with a token, and what the test asks for: the package's own command line knows no tokens.
+const LAUNCH: &str = r"
+import asyncio, sys
+from fakepve import FakePve
+async def main(cert, key, manner):
+    pve = FakePve(user='root@pam', password='x', host='127.0.0.1', port=0)
+    pve.time_scale = 0
+    pve.apitokens['ci@pve!regatta'] = 'secret-1'
+    privileges = ['VM.Audit', 'VM.Allocate', 'VM.Config.Disk', 'VM.Config.CPU', 'VM.Config.Memory', 'VM.Config.Network',
+                  'VM.Config.Options', 'VM.PowerMgmt', 'Datastore.AllocateSpace', 'Datastore.Audit', 'SDN.Use', 'Sys.Audit', 'Sys.Modify']
+    if manner == 'no-allocate':
+        privileges.remove('VM.Allocate')
+    pve.grant('ci@pve!regatta', '/', *([] if manner == 'no-audit' else privileges))
+    pve.add_ct(900, 'other', status='running', config={'hostname': 'other', 'memory': 64})
+    if manner == 'no-quorum':
+        pve.lose_quorum()
+    if manner == 'node-down':
+        pve.add_node('pve2', online=False)
+    await pve.start(cert, key)
+    print(pve.port, flush=True)
+    await asyncio.Event().wait()
+asyncio.run(main(*sys.argv[1:4]))
+";
+
+/// A running fake, ended with the value.
+struct Peer {
+    process: Child,
+    port: u16,
+    fingerprint: String,
+    dir: PathBuf,
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn run(program: &Path, arguments: &[&str]) -> Option<Output> {
+    Command::new(program).args(arguments).output().ok().filter(|output| output.status.success())
+}
+
+/// A Python that has the package; nothing, with a loud line, where it cannot be installed.
+fn python() -> Option<PathBuf> {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fakepve-{VERSION}"));
+    let python = home.join("bin/python");
+    let has = || run(&python, &["-c", "import fakepve"]).is_some();
+    if has() {
+        return Some(python);
+    }
+    let made = run(Path::new("python3"), &["-m", "venv", home.to_str().unwrap()]);
+    let package = format!("fakepve=={VERSION}");
+    let installed = made.and_then(|_| run(&python, &["-m", "pip", "install", "--quiet", &package]));
+    if installed.is_none() || !has() {
+        eprintln!("SKIPPED: `{package}` could not be installed (needs python3-venv and a package index)");
+        return None;
+    }
+    Some(python)
+}
+
+impl Peer {
+    fn start(test: &str, manner: &str) -> Option<Self> {
+        let python = python()?;
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("pve-{test}"));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        let (cert, key) = (dir.join("cert.pem"), dir.join("key.pem"));
+        let make =
+            ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+        let files = ["-subj", "/CN=pve1", "-keyout", key.to_str().unwrap(), "-out", cert.to_str().unwrap()];
+        run(Path::new("openssl"), &[&make[..], &files[..]].concat()).unwrap();
+        let shown = ["x509", "-in", cert.to_str().unwrap(), "-noout", "-fingerprint", "-sha256"];
+        let shown = run(Path::new("openssl"), &shown).unwrap();
+        let fingerprint = String::from_utf8(shown.stdout).unwrap().trim().split_once('=').unwrap().1.to_owned();
+        let mut process = Command::new(python)
+            .args(["-c", LAUNCH])
+            .args([&cert, &key])
+            .arg(manner)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let port = line.trim().parse().unwrap_or_else(|_| panic!("fakepve said `{line}`"));
+        Some(Self { process, port, fingerprint, dir })
+    }
+
+    fn fleet(&self, fingerprint: &str, block: &str) {
+        let text = format!(
+            "fleet \"shop\"\ncluster \"pve\" {{\n endpoint \"https://127.0.0.1:{}\"\n fingerprint \"{fingerprint}\"\n \
+             token env=\"PVE_TOKEN\"\n}}\n{block}\n",
+            self.port
+        );
+        fs::write(self.dir.join("fleet.kdl"), text).unwrap();
+    }
+
+    fn regatta(&self, arguments: &[&str], token: &str) -> (i32, String) {
+        let output = Command::new(env!("CARGO_BIN_EXE_regatta"))
+            .args(arguments)
+            .current_dir(&self.dir)
+            .env("PVE_TOKEN", token)
+            .env("REGATTA_STATE_DIR", self.dir.join("state"))
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
+    }
+}
+
+const TOKEN: &str = "ci@pve!regatta=secret-1";
+
+fn five(memory: &str) -> String {
+    format!(
+        r#"container "web" count=5 {{
+    cluster "pve"
+    vmid from=1000 to=1999
+    template "local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst"
+    cores 2
+    memory "{memory}"
+    swap "0MiB"
+    root-disk storage="local-lvm" size="8GiB"
+    mount "/data" storage="local-lvm" size="2GiB" backup=#true
+    interface "eth0" bridge="vmbr0" ip="dhcp"
+    dns "10.0.0.1" domain="lab.test"
+    feature "nesting"
+    tags "web"
+    notes "The *shop*"
+    startup order=1 up=5
+    on-boot #true
+}}"#
+    )
+}
+
+#[test]
+fn five_containers_are_made_changed_and_removed() {
+    let Some(peer) = Peer::start("five", "plain") else { return };
+    peer.fleet(&peer.fingerprint, &five("256MiB"));
+    let empty = "No changes: 6 resources are as declared.";
+    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
+    assert!(code == 0 && text.contains(empty), "{code}\n{text}");
+    assert!(!text.contains("secret-1"), "{text}");
+
+    peer.fleet(&peer.fingerprint, &five("384MiB"));
+    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
+    assert!(code == 0 && text.contains(empty), "{code}\n{text}");
+
+    let (code, text) = peer.regatta(&["destroy", "--yes"], TOKEN);
+    assert_eq!(code, 0, "{text}");
+    // Guest 900 is nobody's business: it still has its name, so that one of ours cannot have it.
+    peer.fleet(&peer.fingerprint, &five("64MiB").replace("\"web\" count=5", "\"other\""));
+    let (code, text) = peer.regatta(&["plan"], TOKEN);
+    assert!(
+        code == 3 && text.contains("found guest 900 of this name, without the mark of this fleet"),
+        "{code}\n{text}"
+    );
+}
+
+/// Each is its own diagnostic; nothing is changed, and the exit code is 1.
+#[test]
+fn what_is_in_the_way_is_said_plainly() {
+    let Some(peer) = Peer::start("trust", "plain") else { return };
+    let other = peer.fingerprint.replace(|c: char| c.is_ascii_digit(), "A");
+    peer.fleet(&other, &five("256MiB"));
+    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+    assert!(code == 1 && text.contains("its certificate is not the pinned one"), "{code}\n{text}");
+    peer.fleet(&peer.fingerprint, &five("256MiB"));
+    let (code, text) = peer.regatta(&["apply", "--yes"], "ci@pve!regatta=wrong");
+    assert!(code == 1 && text.contains("the API token is not accepted"), "{code}\n{text}");
+    for (manner, said) in [
+        ("no-audit", "lacks the privilege `VM.Audit` on `/vms`"),
+        ("no-allocate", "the API token lacks the privilege `VM.Allocate` on `/vms/100"),
+        ("no-quorum", "no quorum"),
+    ] {
+        let peer = Peer::start(manner, manner).unwrap();
+        peer.fleet(&peer.fingerprint, &five("256MiB"));
+        let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+        let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(code == 1 && words.contains(said), "{manner}: {code}\n{text}");
+    }
+    let peer = Peer::start("down", "node-down").unwrap();
+    peer.fleet(&peer.fingerprint, &five("256MiB").replace("vmid", "node \"pve2\"\n    vmid"));
+    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(code == 1 && words.contains("no node that it may be made on is online"), "{code}\n{text}");
+}
