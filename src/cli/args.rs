@@ -10,7 +10,7 @@ use crate::plan::{Mute, Pattern};
 mod guests;
 mod sessions;
 
-pub(super) use guests::{CpArgs, ExecArgs, SshConfigArgs};
+pub(super) use guests::{CpArgs, ExecArgs, RepinArgs, SshConfigArgs};
 pub(super) use sessions::{SessionArgs, SessionCommand, SessionEndArgs, SessionOf, SessionStartArgs, SessionStdin};
 
 /// Make a fleet of virtual machines match a KDL file.
@@ -142,6 +142,8 @@ pub(super) enum Command {
     Cp(CpArgs),
     /// Print configuration with which plain ssh, scp and rsync know the guests by name
     SshConfig(SshConfigArgs),
+    /// Trust another host key of a guest
+    Repin(RepinArgs),
     /// Work with commands in guests that outlive the connection
     Session(SessionArgs),
     /// List the runs of the fleet, or tell what one of them did

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use crate::effect::ConnectError;
+
 /// Exit codes; `docs/commands.md` has the table people read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -97,10 +99,20 @@ macro_rules! from_message {
 from_message!(
     crate::effect::files::FileError,
     crate::effect::KeyError,
-    crate::effect::ConnectError,
     crate::exec::journal::JournalError,
     serde_json::Error
 );
+
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        let hint = matches!(error, ConnectError::HostKey { .. }).then(|| HOST_KEY_HINT.to_owned());
+        Self { hint, ..Self::failure(error.to_string()) }
+    }
+}
+
+/// What to do about a guest that shows another host key.
+pub(super) const HOST_KEY_HINT: &str = "another machine may answer there; `regatta restart GUEST` puts the guest's own key back, \
+                                        and `regatta repin GUEST FINGERPRINT` trusts another one";
 
 impl From<crate::exec::Failure> for CliError {
     fn from(failure: crate::exec::Failure) -> Self {

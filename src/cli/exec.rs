@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::args::{ExecArgs, Format, Global};
-use super::error::{CliError, Exit};
+use super::error::{CliError, Exit, HOST_KEY_HINT};
 use super::{output, select, session};
 use crate::driver::{Errand, FanOut, Line, Source};
-use crate::effect::{Environment, SshTarget, Status};
+use crate::effect::{ConnectError, Environment, SshTarget, Status};
 use crate::render::{self, Ended, Prefixes, Ran, Said};
 
 /// Bytes of standard input that are kept to be given to several guests.
@@ -45,6 +45,7 @@ pub(super) async fn run(global: &Global, args: &ExecArgs) -> Result<Exit, CliErr
         let ended = match ending {
             Ok(Status::Code(code)) => Ended::Exited(code),
             Ok(Status::Signal(signal)) => Ended::Signalled(signal),
+            Err(error @ ConnectError::HostKey { .. }) => Ended::Failed(format!("{error}; {HOST_KEY_HINT}")),
             Err(error) => Ended::Failed(error.to_string()),
         };
         let [stdout, stderr] = heard.remove(&name).unwrap_or_default();

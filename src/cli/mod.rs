@@ -28,6 +28,7 @@ mod plan;
 mod power;
 mod progress;
 mod protect;
+mod repin;
 mod run;
 mod schema;
 mod scope;
@@ -119,6 +120,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Exec(args) => exec::run(global, args).await,
         Command::Cp(args) => cp::run(global, args),
         Command::SshConfig(args) => ssh_config::run(global, args).await,
+        Command::Repin(args) => repin::run(global, args).await,
         Command::Session(args) => sessions::run(global, args).await,
         Command::Protect(args) => protect::run(global, args, Protection::On).await,
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,

@@ -28,7 +28,7 @@ pub use clock::{Clock, SystemClock};
 pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
 pub use detach::{Detach, Detached, Detacher, leave_session};
 pub use environment::Environment;
-pub use keys::{KeyError, KeyPair};
+pub use keys::{KeyError, KeyPair, fingerprint};
 pub use lock::{Holder, Lock, LockError};
 pub use pipe::{make_pipes, open_far_end, open_line};
 pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Processes, Signal, wait_for_exit};

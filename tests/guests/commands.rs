@@ -82,9 +82,21 @@ fn a_guest_with_another_host_key_is_refused() {
     let text = std::fs::read_to_string(&record).unwrap();
     let key = |guest: &str| std::fs::read_to_string(street.guest(guest).join("host.pub")).unwrap().trim().to_owned();
     std::fs::write(&record, text.replace(&key("db"), &key("web-1"))).unwrap();
+    let print = |guest: &str| {
+        let path = street.guest(guest).join("host.pub");
+        let listed = done(street.hermetic("ssh-keygen", &["-l", "-f", path.to_str().unwrap()]).output().unwrap());
+        listed.stdout.split(' ').nth(1).unwrap().to_owned()
+    };
     let refused = street.run(&["exec", "db", "--", "true"], "");
     assert_eq!(refused.code, 255);
-    assert!(refused.stderr.starts_with("db: the host key is ssh-ed25519 SHA256:"), "{}", refused.stderr);
+    let said = format!("db: the host key is ssh-ed25519 {}, pinned is ssh-ed25519 {}; ", print("db"), print("web-1"));
+    assert!(refused.stderr.starts_with(&said) && refused.stderr.contains("regatta repin"), "{}", refused.stderr);
+    // Whoever looked at the key can trust it; no other key, of whatever type, is taken for it.
+    let other = street.run(&["repin", "db", "SHA256:x"], "");
+    assert!(other.code == 1 && other.stderr.contains("pinned is SHA256:"), "{other:?}");
+    assert_eq!(street.run(&["repin", "db", &print("db")], "").code, 0);
+    assert_eq!(street.run(&["exec", "db", "--", "true"], "").code, 0);
+    assert_eq!(street.run(&["ssh", "db", "--", "true"], "").code, 0);
 }
 
 #[test]

@@ -28,6 +28,19 @@ pub(in crate::cli) struct ExecArgs {
     pub connect_timeout: u64,
 }
 
+/// Arguments of `repin`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct RepinArgs {
+    /// The guest
+    pub guest: String,
+    /// The fingerprint of the host key to trust from now on, as `ssh-keygen -l` prints it in the guest
+    #[arg(value_name = "FINGERPRINT")]
+    pub fingerprint: String,
+    /// Wait this many seconds for an apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
+}
+
 /// Arguments of `cp`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct CpArgs {

@@ -15,6 +15,7 @@ mod edits;
 pub mod live;
 mod manifest;
 pub mod offline;
+mod room;
 mod source;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod identity;
 mod observe;
 mod owner;
 mod pause;
+mod pin;
 mod port;
 mod protect;
 mod qemu;

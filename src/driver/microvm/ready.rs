@@ -87,7 +87,9 @@ impl From<NotReady> for Failure {
             Cause::Deadline { .. } => FailureKind::Unknown,
         };
         let hint = match &not_ready.cause {
-            Cause::Refused(ConnectError::HostKey { .. }) => Some("another machine may answer on this port"),
+            Cause::Refused(ConnectError::HostKey { .. }) => {
+                Some("another machine may answer on this port; `regatta repin` trusts another key")
+            }
             Cause::Refused(ConnectError::KeyRefused { .. }) => {
                 Some("the guest's authorized keys lack regatta's own key")
             }
@@ -294,7 +296,7 @@ mod tests {
         let expected = failed(
             FailureKind::Permanent,
             "logging in cannot work: the host key is ssh-ed25519 SHA256:a, pinned is ssh-ed25519 SHA256:b",
-            Some("another machine may answer on this port"),
+            Some("another machine may answer on this port; `regatta repin` trusts another key"),
         );
         assert_eq!(failure(&Server::new([other]), &machine, LONG).await, expected);
     }

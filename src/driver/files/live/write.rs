@@ -1,7 +1,8 @@
 //! Carries edits out in a running guest.
 //!
 //! ```text
-//! stage: tar into .regatta/staging ─> remove ─> make directories ─> owners, modes ─> rename each file ─> manifest
+//! stage: tar into .regatta/staging ─> remove ─> make directories, rename new ones whole ─> owners, modes
+//!        ─> rename each file ─> manifest
 //! ```
 //!
 //! Until staging is complete nothing of the guest's own has been touched. Directories are checked again right before
@@ -14,11 +15,15 @@ use super::archive::archive;
 use super::remote::{Remote, listed};
 use crate::driver::files::edits::{Edit, NewFile};
 use crate::driver::files::manifest;
+use crate::driver::files::room::Room;
 use crate::exec::Failure;
 use crate::resource::GuestPath;
 
 /// The manifest's name in the archive: it is put in place last, and alone.
 pub(super) const MANIFEST_NAME: &str = "manifest";
+
+/// Prints free blocks, their size, inodes and free ones. What an earlier, interrupted write left is not free yet.
+const ROOM: &str = r#"[ -L .regatta ] || rm -rf .regatta/staging; exec stat -f -c "%a %S %c %d" ."#;
 
 /// Makes an empty place for the archive and unpacks it there. What an earlier, interrupted write left goes.
 const STAGE: &str = r#"umask 077
@@ -26,6 +31,17 @@ if [ -L .regatta ]; then echo ".regatta is a symbolic link" >&2; exit 1; fi
 mkdir -p .regatta && chown 0:0 .regatta && chmod 0700 .regatta && rm -rf .regatta/staging &&
     mkdir .regatta/staging .regatta/staging/tree && tar -x -p --same-owner --numeric-owner -f - -C .regatta/staging &&
     sync -f .regatta/staging"#;
+
+/// Moves staged directories to places where nothing is yet, each with all that is in it by one rename.
+const MOVE_WHOLE: &str = r#"exec xargs -0 -r sh -c '
+for path do
+    above=${path%/*}
+    if [ -L "$above" ]; then printf "%s is a symbolic link\n" "$above" >&2; exit 255; fi
+    if [ -L "$path" ]; then printf "%s is a symbolic link\n" "$path" >&2; exit 255; fi
+    [ -d "$above" ] || mkdir -p -- "$above" || exit 255
+    mv -n -T ".regatta/staging/tree/$path" "$path" || exit 255
+    if [ -e ".regatta/staging/tree/$path" ]; then printf "%s is in the way\n" "$path" >&2; exit 255; fi
+done' sh"#;
 
 /// Removes files and links.
 const REMOVE_FILES: &str = "exec xargs -0 -r rm -f --";
@@ -52,8 +68,7 @@ chown -h -- "$owner" "$@" && chmod -- "$mode" "$@"' sh "$1" "$2""#;
 const MOVE: &str = r#"exec xargs -0 -r sh -c '
 for path do
     if [ -L "$path" ]; then printf "%s is a symbolic link\n" "$path" >&2; exit 255; fi
-    find ".regatta/staging/tree/$path" -mindepth 1 -maxdepth 1 -type f -print0 |
-        xargs -0 -r mv -f -t "$path" -- || exit 255
+    find ".regatta/staging/tree/$path" -mindepth 1 -maxdepth 1 -type f -exec mv -f -t "$path" -- {} + || exit 255
 done' sh"#;
 
 /// Puts the manifest in place and clears up.
@@ -67,6 +82,9 @@ rm -rf .regatta/staging && sync -f ."#;
 /// # Errors
 /// As [`super::Guest::write`].
 pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -> Result<(), Failure> {
+    if edits.iter().any(|edit| matches!(edit, Edit::Write(_))) {
+        room(remote).await?.expect(&edits)?;
+    }
     let mut steps = Steps::default();
     edits.into_iter().for_each(|edit| steps.add(edit));
     let writes = !steps.files.is_empty();
@@ -75,7 +93,10 @@ pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -
     }
     remote.run("remove files", REMOVE_FILES, &[], &listed(&steps.remove_files)).await?;
     remote.run("remove directories", REMOVE_DIRECTORIES, &[], &listed(&steps.remove_directories)).await?;
+    let whole = steps.take_whole();
     remote.run("make directories", MAKE_DIRECTORIES, &[], &listed(&steps.directories)).await?;
+    remote.run("put directories in place", MOVE_WHOLE, &[], &listed(&whole)).await?;
+    remote.run("make directories", MAKE_DIRECTORIES, &[], &listed(&steps.below)).await?;
     for ((mode, (user, group)), paths) in &steps.permits {
         let (mode, owner) = (format!("{mode:04o}"), format!("{user}:{group}"));
         remote.run("set permissions", PERMIT, &[&mode, &owner], &listed(paths)).await?;
@@ -85,6 +106,20 @@ pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -
         remote.run("finish", FINISH, &[], b"").await?;
     }
     Ok(())
+}
+
+/// What the guest's disk has left for those who are not root's reserve: what is staged needs it beside what is there.
+async fn room(remote: &Remote<'_>) -> Result<Room, Failure> {
+    let answer = remote.run("ask for free space", ROOM, &[], b"").await?;
+    let text = String::from_utf8_lossy(&answer);
+    let numbers: Option<Vec<u64>> = text.split_whitespace().map(|number| number.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[free_blocks, block_size, inodes, free_inodes]) if block_size > 0 => {
+            // File systems without a table of inodes say that they have none.
+            Ok(Room { block_size, free_blocks, free_inodes: (inodes > 0).then_some(free_inodes) })
+        }
+        _ => Err(Failure::transient("the guest does not say how much space is free")),
+    }
 }
 
 /// Brings the files into the guest, beside their places.
@@ -114,15 +149,41 @@ struct Steps {
     files: Vec<NewFile>,
     /// Directories that get files.
     parents: BTreeSet<GuestPath>,
+    /// Directories that are not there yet.
+    new: BTreeSet<GuestPath>,
+    /// Directories in those that come as a whole.
+    below: BTreeSet<GuestPath>,
 }
 
 impl Steps {
+    /// Takes out the topmost new directories that get files, with all that is below them: they were staged, and are
+    /// moved as they are.
+    fn take_whole(&mut self) -> BTreeSet<GuestPath> {
+        let new = std::mem::take(&mut self.new);
+        let topmost = |path: &&GuestPath| path.parent().is_none_or(|above| !new.contains(&above));
+        let mut whole: BTreeSet<GuestPath> = new.iter().filter(topmost).cloned().collect();
+        let top = |path: &GuestPath, whole: &BTreeSet<GuestPath>| {
+            path.ancestors().into_iter().chain([path.clone()]).find(|above| whole.contains(above))
+        };
+        let filled: BTreeSet<GuestPath> = self.parents.iter().filter_map(|path| top(path, &whole)).collect();
+        whole = filled;
+        self.parents.retain(|path| top(path, &whole).is_none());
+        let (below, others) =
+            std::mem::take(&mut self.directories).into_iter().partition(|path| top(path, &whole).is_some());
+        (self.below, self.directories) = (below, others);
+        whole
+    }
+
     fn add(&mut self, edit: Edit) {
         match edit {
             Edit::RemoveFile(path) => self.remove_files.push(path),
             Edit::RemoveDirectory(path) => self.remove_directories.push(path),
             Edit::MakeDirectory { path, mode, owner } => {
                 self.permits.entry((mode, owner)).or_default().push(path.clone());
+                // Ours is there by then: it holds what is staged.
+                if path.as_bytes() != manifest::DIRECTORY.0.as_bytes() {
+                    self.new.insert(path.clone());
+                }
                 self.directories.insert(path);
             }
             Edit::Permit { path, mode, owner, .. } => self.permits.entry((mode, owner)).or_default().push(path),

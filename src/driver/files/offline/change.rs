@@ -12,7 +12,7 @@ use camino::Utf8Path;
 use super::copy::DiskCopy;
 use super::staging::{self, Handing, Staging};
 use super::tool::{Tool, io_failure, said};
-use super::{blocking, reader, undo, verify};
+use super::{blocking, undo, verify};
 use crate::driver::files::edits::Edit;
 use crate::effect::Command;
 use crate::exec::Failure;
@@ -99,9 +99,6 @@ async fn aside(
     let copy = DiskCopy::of(tool.disk, ASIDE).await?;
     carry_out(&tool.on(copy.image()), prepared, None).await?;
     still_stopped()?;
-    File::open(copy.image())
-        .and_then(|image| image.sync_all())
-        .map_err(|cause| io_failure("sync", tool.disk, &cause))?;
     std::fs::rename(copy.image(), tool.disk).map_err(|cause| io_failure("replace", tool.disk, &cause))?;
     undo::sync_directory(tool.disk)
 }
@@ -117,7 +114,7 @@ async fn in_place(tool: &Tool<'_>, prepared: Prepared) -> Result<(), Failure> {
     }
 }
 
-/// Lets debugfs write, and makes sure of what it wrote.
+/// Lets debugfs write, and makes sure of what it wrote: it is sound, as it should be, and on the disk for good.
 async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>) -> Result<(), Failure> {
     let Prepared { edits, staging, .. } = prepared;
     let [before, after] = &staging.requests;
@@ -128,14 +125,19 @@ async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>)
     for request in after {
         debugfs(tool, &staging, undo, ["-R", request]).await?;
     }
-    tool.check().await?;
-    let (image, modified) = (tool.disk.to_owned(), staging.modified().collect());
-    blocking(move || {
-        let read_back = reader::with_disk(&image, |disk| verify::written(disk, &edits, modified));
+    let (image, modified) = (tool.disk.to_owned(), staging.modified().collect::<Vec<i64>>());
+    let read_back = blocking(move || {
+        let read_back = verify::written(&image, &edits, modified);
         // A host file that changed while it was read is the cause of what is wrong on the disk.
         read_back.map_err(|failure| verify::stale(&edits).unwrap_or(failure))
-    })
-    .await
+    });
+    let image = tool.disk.to_owned();
+    let synced = blocking(move || {
+        File::open(&image).and_then(|file| file.sync_all()).map_err(|cause| io_failure("sync", &image, &cause))
+    });
+    // All three only read: none waits for another.
+    let (checked, read_back, synced) = tokio::join!(tool.check(), read_back, synced);
+    checked.and(read_back).and(synced)
 }
 
 /// Carries out a script (`-f`) or one request (`-R`).

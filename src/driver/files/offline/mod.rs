@@ -118,7 +118,7 @@ impl Disk<'_> {
                 None => return Ok(()),
             }
         }
-        Superblock::of(self.image)?.expect_room(&prepared.edits)?;
+        Superblock::of(self.image)?.room().expect(&prepared.edits)?;
         (self.still_stopped)()?;
         change::make(&session.tool(self), prepared, self.still_stopped).await
     }
@@ -220,7 +220,7 @@ impl Session {
 /// Reads an image that needs no recovery.
 async fn look(image: &Utf8Path, wanted: Wanted) -> Result<GuestFiles, Failure> {
     let image = image.to_owned();
-    blocking(move || reader::with_disk(&image, |disk| disk.files(wanted))).await
+    blocking(move || reader::files(&image, wanted)).await
 }
 
 /// Runs disk work off the event loop's threads.

@@ -24,6 +24,49 @@ pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Re
     ext4::look(disk, |fs| look(&mut Reader { fs, seen: BTreeMap::new() }))
 }
 
+/// Runs `look` on parts of `items` at the same time, each with a reader of its own: hashing is what takes time, and
+/// files do not depend on each other. Gives what it says, in the order of the items.
+///
+/// # Errors
+/// As [`with_disk`].
+pub(super) fn in_parallel<I: Sync, T: Send>(
+    disk: &Utf8Path,
+    items: &[I],
+    look: impl Fn(&mut Reader, &I) -> Result<T, String> + Sync,
+) -> Result<Vec<T>, Failure> {
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+    let part = items.len().div_ceil(threads).max(1);
+    let read = |items: &[I]| {
+        with_disk(disk, |disk| items.iter().map(|item| look(disk, item)).collect::<Result<Vec<T>, String>>())
+    };
+    let parts: Vec<Result<Vec<T>, Failure>> = std::thread::scope(|scope| {
+        let running: Vec<_> = items.chunks(part).map(|items| scope.spawn(move || read(items))).collect();
+        running.into_iter().map(|part| part.join().unwrap_or_else(|_| Err(stopped(disk)))).collect()
+    });
+    let parts: Vec<Vec<T>> = parts.into_iter().collect::<Result<_, _>>()?;
+    Ok(parts.into_iter().flatten().collect())
+}
+
+fn stopped(disk: &Utf8Path) -> Failure {
+    Failure::permanent(format!("reading `{disk}` was stopped"))
+}
+
+/// Everything wanted, and the manifest.
+///
+/// # Errors
+/// Why the disk cannot be read.
+pub(super) fn files(disk: &Utf8Path, mut wanted: Wanted) -> Result<GuestFiles, Failure> {
+    let manifest = with_disk(disk, Reader::manifest)?;
+    wanted.complete(&manifest);
+    let wanted: Vec<(&GuestPath, &Interest)> = wanted.iter().collect();
+    let found = in_parallel(disk, &wanted, |disk, (path, interest)| disk.file(path, interest))?;
+    let there = wanted.iter().zip(found).filter_map(|((path, _), found)| Some(((*path).clone(), found?.0)));
+    Ok(GuestFiles { files: there.collect(), manifest })
+}
+
+/// Readers at the same time, at most.
+const THREADS_MAX: usize = 8;
+
 /// An opened image; what was looked up is remembered.
 pub(super) struct Reader {
     fs: Ext4,
@@ -31,18 +74,6 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// Everything wanted, and the manifest.
-    pub(super) fn files(&mut self, mut wanted: Wanted) -> Result<GuestFiles, String> {
-        let mut found = GuestFiles { files: BTreeMap::new(), manifest: self.manifest()? };
-        wanted.complete(&found.manifest);
-        for (path, interest) in wanted.iter() {
-            if let Some((file, _)) = self.file(path, interest)? {
-                found.files.insert(path.clone(), file);
-            }
-        }
-        Ok(found)
-    }
-
     fn manifest(&mut self) -> Result<Manifest, String> {
         let path = GuestPath::new(manifest::PATH)?;
         match self.look(&path)? {

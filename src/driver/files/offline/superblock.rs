@@ -1,6 +1,4 @@
-//! What an image's superblock says: whether its journal must be replayed, and whether what is to be written fits.
-//! debugfs, run against a full file system, leaves files with holes where the last bytes should be, and e2fsck finds
-//! nothing wrong with them.
+//! What an image's superblock says: whether its journal must be replayed, and what is free.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,7 +7,7 @@ use camino::Utf8Path;
 
 use super::tool::io_failure;
 use crate::config::ByteSize;
-use crate::driver::files::edits::Edit;
+use crate::driver::files::room::Room;
 use crate::exec::Failure;
 
 /// The fields of an ext4 superblock that matter here; from the kernel's ext4 documentation, "Super Block".
@@ -58,70 +56,15 @@ impl Superblock {
         })
     }
 
-    /// Refuses edits that need more than there is, and says how much is missing.
-    pub(super) fn expect_room(self, edits: &[Edit]) -> Result<(), Failure> {
-        let missing = self.blocks_needed(edits).saturating_sub(self.free_blocks) * self.block_size;
-        if missing > 0 {
-            let free = ByteSize::bytes(self.free_blocks * self.block_size);
-            return Err(Failure::permanent(format!(
-                "the guest's work disk is too full: {free} are free, {} more are needed",
-                ByteSize::bytes(missing)
-            ))
-            .hint("free space in the guest, or declare a larger `work-disk`"));
-        }
-        let inodes = edits.iter().filter(|edit| matches!(edit, Edit::Write(_) | Edit::MakeDirectory { .. })).count();
-        if inodes as u64 > self.free_inodes {
-            return Err(Failure::permanent(format!(
-                "the guest's work disk has room for {} more files, {inodes} are to be written",
-                self.free_inodes
-            ))
-            .hint("declare a larger `work-disk`"));
-        }
-        Ok(())
-    }
-
-    /// Data, one block per directory, room for names in directories and for the trees that map blocks.
-    fn blocks_needed(self, edits: &[Edit]) -> u64 {
-        let mut blocks = 16;
-        let mut names = 0;
-        for edit in edits {
-            match edit {
-                Edit::Write(file) => {
-                    let data = file.source.size().div_ceil(self.block_size);
-                    blocks += data + data / 256;
-                    names += file.path.as_bytes().len().min(255) as u64 + 12;
-                }
-                Edit::MakeDirectory { .. } => blocks += 2,
-                Edit::RemoveFile(_) | Edit::RemoveDirectory(_) | Edit::Permit { .. } => {}
-            }
-        }
-        // Directory blocks are split when they are full, so half of each may stay empty.
-        blocks + (2 * names).div_ceil(self.block_size)
+    /// What is free.
+    pub(super) const fn room(self) -> Room {
+        Room { block_size: self.block_size, free_blocks: self.free_blocks, free_inodes: Some(self.free_inodes) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::files::edits::NewFile;
-    use crate::driver::files::source::Source;
-    use crate::resource::GuestPath;
-
-    fn write(size: usize) -> Edit {
-        let path = GuestPath::new("f").unwrap();
-        Edit::Write(NewFile { path, source: Source::Bytes(vec![0; size]), mode: 0o600, owner: (0, 0), replaces: false })
-    }
-
-    #[test]
-    fn what_does_not_fit_is_refused_with_what_is_missing() {
-        let superblock =
-            Superblock { needs_recovery: false, block_size: 4096, blocks: 0, free_blocks: 100, free_inodes: 1 };
-        assert_eq!(superblock.expect_room(&[write(4096 * 80)]), Ok(()));
-        let refused = superblock.expect_room(&[write(4096 * 120)]).unwrap_err();
-        assert_eq!(refused.causes, ["the guest's work disk is too full: 400KiB are free, 148KiB more are needed"]);
-        let refused = superblock.expect_room(&[write(0), write(0)]).unwrap_err();
-        assert_eq!(refused.causes, ["the guest's work disk has room for 1 more files, 2 are to be written"]);
-    }
 
     #[test]
     fn only_an_ext4_superblock_is_read() {

@@ -1,6 +1,8 @@
 //! Reads back what was written: e2fsck does not see a file with missing blocks, and debugfs does not tell.
 
-use super::reader::Reader;
+use camino::Utf8Path;
+
+use super::reader::{self, Reader};
 use crate::driver::files::current::Interest;
 use crate::driver::files::edits::Edit;
 use crate::exec::Failure;
@@ -10,27 +12,32 @@ use crate::resource::{FileKind, ObservedFile};
 ///
 /// # Errors
 /// Names the first path that is not as it should be.
-pub(super) fn written(disk: &mut Reader, edits: &[Edit], modified: Vec<i64>) -> Result<(), String> {
+pub(super) fn written(
+    image: &Utf8Path,
+    edits: &[Edit],
+    modified: impl IntoIterator<Item = i64>,
+) -> Result<(), Failure> {
     let mut dates = modified.into_iter();
-    for edit in edits {
-        let path = edit.path();
-        let interest = if matches!(edit, Edit::Write(_)) { Interest::Text } else { Interest::Metadata };
-        let found = disk.file(path, &interest)?;
-        let right = match (edit, found) {
-            (Edit::RemoveFile(_) | Edit::RemoveDirectory(_), found) => found.is_none(),
-            (Edit::MakeDirectory { mode, owner, .. }, Some((file, _))) => is(&file, FileKind::Directory, *mode, *owner),
-            (Edit::Permit { kind, mode, owner, .. }, Some((file, _))) => is(&file, *kind, *mode, *owner),
-            (Edit::Write(new), Some((file, date))) => {
-                let same = file.digest.as_ref() == Some(&new.source.digest()) && file.size == new.source.size();
-                same && is(&file, FileKind::File, new.mode, new.owner) && dates.next() == Some(date)
-            }
-            (_, None) => false,
-        };
-        if !right {
-            return Err(format!("`{path}` did not arrive as it was written"));
+    let mut date = |edit: &Edit| if matches!(edit, Edit::Write(_)) { dates.next() } else { None };
+    let dated: Vec<(&Edit, Option<i64>)> = edits.iter().map(|edit| (edit, date(edit))).collect();
+    reader::in_parallel(image, &dated, |disk, (edit, date)| one(disk, edit, *date)).map(drop)
+}
+
+fn one(disk: &mut Reader, edit: &Edit, date: Option<i64>) -> Result<(), String> {
+    let path = edit.path();
+    let interest = if matches!(edit, Edit::Write(_)) { Interest::Digest } else { Interest::Metadata };
+    let found = disk.file(path, &interest)?;
+    let right = match (edit, found) {
+        (Edit::RemoveFile(_) | Edit::RemoveDirectory(_), found) => found.is_none(),
+        (Edit::MakeDirectory { mode, owner, .. }, Some((file, _))) => is(&file, FileKind::Directory, *mode, *owner),
+        (Edit::Permit { kind, mode, owner, .. }, Some((file, _))) => is(&file, *kind, *mode, *owner),
+        (Edit::Write(new), Some((file, found))) => {
+            let same = file.digest.as_ref() == Some(&new.source.digest()) && file.size == new.source.size();
+            same && is(&file, FileKind::File, new.mode, new.owner) && date == Some(found)
         }
-    }
-    Ok(())
+        (_, None) => false,
+    };
+    if right { Ok(()) } else { Err(format!("`{path}` did not arrive as it was written")) }
 }
 
 /// The first host file that is not what was planned any more, if there is one.

@@ -191,7 +191,7 @@ async fn links_in_a_running_guest_are_not_followed() {
     let guest = Guest { shell: &sneaky, ..guest(&root) };
     let request = Request { sets: &sets, ..Request::default() };
     let refused = guest.write(&request, &FixedClock).await.unwrap_err();
-    assert_eq!(refused.causes[0], "cannot make directories in the guest");
+    assert_eq!(refused.causes[0], "cannot put directories in place in the guest");
     assert!(refused.causes[1].contains("./new is a symbolic link"), "{refused:?}");
     assert_eq!(std::fs::read(outside.join("f")).unwrap(), b"kept");
 }
@@ -258,6 +258,67 @@ async fn a_write_goes_through_a_real_ssh_server() {
     assert_eq!(written.into_iter().filter(|(path, _)| *path != GuestPath::root()).collect::<BTreeMap<_, _>>(), source);
     let Reading::Present(found) = guest.read(&Wanted::of([&sets[0].1])).await else { panic!() };
     assert_eq!(found, read(&root, &Wanted::of([&sets[0].1])).await);
+}
+
+/// Says that little is free.
+struct Full;
+
+#[async_trait]
+impl Shell for Full {
+    async fn stream(&self, argv: &[&str], streams: Streams<'_>, deadline: Duration) -> Result<Status, ConnectError> {
+        if argv.iter().any(|arg| arg.contains("stat -f")) {
+            streams.stdout.write_all(b"100 4096 50 40\n").await.unwrap();
+            return Ok(Status::Code(0));
+        }
+        assert!(!argv.iter().any(|arg| arg.contains("tar -x")), "nothing is sent");
+        LocalShell.stream(argv, streams, deadline).await
+    }
+}
+
+#[tokio::test]
+async fn a_running_guest_whose_disk_is_full_is_left_alone() {
+    let (_guard, dir) = scratch();
+    let (host, root) = (dir.join("host"), dir.join("root"));
+    std::fs::create_dir(&root).unwrap();
+    host_file(&host, b"f", &vec![1; 120 * 4096], 0o600);
+    let sets = [synced(&host, &path("to"))];
+    let guest = Guest { shell: &Full, ..guest(&root) };
+    let refused = guest.write(&Request { sets: &sets, ..Request::default() }, &FixedClock).await.unwrap_err();
+    assert!(refused.causes[0].starts_with("the guest's work disk is too full: 400KiB are free, "), "{refused:?}");
+    assert_eq!(std::fs::read_dir(&root).unwrap().count(), 0);
+}
+
+/// LESSON 16: rotating a key takes one write of each guest, stopped or running, and what others put there stays.
+#[tokio::test]
+async fn a_rotated_key_is_gone_from_every_guest_and_foreign_keys_stay() {
+    if not_root() {
+        return;
+    }
+    let (_guard, dir) = scratch();
+    let image = fresh_disk(&dir, ByteSize::mib(64)).await;
+    let root = dir.join("root");
+    std::fs::create_dir_all(root.join(".ssh")).unwrap();
+    let foreign = "# mine\r\nssh-rsa FOREIGN somebody\n";
+    std::fs::write(root.join(".ssh/authorized_keys"), foreign).unwrap();
+    let script = dir.join("script");
+    std::fs::write(dir.join("foreign"), foreign).unwrap();
+    std::fs::write(&script, format!("mkdir .ssh\ncd .ssh\nwrite {dir}/foreign authorized_keys\n")).unwrap();
+    let command = crate::effect::Command::new("debugfs").args(["-w", "-f", script.as_str(), image.as_str()]);
+    crate::effect::Run::run_ok(&CommandRunner, &command).await.unwrap();
+    for key in ["ssh-ed25519 OLD host", "ssh-ed25519 NEW host"] {
+        let sets = merged(key);
+        let request = Request { sets: &sets, ..Request::default() };
+        disk(&image, &CommandRunner).write(&request).await.unwrap();
+        write(&root, &request).await.unwrap();
+        let wanted = Wanted::default().and(path(".ssh/authorized_keys"));
+        let Reading::Present(stopped) = disk(&image, &CommandRunner).read(&wanted).await else { panic!() };
+        let running = read(&root, &wanted).await;
+        for guest in [stopped, running] {
+            let text = guest.files[&path(".ssh/authorized_keys")].text.clone().unwrap();
+            let keys: Vec<&str> = text.lines().filter(|line| line.starts_with("ssh-")).collect();
+            assert_eq!(keys, ["ssh-rsa FOREIGN somebody", key]);
+        }
+    }
 }
 
 #[tokio::test]

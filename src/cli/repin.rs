@@ -1,0 +1,15 @@
+//! `regatta repin GUEST FINGERPRINT`: trusts another host key of a guest.
+
+use super::args::{Global, RepinArgs};
+use super::error::{CliError, Exit};
+use super::session::Session;
+use super::{output, run};
+
+/// Pins the key, under the host's lock: a run must not write the old one again.
+pub(super) async fn run(global: &Global, args: &RepinArgs) -> Result<Exit, CliError> {
+    let session = Session::open_without_secrets(global).await?;
+    let _lock = run::lock(&session, "regatta repin", args.wait).await?;
+    session.guests().pin(&args.guest, &args.fingerprint).await?;
+    output::talk(&format!("{} is trusted with {}\n", args.guest, args.fingerprint));
+    Ok(Exit::Success)
+}
