@@ -144,6 +144,32 @@ fn drift_writes_nothing() {
     assert_eq!(user.tree(), before);
 }
 
+/// Every step is there in its order, each command with whose rights it runs, and nothing was run or written for it.
+#[test]
+fn commands_are_printed_and_not_run() {
+    let user = User::new();
+    let plan = user.regatta(&["plan", "-o", "plan.json", "--format", "json"]);
+    let before = user.tree();
+    let printed = user.regatta(&["plan", "--print-commands"]);
+    assert_eq!(printed.code, 0, "{printed:?}\n{plan:?}");
+    let steps: Vec<&str> = printed.out.lines().filter(|line| line.starts_with('[')).collect();
+    let graph = user.regatta(&["graph"]).out;
+    let known: Vec<&str> = graph.lines().filter(|line| line.starts_with('[')).collect();
+    assert_eq!(steps.len(), known.len());
+    for (step, known) in steps.iter().zip(known) {
+        assert!(known.starts_with(step), "{step} is not {known}");
+    }
+    let command = |program: &str| printed.out.lines().any(|line| line.starts_with(&format!("  as you  {program} ")));
+    for program in ["mmdebstrap", "fakeroot", "qemu-img", "mkfs.ext4", "debugfs", "qemu-system-x86_64"] {
+        assert!(command(program) || command(&format!("REGATTA_KERNEL=linux-image-cloud-amd64 {program}")), "{program}");
+    }
+    assert_eq!(user.regatta(&["plan", "plan.json", "--print-commands"]).out, printed.out, "a saved plan has the same");
+    assert_eq!(user.tree(), before);
+    let json = user.regatta(&["plan", "--print-commands", "--format", "json"]).out;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["steps"].as_array().unwrap().len(), steps.len());
+}
+
 /// Hyperlinks and colours are for terminals; colours can be forced into a pipe, links cannot.
 #[test]
 fn a_pipe_gets_no_hyperlinks() {

@@ -225,6 +225,9 @@ pub(super) struct PlanArgs {
     /// Which part of the fleet.
     #[command(flatten)]
     pub scope: Scope,
+    /// Print every command that applying would run, in an order that could run, instead of the plan
+    #[arg(long, conflicts_with_all = ["save", "detailed_exitcode", "full"])]
+    pub print_commands: bool,
     /// Exit with 2 when something would change
     #[arg(long)]
     pub detailed_exitcode: bool,

@@ -4,6 +4,7 @@ mod adopt;
 mod apply;
 mod args;
 mod check;
+mod commands;
 mod console;
 mod cp;
 mod destroy;

@@ -5,14 +5,17 @@ use camino::Utf8Path;
 use super::args::{Format, Global, PlanArgs};
 use super::error::{CliError, Exit};
 use super::forms::{self, Form};
-use super::output;
 use super::session::Session;
+use super::{commands, output};
 use crate::effect::files;
 use crate::plan::{Action, Plan, SavedPlan};
 use crate::render::{self, Length, PlanView};
 
 /// Shows the plan, saves it, writes it in other forms.
 pub(super) async fn run(global: &Global, form: Form, args: &PlanArgs) -> Result<Exit, CliError> {
+    if args.print_commands {
+        return commands::run(global, form, args).await;
+    }
     let (plan, save) = match &args.plan {
         Some(file) => (saved(file)?.plan().clone(), None),
         None => {

@@ -133,6 +133,11 @@ impl Command {
         &self.program
     }
 
+    /// The environment variables that it gets beside those that every program gets.
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.env
+    }
+
     /// The arguments.
     pub fn arguments(&self) -> &[String] {
         &self.args

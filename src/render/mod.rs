@@ -2,6 +2,7 @@
 //! a function from values to text; printing is the composition root's work.
 
 mod attributes;
+mod commands;
 mod diagnostic;
 mod diff;
 mod drift;
@@ -24,6 +25,7 @@ mod sessions;
 mod status;
 mod words;
 
+pub use commands::{COMMANDS_FORMAT_VERSION, commands, commands_json};
 pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
 pub use diff::Length;
 pub use drift::{DRIFT_FORMAT_VERSION, drift, drift_json};

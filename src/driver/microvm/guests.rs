@@ -233,7 +233,7 @@ impl Guests {
 }
 
 /// The effect's form of a recorded process.
-pub(super) fn process_id(identity: &ProcessIdentity) -> ProcessId {
+pub(in crate::driver) fn process_id(identity: &ProcessIdentity) -> ProcessId {
     let ProcessIdentity { pid, start_time, boot_id } = identity.clone();
     ProcessId { pid, start_time, boot_id }
 }

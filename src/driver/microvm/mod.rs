@@ -26,6 +26,7 @@ mod usage;
 mod vmm;
 mod write;
 
+pub(super) use guests::process_id;
 pub use guests::{Effects, Guests, Login};
 pub use owner::Where;
 pub use pause::Pause;
