@@ -284,3 +284,27 @@ fn the_root_partition_of_a_disk_becomes_the_image() {
     let refused = said(build(&bare).map(drop));
     assert_eq!(refused, "cannot find the root of image `web`: none of its 0 partitions has an ext4 file system");
 }
+
+/// LESSONS 28: two images that have their layers in common are built at the same time, and each layer is fetched once.
+#[test]
+#[ignore = "needs docker-registry, skopeo and umoci"]
+fn one_layer_is_fetched_once_for_everybody() {
+    if missing(&[&PROGRAMS[..], &["fakeroot", "mke2fs"]].concat()) {
+        return;
+    }
+    let scene = Scene::new();
+    let (door, requests) = scene.registry.door(usize::MAX);
+    let one = scene.spec(door);
+    let other = ImageSpec { size: ByteSize::mib(96), key: ContentKey::of(&"other"), ..one.clone() };
+    let store = Store::new(scene.store_path.clone());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (one, other) = runtime.block_on(async {
+        tokio::join!(
+            image::build(&CommandRunner, &store, &one, &Silent),
+            image::build(&CommandRunner, &store, &other, &Silent)
+        )
+    });
+    assert_eq!((one, other, scene.names("images").len()), (Ok(()), Ok(()), 2));
+    let blobs = requests.lock().unwrap().iter().filter(|head| head.starts_with("GET /v2/web/blobs/")).count();
+    assert_eq!(blobs, 2);
+}

@@ -20,7 +20,9 @@ use std::process::Command;
 
 /// Whether a program is missing; says loudly that the scenario is skipped then.
 fn missing(programs: &[&str]) -> bool {
-    let found = |program: &&str| Command::new("which").arg(program).output().unwrap().status.success();
+    let found = |program: &&str| {
+        Command::new("which").arg(program).env("PATH", registry::path()).output().unwrap().status.success()
+    };
     let missing: Vec<_> = programs.iter().filter(|program| !found(program)).collect();
     if !missing.is_empty() {
         eprintln!("SKIPPED: not installed: {missing:?}");

@@ -154,9 +154,14 @@ fn pass_back(mut server: TcpStream, mut client: TcpStream, killed_after: usize, 
     let _ = client.shutdown(Shutdown::Both);
 }
 
+/// Where programs are looked for: Debian keeps those for file systems out of an ordinary user's path.
+pub(crate) fn path() -> String {
+    format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default())
+}
+
 /// Runs a program that must succeed; gives what it prints.
 pub(crate) fn run(program: &str, args: &[&str]) -> Vec<u8> {
-    let done = Command::new(program).args(args).output().unwrap();
+    let done = Command::new(program).args(args).env("PATH", path()).output().unwrap();
     assert!(done.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&done.stderr));
     done.stdout
 }
