@@ -214,6 +214,8 @@ fn move_tag(world: &World, registry: &Registry, layers: &[Vec<u8>]) {
     assert_eq!(refused.code, 1, "{}", refused.text());
     assert!(refused.stderr.contains("but the lock file has"), "{}", refused.stderr);
     assert_eq!(world.run(&["lock", "--check"]).code, 1);
+    // What is refused cannot be destroyed either.
+    world.fleet(&fleet(&registry.reference("1"), "2GiB"));
 }
 
 /// Tells how long things took.
