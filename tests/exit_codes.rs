@@ -92,8 +92,10 @@ impl User {
     fn built(&self, folder: &str, key: &Value) {
         let folder = self.home().join("state/store").join(folder).join(key.as_str().unwrap());
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("manifest.json"), json!({"key": key}).to_string()).unwrap();
-        fs::write(folder.join("root.img"), "").unwrap();
+        fs::write(folder.join("manifest.json"), json!({"key": key, "recipe": {}}).to_string()).unwrap();
+        for file in ["root.img", "vmlinux", "initrd.img"] {
+            fs::write(folder.join(file), "").unwrap();
+        }
     }
 
     /// A stopped guest made of another image than is declared, which is built.
