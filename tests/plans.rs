@@ -312,6 +312,30 @@ fn a_forgotten_guest_is_nobodys_and_can_be_taken_back() {
     assert!(user.regatta(&["plan"]).out.contains("vm.web  create · unfinished"));
 }
 
+/// Neither a lock file that does not fit nor a registry that is away keeps anybody from removing a guest.
+#[test]
+fn what_images_stand_for_does_not_matter_to_a_removal() {
+    let user = User::new();
+    fs::write(
+        user.home().join("fleet.kdl"),
+        "fleet \"shop\"\nimage \"app\" { oci \"127.0.0.1:9/app:1\"; }\nvm \"web\" { image \"app\"; }\n",
+    )
+    .unwrap();
+    let home = user.home().canonicalize().unwrap();
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let lock = format!("lock-version 1\nimage \"app\" source=\"127.0.0.1:9/app:2\" digest=\"{digest}\"\n");
+    for lock in [None, Some(&lock)] {
+        if let Some(lock) = lock {
+            fs::write(user.home().join("fleet.lock.kdl"), lock).unwrap();
+        }
+        let directory = record(&user, "shop", "web", home.join("fleet.kdl").to_str().unwrap());
+        assert_eq!(user.code(&["plan"]), 1);
+        let removed = user.regatta(&["destroy", "--yes"]);
+        assert_eq!(removed.code, 0, "{removed:?}");
+        assert!(!directory.exists());
+    }
+}
+
 /// The directory goes first and the record last: a rename that was cut short is finished by the next apply.
 #[test]
 fn a_rename_that_was_cut_short_is_planned_again() {

@@ -12,7 +12,7 @@ use crate::render::Length;
 /// Plans the removal, asks, and carries it out.
 pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Result<Exit, CliError> {
     run::check_forms(form, &args.out)?;
-    let session = Session::open_without_secrets(global).await?;
+    let session = Session::open_for_guests(global).await?;
     let _lock = run::lock(&session, "regatta destroy", args.wait).await?;
     let observed = session.observe().await?;
     let plan = crate::plan::plan(session.desired(), &observed, &Options { goal: Goal::Destroy, ..Options::default() });

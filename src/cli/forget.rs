@@ -16,7 +16,7 @@ use crate::resource::Reading;
 /// Plans it, asks, and carries it out.
 pub(super) async fn run(global: &Global, form: Form, args: &ForgetArgs) -> Result<Exit, CliError> {
     run::check_forms(form, &[])?;
-    let session = Session::open_without_secrets(global).await?;
+    let session = Session::open_for_guests(global).await?;
     let _lock = run::lock(&session, "regatta forget", args.wait).await?;
     let observed = session.observe().await?;
     let names: BTreeSet<String> = args.guests.iter().cloned().collect();

@@ -1,5 +1,7 @@
 //! `regatta lock`: writes down which bytes the fleet's images stand for.
 
+use std::collections::BTreeMap;
+
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::args::{Format, Global, LockArgs};
@@ -11,7 +13,7 @@ use crate::driver::pins::{Ask, Pinning, Pins};
 use crate::driver::{StateDir, Store};
 use crate::effect::{CommandRunner, Environment, files};
 use crate::exec::Progress;
-use crate::resource::Pinned;
+use crate::resource::{Pin, Pinned};
 
 /// A lock file is short.
 const LIMIT: u64 = 4 << 20;
@@ -66,6 +68,13 @@ pub(super) async fn pins(
     let Loaded { fleet, sources, .. } = loaded;
     let pinning = Pinning { fleet, sources, home, run: &CommandRunner, store: &store, lock, progress: &Talk };
     Ok(pinning.pins(ask).await?)
+}
+
+/// Pins for a command that makes nothing of the images: what is not known stays so, and is no mistake.
+pub(super) fn whatever_they_are(pins: BTreeMap<String, Pinned>) -> BTreeMap<String, Pinned> {
+    let unknown = || Pinned::At(Pin { location: "unknown".into(), digest: "unknown".into() });
+    let accepted = |pinned| if matches!(pinned, Pinned::Refused { .. }) { unknown() } else { pinned };
+    pins.into_iter().map(|(name, pinned)| (name, accepted(pinned))).collect()
 }
 
 /// Makes the lock file right, or says that it is not.

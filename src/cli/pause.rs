@@ -9,7 +9,7 @@ use crate::plan::power;
 
 /// Does it to every guest that is named, one after the other: it takes milliseconds.
 pub(super) async fn run(global: &Global, args: &PauseArgs, pause: Pause) -> Result<Exit, CliError> {
-    let session = Session::open(global).await?;
+    let session = Session::open_for_guests(global).await?;
     let (command, word) = match pause {
         Pause::On => ("regatta pause", "paused"),
         Pause::Off => ("regatta resume", "running"),

@@ -15,7 +15,7 @@ use crate::resource::{Desired, Observed};
 /// Does it under the host's lock, with a journal, like every run. Guests that are as asked for already are left alone.
 pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs, Power)) -> Result<Exit, CliError> {
     run::check_forms(form, &args.out)?;
-    let session = Session::open_without_secrets(global).await?;
+    let session = Session::open_for_guests(global).await?;
     let command = match power {
         Power::On => "regatta start",
         Power::Off => "regatta stop",

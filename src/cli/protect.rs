@@ -9,7 +9,7 @@ use crate::resource::Reading;
 
 /// Marks guests, all of them or none: names are looked up before anything is written.
 pub(super) async fn run(global: &Global, args: &ProtectArgs, protection: Protection) -> Result<Exit, CliError> {
-    let session = Session::open_without_secrets(global).await?;
+    let session = Session::open_for_guests(global).await?;
     let _lock = run::lock(&session, "regatta protect", args.wait).await?;
     let observed = session.observe().await?;
     let present = |guest: &&String| matches!(observed.guests.get(*guest), Some(Reading::Present(_)));

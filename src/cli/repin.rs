@@ -7,7 +7,7 @@ use super::{output, run};
 
 /// Pins the key, under the host's lock: a run must not write the old one again.
 pub(super) async fn run(global: &Global, args: &RepinArgs) -> Result<Exit, CliError> {
-    let session = Session::open_without_secrets(global).await?;
+    let session = Session::open_for_guests(global).await?;
     let _lock = run::lock(&session, "regatta repin", args.wait).await?;
     session.guests().pin(&args.guest, &args.fingerprint).await?;
     output::talk(&format!("{} is trusted with {}\n", args.guest, args.fingerprint));

@@ -86,11 +86,16 @@ pub(super) fn tell(mistakes: &[Diagnostic], sources: &SourceMap, format: Format)
     Ok(())
 }
 
-/// Whether a command needs the fleet's secrets.
-#[derive(Clone, Copy)]
+/// What a command needs to know beside the fleet file.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Want {
+    /// Everything, secrets included.
     Secrets,
+    /// All but secrets.
     NoSecrets,
+    /// Which guests there are. A lock file that does not fit, or a registry that is away, must not keep anybody from
+    /// removing a guest.
+    Guests,
 }
 
 /// A fleet, and this machine as it concerns it.
@@ -120,6 +125,11 @@ impl Session {
         Self::open_with(global, Want::NoSecrets).await
     }
 
+    /// As [`Self::open_without_secrets`], for commands that make nothing of the images: it does not matter what those are.
+    pub(super) async fn open_for_guests(global: &Global) -> Result<Self, CliError> {
+        Self::open_with(global, Want::Guests).await
+    }
+
     async fn open_with(global: &Global, want: Want) -> Result<Self, CliError> {
         let environment = Environment::read().map_err(CliError::failure)?;
         let loaded = load(global, &environment)?;
@@ -128,14 +138,15 @@ impl Session {
         let user = user(&environment)?;
         let access = match want {
             Want::Secrets => Secrets::Fetch(secrets::seal_key(&state)?),
-            Want::NoSecrets => Secrets::Leave,
+            Want::NoSecrets | Want::Guests => Secrets::Leave,
         };
         let mut inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, &access).await?;
         inputs.own_keys = vec![own_key];
         let lock = LockPath::beside(&loaded.origin);
         let known = lock.read(global.format)?;
-        let pins = lock_file::pins(&loaded, &known, &user.home, &state, Ask::Missing).await?;
-        inputs.pins = pins.images;
+        let ask = if want == Want::Guests { Ask::Nothing } else { Ask::Missing };
+        let pins = lock_file::pins(&loaded, &known, &user.home, &state, ask).await?;
+        inputs.pins = if want == Want::Guests { lock_file::whatever_they_are(pins.images) } else { pins.images };
         // What other images have there is theirs: an apply adds, and only `regatta lock` removes.
         let learned = LockFile { images: known.images.clone().into_iter().chain(pins.lock.images).collect() };
         let lock = (learned != known).then_some((lock, learned));
