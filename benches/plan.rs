@@ -73,6 +73,7 @@ fn sketch(guests: usize) -> Sketch {
         image: 0,
         work_disk_gib: 4,
         port: None,
+        bridge: None,
         keys: BTreeSet::from([1, 2]),
         syncs: BTreeMap::from([("config".to_owned(), files)]),
         prune: false,

@@ -146,6 +146,7 @@ fn shown(lowered: &Lowered) -> String {
         let spec = match &declared.resource {
             Resource::Image(spec) => serde_json::to_string_pretty(spec),
             Resource::Kernel(spec) => serde_json::to_string_pretty(spec),
+            Resource::Network(spec) => serde_json::to_string_pretty(spec),
             Resource::Vm(spec) => serde_json::to_string_pretty(spec),
             Resource::Files(spec) => serde_json::to_string_pretty(spec),
             Resource::Cluster(spec) => serde_json::to_string_pretty(spec),

@@ -156,8 +156,25 @@ pub(super) enum Command {
     Adopt(AdoptArgs),
     /// Let go of guests: their disks stay, and one that runs keeps running
     Forget(ForgetArgs),
+    /// Say whether this machine can do what the fleet asks, and what to do where it cannot. Changes nothing
+    Doctor,
+    /// Print the sudo rules that bridged networks need, or prove that they are in force
+    Sudoers(SudoersArgs),
+    /// Print the names and addresses of guests on bridged networks, as lines for /etc/hosts
+    Hosts,
     /// Remove every guest of the fleet, with its disks
     Destroy(DestroyArgs),
+}
+
+/// Arguments of `sudoers`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct SudoersArgs {
+    /// The user who applies the fleet; without, the one who runs this
+    #[arg(long, value_name = "USER")]
+    pub user: Option<String>,
+    /// Print what sudo does not allow yet, and exit with 1 when there is anything
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// Arguments of `explain`.

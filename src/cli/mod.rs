@@ -8,6 +8,7 @@ mod commands;
 mod console;
 mod cp;
 mod destroy;
+mod doctor;
 mod drift;
 mod error;
 mod exec;
@@ -17,6 +18,7 @@ mod forget;
 mod forms;
 mod gc;
 mod graph;
+mod hosts;
 mod init;
 mod journal;
 mod loader;
@@ -40,6 +42,7 @@ mod signals;
 mod ssh;
 mod ssh_config;
 mod status;
+mod sudoers;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -127,6 +130,9 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,
         Command::Adopt(args) => adopt::run(global, form, args).await,
         Command::Forget(args) => forget::run(global, form, args).await,
+        Command::Doctor => doctor::run(global).await,
+        Command::Sudoers(args) => sudoers::run(global, args).await,
+        Command::Hosts => hosts::run(global),
         Command::Destroy(args) => destroy::run(global, form, args).await,
     }
 }

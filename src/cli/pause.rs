@@ -15,7 +15,7 @@ pub(super) async fn run(global: &Global, args: &PauseArgs, pause: Pause) -> Resu
         Pause::Off => ("regatta resume", "running"),
     };
     let _lock = run::lock(&session, command, args.wait).await?;
-    let observed = session.glance()?;
+    let observed = session.glance().await?;
     if let Some(first) = power::unmatched(session.desired(), &observed, &args.guests).first() {
         let error = CliError { exit: Exit::Usage, ..CliError::failure(format!("found no guest `{first}`")) };
         return Err(error.hint("`regatta status` lists the guests"));

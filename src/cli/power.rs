@@ -22,7 +22,7 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
         Power::Cycle => "regatta restart",
     };
     let _lock = run::lock(&session, command, args.wait).await?;
-    let observed = session.glance()?;
+    let observed = session.glance().await?;
     check(session.desired(), &observed, (&args.guests, power))?;
     let plan = power::power(session.desired(), &observed, &args.guests, power);
     if plan::verdict(&plan) != Exit::Success {

@@ -141,7 +141,7 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Re
     let cancel = Cancel::default();
     signals::listen(cancel.clone())?;
     let runner = Runner {
-        perform: Arc::new(FleetDriver::new(LocalDriver::new(session.guests()), session.clusters())),
+        perform: Arc::new(FleetDriver::new(LocalDriver::new(session.guests(), session.networks()), session.clusters())),
         clock,
         limits: Limits::with_parallel(options.parallel),
         retry: Retry::default(),

@@ -16,12 +16,13 @@ use crate::config::{self, Fleet, LockFile};
 use crate::driver::StateDir;
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
+use crate::driver::network::Networks;
 use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
 use crate::effect::{CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
 use crate::render;
-use crate::resource::{self, Desired, Lowered, Observed};
+use crate::resource::{self, Desired, Inputs, Lowered, Observed};
 use crate::syntax::{Diagnostic, Severity, SourceMap};
 
 /// A key file is short.
@@ -98,6 +99,26 @@ enum Want {
     Guests,
 }
 
+/// What a fleet file declares, without the files that it names on this machine: nothing else is read, nothing is written.
+pub(super) struct Declared {
+    /// Absolute path of the fleet file.
+    pub origin: Utf8PathBuf,
+    /// What should exist.
+    pub desired: Desired,
+}
+
+/// Reads the fleet file and nothing else.
+pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Declared, CliError> {
+    let Loaded { sources, fleet, origin } = load(global, environment)?;
+    match resource::lower(&fleet, &sources, &Inputs::default()) {
+        Ok(lowered) => Ok(Declared { origin, desired: lowered.desired }),
+        Err(mistakes) => {
+            tell(&mistakes, &sources, global.format)?;
+            Err(CliError::told(Exit::Failure))
+        }
+    }
+}
+
 /// A fleet, and this machine as it concerns it.
 pub(super) struct Session {
     state: StateDir,
@@ -109,6 +130,7 @@ pub(super) struct Session {
     warnings: Vec<Diagnostic>,
     desired: Desired,
     guests: Arc<Guests>,
+    networks: Arc<Networks>,
     /// The lock file as it should be, when that is not what it is.
     lock: Option<(LockPath, LockFile)>,
     clusters: Arc<Clusters>,
@@ -161,6 +183,8 @@ impl Session {
         let clusters = Arc::new(clusters::open(&loaded, &environment).await);
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
+        let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
+        let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, &state.audit());
         Ok(Self {
             state,
             fleet: fleet.name.value,
@@ -172,6 +196,7 @@ impl Session {
             desired,
             guests,
             clusters,
+            networks: Arc::new(networks),
             lock,
         })
     }
@@ -211,6 +236,11 @@ impl Session {
         Arc::clone(&self.clusters)
     }
 
+    /// The fleet's bridged networks on this machine.
+    pub(super) fn networks(&self) -> Arc<Networks> {
+        Arc::clone(&self.networks)
+    }
+
     /// Where files are.
     pub(super) const fn state(&self) -> &StateDir {
         &self.state
@@ -230,13 +260,16 @@ impl Session {
     /// would mean planning their removal.
     pub(super) async fn observe(&self) -> Result<Observed, CliError> {
         let mut observed = self.own(self.guests.observe(&self.desired).await?)?;
+        self.networks.observe(&self.desired, &mut observed).await?;
         self.clusters.observe(&self.desired, &mut observed).await;
         Ok(observed)
     }
 
     /// As [`Session::observe`], without logging in anywhere.
-    pub(super) fn glance(&self) -> Result<Observed, CliError> {
-        self.own(self.guests.glance()?)
+    pub(super) async fn glance(&self) -> Result<Observed, CliError> {
+        let mut observed = self.guests.glance()?;
+        self.networks.observe(&self.desired, &mut observed).await?;
+        self.own(observed)
     }
 
     fn own(&self, observed: Observed) -> Result<Observed, CliError> {
@@ -275,16 +308,21 @@ pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {
 
 /// The state directory: made when missing, ours alone.
 pub(super) fn state_dir(global: &Global, environment: &Environment) -> Result<StateDir, CliError> {
-    let root = match (&global.state_dir, &environment.state_home) {
-        (Some(dir), _) => environment.cwd.join(dir),
-        (None, Some(state_home)) => state_home.join("regatta"),
-        (None, None) => {
-            let error = CliError::failure("found no place for the state directory: HOME is not set");
-            return Err(error.hint("pass --state-dir, or set REGATTA_STATE_DIR"));
-        }
-    };
+    let root = state_root(global, environment)?;
     files::private_dir(&root)?;
     Ok(StateDir::new(paths::canonical(&root)?))
+}
+
+/// Where the state directory is, or will be.
+pub(super) fn state_root(global: &Global, environment: &Environment) -> Result<Utf8PathBuf, CliError> {
+    match (&global.state_dir, &environment.state_home) {
+        (Some(dir), _) => Ok(environment.cwd.join(dir)),
+        (None, Some(state_home)) => Ok(state_home.join("regatta")),
+        (None, None) => {
+            let error = CliError::failure("found no place for the state directory: HOME is not set");
+            Err(error.hint("pass --state-dir, or set REGATTA_STATE_DIR"))
+        }
+    }
 }
 
 /// The public half of regatta's own key. The pair is made at first use, once: guests know only the first one.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::language::suggestion;
 use super::settings::Priority;
 use super::{
-    AuthorizedKey, File, FileContent, Fleet, GitIdentity, Image, ImageSource, Kernel, KernelSource, Origin,
+    AuthorizedKey, File, FileContent, Fleet, GitIdentity, Image, ImageSource, Kernel, KernelSource, Network, Origin,
     SecretSource, Setting, Vm,
 };
 use crate::syntax::{SourceMap, SourceRef, Span, Spanned, shown};
@@ -73,6 +73,7 @@ pub fn explain(fleet: &Fleet, sources: &SourceMap, address: &str) -> Result<Expl
         "git-identity" | "authorized-key" => fleet.vms.get(owner).map(|vm| explainer.vm(vm)),
         "image" => fleet.images.get(name).map(|image| explainer.image(image)),
         "kernel" => fleet.kernels.get(name).map(|kernel| explainer.kernel(kernel)),
+        "network" => fleet.networks.get(name).map(|network| explainer.network(network)),
         _ => None,
     };
     let mut values = explainer.values;
@@ -89,7 +90,8 @@ fn unknown(fleet: &Fleet, address: &str) -> String {
     let vms = fleet.vms.keys().map(|name| format!("vm.{name}"));
     let images = fleet.images.keys().map(|name| format!("image.{name}"));
     let kernels = fleet.kernels.keys().map(|name| format!("kernel.{name}"));
-    let known: Vec<String> = vms.chain(images).chain(kernels).collect();
+    let networks = fleet.networks.keys().map(|name| format!("network.{name}"));
+    let known: Vec<String> = vms.chain(images).chain(kernels).chain(networks).collect();
     let near = suggestion(address, known.iter().map(String::as_str));
     let hint = near.unwrap_or_else(|| "addresses are such as `vm.web-1`, `image.bookworm` and `fleet`".into());
     format!("found no resource `{}` in the fleet file; {hint}", shown(address))
@@ -130,6 +132,7 @@ impl Explainer<'_> {
             Some(network) => self.written("network", vm.span, network, format!("{:?}", network.value)),
             None => self.default("network", "a user-mode network"),
         }
+        self.attachment(vm);
         for forward in &vm.forwards {
             let value = format!("host={} guest={}", forward.value.host, forward.value.guest);
             self.written("forward", vm.span, forward, value);
@@ -179,6 +182,34 @@ impl Explainer<'_> {
                 let value = format!("\"~/{}\" {{ {} }}", shown(&path.value), said(content));
                 self.written("file", vm.span, file, value);
             }
+        }
+    }
+
+    /// Addresses on a bridge: declared, or made up.
+    fn attachment(&mut self, vm: &Vm) {
+        let Some(attachment) = &vm.attachment else { return };
+        match &vm.address {
+            Some(address) => self.written("address", vm.span, address, format!("\"{}\"", address.value)),
+            None => self.default("address", &format!("\"{}\"", attachment.address)),
+        }
+        match &vm.mac {
+            Some(mac) => self.written("mac", vm.span, mac, format!("\"{}\"", mac.value)),
+            None => self.default("mac", &format!("\"{}\"", attachment.mac)),
+        }
+    }
+
+    fn network(&mut self, network: &Network) {
+        let mode = if network.bridge.is_some() { "\"bridge\"" } else { "\"user\"" };
+        self.either("mode", network.span, &network.mode, mode.into());
+        let Some(bridge) = &network.bridge else { return };
+        self.written("subnet", network.span, &bridge.subnet, format!("\"{}\"", bridge.subnet.value));
+        if let Some(subnet) = &bridge.subnet6 {
+            self.written("subnet6", network.span, subnet, format!("\"{}\"", subnet.value));
+        }
+        self.either("nat", network.span, &bridge.nat, format!("#{}", bridge.nat.value));
+        self.either("isolate", network.span, &bridge.isolate, format!("#{}", bridge.isolate.value));
+        for server in &bridge.nameservers {
+            self.written("nameserver", network.span, server, format!("\"{}\"", server.value));
         }
     }
 

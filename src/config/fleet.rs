@@ -1,11 +1,12 @@
 //! The typed fleet: one value per thing the user declared, profiles and counts already applied.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
-use super::{ByteSize, Cluster, Container, Priority};
+use super::{ByteSize, Cluster, Container, Mac, Priority, Subnet4, Subnet6};
 use crate::syntax::{SourceId, Span, Spanned};
 
 /// Where a value came from.
@@ -181,6 +182,23 @@ pub struct Network {
     pub span: Span,
     /// How guests are connected.
     pub mode: Setting<NetworkMode>,
+    /// What a bridged network says; `None` in user mode.
+    pub bridge: Option<Bridge>,
+}
+
+/// What a bridged network says.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bridge {
+    /// Addresses.
+    pub subnet: Spanned<Subnet4>,
+    /// IPv6 addresses.
+    pub subnet6: Option<Spanned<Subnet6>>,
+    /// Whether guests reach the outside with the host's address.
+    pub nat: Setting<bool>,
+    /// Whether guests are kept from each other.
+    pub isolate: Setting<bool>,
+    /// DNS servers of its guests.
+    pub nameservers: Vec<Spanned<IpAddr>>,
 }
 
 /// How guests of a network are connected.
@@ -189,6 +207,8 @@ pub struct Network {
 pub enum NetworkMode {
     /// The VMM's own user-mode stack: no privileges, no guest-to-guest traffic, ports forwarded from loopback.
     User,
+    /// A bridge on the host, to which guests are plugged with addresses of their own.
+    Bridge,
 }
 
 /// What a guest is as a machine, and so which program runs it.
@@ -252,7 +272,13 @@ pub struct Vm {
     pub kernel: Option<Spanned<String>>,
     /// Name of its network; `None` is a user-mode network without forwards.
     pub network: Option<Spanned<String>>,
-    /// Ports forwarded from the host's loopback.
+    /// Its address in a bridged network, where it is declared.
+    pub address: Option<Spanned<Ipv4Addr>>,
+    /// Its MAC address in a bridged network, where it is declared.
+    pub mac: Option<Spanned<Mac>>,
+    /// Its addresses in a bridged network, declared or not; `None` in user mode.
+    pub attachment: Option<Attachment>,
+    /// Ports forwarded from the host: from its loopback address in user mode, from its other addresses on a bridge.
     pub forwards: Vec<Spanned<Forward>>,
     /// Size of the persistent work disk mounted at `/root`.
     pub work_disk: Setting<ByteSize>,
@@ -278,10 +304,21 @@ pub struct Vm {
     pub ignore_drift: Vec<Spanned<String>>,
 }
 
+/// How a guest is plugged to a bridge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attachment {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its IPv6 address, where the network has such.
+    pub address6: Option<Ipv6Addr>,
+    /// Its MAC address.
+    pub mac: Mac,
+}
+
 /// `forward host=8080 guest=80`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Forward {
-    /// TCP port on the host's loopback.
+    /// TCP port on the host.
     pub host: u16,
     /// TCP port in the guest.
     pub guest: u16,

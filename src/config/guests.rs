@@ -1,5 +1,6 @@
 //! `vm` nodes → guests: settings decided, counts expanded, references and clashes checked.
 
+use core::net::Ipv4Addr;
 use std::collections::BTreeMap;
 
 use super::language::is_label;
@@ -7,7 +8,7 @@ use super::node::vm::VmNode;
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
-use super::{Accelerator, ByteSize, Fleet, Forward, Machine, NetworkMode, Origin, Setting, Vm, order};
+use super::{Accelerator, ByteSize, Fleet, Forward, Mac, Machine, NetworkMode, Origin, Setting, Vm, network, order};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// CPUs of a guest that states none.
@@ -51,13 +52,13 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         }
     }
     order::resolve(&mut fleet.vms, &counted, problems);
+    network::assign(fleet, problems);
 }
 
 /// The names a node stands for: its own, or numbered ones.
 fn names(name: &Spanned<String>, count: Option<Spanned<u32>>, vm: &Vm, problems: &mut Problems) -> Vec<String> {
     let Some(count) = count else { return vec![name.value.clone()] };
-    if count.value > 1 && !vm.forwards.is_empty() {
-        check_counted(name, count, &vm.forwards, problems);
+    if count.value > 1 && check_counted(name, count, vm, problems) {
         return vec![format!("{}-1", name.value)];
     }
     (1..=count.value).map(|number| format!("{}-{number}", name.value)).collect()
@@ -73,6 +74,9 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         image: settings.image?.value,
         kernel: settings.kernel.map(|kernel| kernel.value),
         network: settings.network.map(|network| network.value),
+        address: settings.address.map(|address| address.value),
+        mac: settings.mac.map(|mac| mac.value),
+        attachment: None,
         forwards: values(settings.forwards),
         work_disk: decided(settings.work_disk, DEFAULT_WORK_DISK),
         accel: decided(settings.accel, Accelerator::Auto),
@@ -126,6 +130,12 @@ fn check_machine(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
             Diagnostic::error("config::needs-tap", "Firecracker has no user-mode network", span, "needs a bridge")
                 .help("write `machine \"microvm\"`, which QEMU runs, or plug the guest to a network of mode `bridge`"),
         );
+    } else {
+        let message = "Firecracker guests cannot be plugged to bridged networks yet";
+        problems.push(
+            Diagnostic::error("config::unsupported", message, span, "not possible yet")
+                .help("write `machine \"microvm\"`, which QEMU runs"),
+        );
     }
 }
 
@@ -154,17 +164,27 @@ fn check_targets(vm: &Vm, problems: &mut Problems) {
     }
 }
 
-/// A host port belongs to one guest.
-fn check_counted(name: &Spanned<String>, count: Spanned<u32>, forwards: &[Spanned<Forward>], problems: &mut Problems) {
-    for forward in forwards {
-        let message =
-            format!("{} guests `{}` would forward the same host port {}", count.value, name.value, forward.value.host);
+/// What belongs to one guest and is said of several: host ports, addresses. Whether there is any.
+fn check_counted(name: &Spanned<String>, count: Spanned<u32>, vm: &Vm, problems: &mut Problems) -> bool {
+    let port = |what: &Spanned<Forward>| ("port", what.span, format!("forward the same host port {}", what.value.host));
+    let address = |what: &Spanned<Ipv4Addr>| ("address", what.span, format!("have the same address {}", what.value));
+    let mac = |what: &Spanned<Mac>| ("MAC address", what.span, format!("have the same MAC address {}", what.value));
+    let shared = vm.forwards.iter().map(port).chain(vm.address.iter().map(address)).chain(vm.mac.iter().map(mac));
+    let before = problems.count();
+    for (what, span, they) in shared {
+        let message = format!("{} guests `{}` would {they}", count.value, name.value);
+        let code = match what {
+            "port" => "config::duplicate-port",
+            "address" => "config::duplicate-address",
+            _ => "config::duplicate-mac",
+        };
         problems.push(
-            Diagnostic::error("config::duplicate-port", message, forward.span, "one port")
+            Diagnostic::error(code, message, span, format!("one {what}"))
                 .also(count.span, "for so many guests")
-                .help("declare these guests one by one, each with a port of its own"),
+                .help(format!("declare these guests one by one, each with its own {what}")),
         );
     }
+    problems.count() > before
 }
 
 /// What may be there only once in a fleet.

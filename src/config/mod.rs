@@ -18,6 +18,7 @@ pub mod language;
 mod load;
 mod lock_file;
 mod modules;
+pub mod network;
 mod node;
 mod oci;
 mod order;
@@ -36,13 +37,14 @@ mod units;
 pub use cluster::{Cluster, ClusterTrust, Container, ContainerOrigin, Interface, Startup, TokenSource, Volume};
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
-    Accelerator, AuthorizedKey, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity, Image, ImageSource,
-    Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting,
-    Vm,
+    Accelerator, Attachment, AuthorizedKey, Bridge, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity,
+    Image, ImageSource, Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin, Provenance, Secret,
+    SecretSource, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};
 pub use modules::is_embedded as is_module;
+pub use network::{Mac, Subnet4, Subnet6};
 pub use node::{CONTROL, DOCUMENT};
 pub use oci::OciReference;
 pub use reference::reference;

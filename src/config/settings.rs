@@ -5,8 +5,10 @@
 //! Two profiles that disagree at the same priority are an error that names both. For a list the definitions of the
 //! highest priority are joined: the top of the file first, then profiles in the order of `use`, then the block itself.
 
+use core::net::Ipv4Addr;
+
 use super::problems::Problems;
-use super::{Accelerator, AuthorizedKey, ByteSize, File, FileSync, Forward, GitIdentity, Machine};
+use super::{Accelerator, AuthorizedKey, ByteSize, File, FileSync, Forward, GitIdentity, Mac, Machine};
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 /// How strongly something is meant.
@@ -49,6 +51,8 @@ pub(super) struct Settings {
     pub(super) image: Option<Definition<String>>,
     pub(super) kernel: Option<Definition<String>>,
     pub(super) network: Option<Definition<String>>,
+    pub(super) address: Option<Definition<Ipv4Addr>>,
+    pub(super) mac: Option<Definition<Mac>>,
     pub(super) forwards: Vec<Definition<Forward>>,
     pub(super) work_disk: Option<Definition<ByteSize>>,
     pub(super) accel: Option<Definition<Accelerator>>,
@@ -78,6 +82,8 @@ impl Settings {
             one(&self.image),
             one(&self.kernel),
             one(&self.network),
+            one(&self.address),
+            one(&self.mac),
             one(&self.work_disk),
             one(&self.accel),
             one(&self.machine),
@@ -98,6 +104,8 @@ impl Settings {
             image: one("image", self.image, used.iter().map(|s| &s.image), problems),
             kernel: one("kernel", self.kernel, used.iter().map(|s| &s.kernel), problems),
             network: one("network", self.network, used.iter().map(|s| &s.network), problems),
+            address: one("address", self.address, used.iter().map(|s| &s.address), problems),
+            mac: one("mac", self.mac, used.iter().map(|s| &s.mac), problems),
             forwards: joined(self.forwards, used.iter().map(|s| &s.forwards)),
             work_disk: one("work-disk", self.work_disk, used.iter().map(|s| &s.work_disk), problems),
             accel: one("accel", self.accel, used.iter().map(|s| &s.accel), problems),

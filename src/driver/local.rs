@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use super::files::Request;
 use super::microvm::{Guests, Protection};
+use super::network::Networks;
 use super::{image, kernel};
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
@@ -13,12 +14,13 @@ use crate::plan::{Op, Step};
 /// Carries out the steps of one fleet on this machine.
 pub struct LocalDriver {
     guests: Arc<Guests>,
+    networks: Arc<Networks>,
 }
 
 impl LocalDriver {
-    /// A driver for these guests.
-    pub const fn new(guests: Arc<Guests>) -> Self {
-        Self { guests }
+    /// A driver for these guests and their networks.
+    pub const fn new(guests: Arc<Guests>, networks: Arc<Networks>) -> Self {
+        Self { guests, networks }
     }
 }
 
@@ -29,6 +31,8 @@ impl Perform for LocalDriver {
         match &step.op {
             Op::BuildImage { image } => image::build(guests.run(), guests.store(), image, progress).await,
             Op::BuildKernel { kernel } => kernel::build(guests.run(), guests.store(), kernel, progress).await,
+            Op::EnsureNetwork { network } => self.networks.ensure(network, progress).await,
+            Op::DestroyNetwork { network, bridge } => self.networks.destroy(network, bridge, progress).await,
             Op::CreateGuest { vm } => guests.create(vm, progress).await,
             Op::ReplaceRoot { vm } => guests.replace_root(vm, progress).await,
             Op::RestoreRoot { vm } => guests.restore_root(vm, progress).await,

@@ -2,6 +2,7 @@
 
 mod cpio;
 mod debootstrap;
+pub mod doctor;
 mod ext4;
 mod failure;
 mod fan_out;
@@ -14,7 +15,9 @@ mod local;
 mod meter;
 pub mod microvm;
 mod namespace;
+pub mod network;
 pub mod pins;
+pub mod privilege;
 pub mod proxmox;
 mod record;
 mod rehearsal;

@@ -44,6 +44,11 @@ impl StateDir {
         self.root.join("locks/host.lock")
     }
 
+    /// What was run as root, one line a call.
+    pub fn audit(&self) -> Utf8PathBuf {
+        self.root.join("privileged.jsonl")
+    }
+
     /// One directory a fleet.
     pub fn fleets(&self) -> Utf8PathBuf {
         self.root.join("fleets")

@@ -33,7 +33,18 @@ pub struct Command {
     cwd: Option<Utf8PathBuf>,
     stdin: Input,
     deadline: Duration,
-    callers_environment: bool,
+    inherit: Inherit,
+}
+
+/// What of our environment a program sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inherit {
+    /// [`PASSED_ENVIRONMENT`].
+    Passed,
+    /// All of it.
+    All,
+    /// Nothing: `PATH` is the system's.
+    Nothing,
 }
 
 /// What a program reads on its standard input.
@@ -67,7 +78,7 @@ impl Command {
             cwd: None,
             stdin: Input::Bytes(Vec::new()),
             deadline: Duration::from_secs(60),
-            callers_environment: false,
+            inherit: Inherit::Passed,
         }
     }
 
@@ -95,7 +106,7 @@ impl Command {
     /// Passes on the caller's whole environment: for programs that the user named, which know what they need of it.
     #[must_use]
     pub const fn with_callers_environment(mut self) -> Self {
-        self.callers_environment = true;
+        self.inherit = Inherit::All;
         self
     }
 
@@ -125,6 +136,13 @@ impl Command {
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// It sees nothing of our environment, and is found on the system's own path.
+    #[must_use]
+    pub const fn without_environment(mut self) -> Self {
+        self.inherit = Inherit::Nothing;
         self
     }
 
@@ -305,14 +323,15 @@ fn prepare(command: &Command) -> std::io::Result<tokio::process::Command> {
         Input::Bytes(_) => Stdio::piped(),
         Input::Shared(file) => file.try_clone()?.into(),
     };
+    let passed = |name: &&str| std::env::var_os(name).filter(|_| command.inherit != Inherit::Nothing);
     let mut prepared = tokio::process::Command::new(&command.program);
-    if !command.callers_environment {
+    if command.inherit != Inherit::All {
         prepared.env_clear();
     }
     prepared
         .args(&command.args)
-        .envs(PASSED_ENVIRONMENT.iter().filter_map(|name| std::env::var_os(name).map(|value| (name, value))))
-        .env("PATH", search_path(std::env::var_os("PATH")))
+        .envs(PASSED_ENVIRONMENT.iter().filter_map(|name| passed(name).map(|value| (name, value))))
+        .env("PATH", search_path(passed(&"PATH")))
         .env("LC_ALL", "C.UTF-8")
         .envs(command.env.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)

@@ -71,6 +71,16 @@ pub fn grow(path: &Utf8Path, to: u64) -> Result<(), FileError> {
     file.set_len(to).and_then(|()| file.sync_all()).map_err(fail)
 }
 
+/// Bytes that an ordinary user can still write to the file system that a path is on.
+///
+/// # Errors
+/// When it cannot be asked.
+pub fn free(path: &Utf8Path) -> Result<u64, FileError> {
+    let stat = nix::sys::statvfs::statvfs(path.as_std_path())
+        .map_err(|errno| FileError::io("read the free space of", path)(errno.into()))?;
+    Ok(stat.blocks_available().saturating_mul(stat.fragment_size()))
+}
+
 /// Moves within one file system, replacing what was there; on disk when this returns.
 ///
 /// # Errors

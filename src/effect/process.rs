@@ -30,6 +30,31 @@ pub fn group_id() -> u32 {
     nix::unistd::getegid().as_raw()
 }
 
+/// A user of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The user's name.
+    pub name: String,
+    /// The user's number.
+    pub id: u32,
+}
+
+/// The account of a user, or of the one this process acts as.
+///
+/// # Errors
+/// There is no such user, or the database of users cannot be read.
+pub fn account(name: Option<&str>) -> Result<Account, String> {
+    let found = match name {
+        Some(name) => nix::unistd::User::from_name(name),
+        None => nix::unistd::User::from_uid(nix::unistd::geteuid()),
+    };
+    match found {
+        Ok(Some(user)) => Ok(Account { name: user.name, id: user.uid.as_raw() }),
+        Ok(None) => Err(format!("found no user `{}`", name.unwrap_or("of this process").escape_debug())),
+        Err(errno) => Err(format!("the database of users cannot be read: {errno}")),
+    }
+}
+
 /// Names one process for ever.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProcessId {

@@ -26,6 +26,8 @@ impl Claim {
         match &step.op {
             Op::BuildImage { image } => vec![host(), storage(), Self::Lock(format!("image {}", image.key))],
             Op::BuildKernel { kernel } => vec![host(), storage(), Self::Lock(format!("kernel {}", kernel.key))],
+            Op::EnsureNetwork { network } => vec![host(), Self::Lock(format!("network {}", network.bridge))],
+            Op::DestroyNetwork { bridge, .. } => vec![host(), Self::Lock(format!("network {bridge}"))],
             Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } => {
                 vec![host(), storage(), guest(&vm.name)]
             }
@@ -109,6 +111,8 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::UpdateClusterGuest { .. }
         | Op::DestroyClusterGuest { .. } => 2,
         Op::GrowWorkDisk { .. }
+        | Op::EnsureNetwork { .. }
+        | Op::DestroyNetwork { .. }
         | Op::WriteFiles { .. }
         | Op::StartGuest { .. }
         | Op::DestroyGuest { .. }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::lane::Lane;
 use super::order::Draft;
 use super::verdict::Found;
-use super::vm;
-use crate::resource::{Address, Desired, Observed, Resource};
+use super::{network, vm};
+use crate::resource::{Address, Declared, Desired, Observed, Resource};
 
 /// The lanes that were drafted, by guest.
 pub(super) type Lanes<'a> = BTreeMap<&'a str, Lane>;
@@ -47,20 +47,23 @@ pub(super) fn start_in_declared_order(desired: &Desired, lanes: &Lanes<'_>, draf
     }
 }
 
-/// Declared guests that come after one that cannot be read, however many others stand between them.
+/// Declared guests that come after one, or are plugged to a network, that cannot be read, however many others stand
+/// between them.
 pub(super) fn after_unknown<'a>(desired: &'a Desired, observed: &'a Observed) -> BTreeMap<&'a Address, &'a Address> {
     let vms = || desired.resources.iter().filter(|(address, _)| address.kind() == "vm");
-    let is_unknown = |address: &Address| {
-        let reading = address.guest().and_then(|name| observed.guests.get(name));
-        vm::found(reading).0 == Found::Unknown
+    let is_unknown = |declared: &Declared| match &declared.resource {
+        Resource::Network(spec) => network::is_unknown(observed.networks.get(&spec.name)),
+        Resource::Vm(vm) => vm::found(observed.guests.get(&vm.name)).0 == Found::Unknown,
+        _ => false,
     };
     let mut dependants: BTreeMap<&Address, Vec<&Address>> = BTreeMap::new();
     for (address, declared) in vms() {
-        for needed in declared.needs.iter().filter(|needed| needed.kind() == "vm") {
+        for needed in declared.needs.iter().filter(|needed| matches!(needed.kind(), "vm" | "network")) {
             dependants.entry(needed).or_default().push(address);
         }
     }
-    let mut waiting: Vec<&Address> = vms().map(|(address, _)| address).filter(|address| is_unknown(address)).collect();
+    let unknown = desired.resources.iter().filter(|(_, declared)| is_unknown(declared));
+    let mut waiting: Vec<&Address> = unknown.map(|(address, _)| address).collect();
     let mut found = BTreeMap::new();
     while let Some(unknown) = waiting.pop() {
         for &dependant in dependants.get(unknown).into_iter().flatten() {

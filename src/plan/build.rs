@@ -9,6 +9,7 @@ use super::cluster;
 use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
 use super::lane::{self, Before, Work, Writes};
+use super::network;
 use super::order::Draft;
 use super::renamed;
 use super::select::{Selection, Taken};
@@ -57,6 +58,7 @@ pub fn plan(desired: &Desired, observed: &Observed, options: &Options) -> Plan {
             seen.guests.keys().for_each(|name| making.unwanted(name, Wish::Removal));
             let planned = cluster::remove(desired, &seen, &making.taken, &mut making.draft);
             making.add(planned);
+            making.networks();
         }
         Goal::Forget(names) => {
             let there = seen.guests.keys().filter(|name| names.contains(*name));
@@ -113,6 +115,7 @@ impl<'a> Making<'a> {
         }
         let planned = cluster::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         self.add(planned);
+        self.networks();
         between::take_ports_in_turn(self.desired, self.observed, &self.lanes, &mut self.draft);
         between::start_in_declared_order(self.desired, &self.lanes, &mut self.draft);
     }
@@ -120,6 +123,20 @@ impl<'a> Making<'a> {
     fn add(&mut self, planned: cluster::Planned) {
         self.changes.extend(planned.changes);
         self.refusals.extend(planned.refusals);
+    }
+
+    /// Bridged networks, once it is known which guests stop and start.
+    fn networks(&mut self) {
+        let around = network::Around {
+            desired: self.desired,
+            observed: self.observed,
+            taken: &self.taken,
+            lanes: &self.lanes,
+            goal: &self.options.goal,
+        };
+        let (changes, refusals) = network::plan(&around, &mut self.draft);
+        self.changes.extend(changes);
+        self.refusals.extend(refusals);
     }
 
     fn finish(self) -> Plan {

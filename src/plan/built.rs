@@ -38,7 +38,11 @@ fn recipe(resource: &Resource) -> Option<(&ContentKey, Vec<Attribute>, Op)> {
         Resource::Kernel(kernel) => {
             Some((&kernel.key, kernel_recipe(kernel), Op::BuildKernel { kernel: kernel.clone() }))
         }
-        Resource::Vm(_) | Resource::Files(_) | Resource::Cluster(_) | Resource::ClusterGuest(_) => None,
+        Resource::Network(_)
+        | Resource::Vm(_)
+        | Resource::Files(_)
+        | Resource::Cluster(_)
+        | Resource::ClusterGuest(_) => None,
     }
 }
 

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::config::ByteSize;
 use crate::resource::cluster::ObservedClusterGuest;
 use crate::resource::{
-    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, Observed, ObservedFile, ObservedGuest,
-    Reading, Resource, Rules, RunState,
+    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, LinkName, Observed, ObservedFile,
+    ObservedGuest, ObservedNetwork, Reading, Resource, Rules, RunState,
 };
 
 /// Everything that was declared, host files included; not where it was written.
@@ -38,15 +38,18 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
     struct View<'a> {
         built: Vec<&'a ContentKey>,
         guests: BTreeMap<&'a str, Seen<Guest<'a>>>,
+        networks: BTreeMap<&'a str, Seen<Network<'a>>>,
         // Left out where there are none, so that fleets without clusters keep their fingerprints.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         cluster_guests: BTreeMap<&'a str, Seen<&'a ObservedClusterGuest>>,
     }
     let on_clusters = observed.cluster_guests.iter().filter(|(name, _)| planned(name));
+    let networks = observed.networks.iter();
     let guests = observed.guests.iter().filter(|(name, _)| planned(name));
     digest(&View {
         built: observed.built.keys().collect(),
         guests: guests.map(|(name, reading)| (name.as_str(), Seen::of(reading, Guest::of))).collect(),
+        networks: networks.map(|(name, reading)| (name.as_str(), Seen::of(reading, Network::of))).collect(),
         cluster_guests: on_clusters.map(|(name, reading)| (name.as_str(), Seen::of(reading, |seen| seen))).collect(),
     })
 }
@@ -86,6 +89,29 @@ struct Guest<'a> {
     state: &'static str,
     work_disk: Seen<&'a ByteSize>,
     files: Seen<Files<'a>>,
+}
+
+#[derive(Serialize)]
+struct Network<'a> {
+    foreign: Option<&'a str>,
+    applied: Option<&'a str>,
+    up: bool,
+    addresses: &'a BTreeSet<String>,
+    taps: &'a BTreeMap<LinkName, bool>,
+    rules_as_applied: Seen<bool>,
+}
+
+impl<'a> Network<'a> {
+    fn of(network: &'a ObservedNetwork) -> Self {
+        Self {
+            foreign: network.foreign.as_deref(),
+            applied: network.applied.as_deref(),
+            up: network.up,
+            addresses: &network.addresses,
+            taps: &network.taps,
+            rules_as_applied: Seen::of(&network.rules, |rules| rules.as_applied),
+        }
+    }
 }
 
 #[derive(Serialize)]

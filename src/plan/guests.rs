@@ -25,7 +25,11 @@ pub(super) fn declared(desired: &Desired) -> BTreeMap<&str, GuestDeclared<'_>> {
         match &declared.resource {
             Resource::Vm(vm) => guests.entry(&vm.name).or_default().vm = Some((address, declared, vm)),
             Resource::Files(set) => guests.entry(&set.guest).or_default().sets.push((address, declared, set)),
-            Resource::Image(_) | Resource::Kernel(_) | Resource::Cluster(_) | Resource::ClusterGuest(_) => {}
+            Resource::Image(_)
+            | Resource::Kernel(_)
+            | Resource::Network(_)
+            | Resource::Cluster(_)
+            | Resource::ClusterGuest(_) => {}
         }
     }
     guests

@@ -16,6 +16,7 @@ mod files;
 mod fingerprint;
 mod guests;
 mod lane;
+mod network;
 mod order;
 mod owner;
 mod pattern;

@@ -40,7 +40,7 @@ impl FromStr for Pattern {
     /// # Errors
     /// It is empty, or names a kind that does not exist.
     fn from_str(text: &str) -> Result<Self, String> {
-        const KINDS: [&str; 10] = [
+        const KINDS: [&str; 11] = [
             "vm",
             "container",
             "cluster",
@@ -51,6 +51,7 @@ impl FromStr for Pattern {
             "authorized-key",
             "image",
             "kernel",
+            "network",
         ];
         if text.is_empty() {
             return Err("found nothing, expected an address such as `vm.web-1` or `file-sync.web-*/**`".into());
@@ -147,7 +148,7 @@ mod tests {
         assert!(!matches("web-1", &Address::image("web-1")));
         assert_eq!(
             "vn.web".parse::<Pattern>(),
-            Err("found the kind `vn`, expected one of vm, container, cluster, file-sync, file, secret, git-identity, authorized-key, image, kernel"
+            Err("found the kind `vn`, expected one of vm, container, cluster, file-sync, file, secret, git-identity, authorized-key, image, kernel, network"
                 .into())
         );
     }

@@ -61,10 +61,22 @@ fn obstacle(observed: &Observed, name: &str, power: Power) -> Option<String> {
                 (!built).then(|| format!("the {what} of {name} is not in the store"))
             };
             let disks = guest.record.applied.disks.as_ref()?;
-            lost("image", &disks.image).or_else(|| lost("kernel", &applied(guest)?.kernel))
+            lost("image", &disks.image)
+                .or_else(|| lost("kernel", &applied(guest)?.kernel))
+                .or_else(|| unplugged(observed, guest))
         }
         _ => None,
     }
+}
+
+/// A guest starts only where its cable is plugged in; after a reboot of the host none is.
+fn unplugged(observed: &Observed, guest: &ObservedGuest) -> Option<String> {
+    let link = applied(guest)?.network.link.as_ref()?;
+    let network = observed.networks.get(&link.network).and_then(Reading::present);
+    let plugged = network.is_some_and(|network| network.taps.contains_key(&link.tap));
+    (!plugged).then(|| {
+        format!("{} is not plugged to {}, which apply does", guest.record.name, Address::network(&link.network))
+    })
 }
 
 fn named(guests: &[Pattern], address: &Address, desired: &Desired) -> bool {

@@ -1,5 +1,6 @@
 //! The guests of a fleet at a glance: what runs, and how far each is from what was declared and what was applied.
 
+use core::net::IpAddr;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,9 @@ pub struct GuestStatus {
     pub name: String,
     /// What was found.
     pub state: GuestState,
-    /// Loopback port of its SSH server.
+    /// Address of its SSH server: the loopback address, or its own on a bridge.
+    pub ssh_host: Option<IpAddr>,
+    /// Port of its SSH server.
     pub ssh_port: Option<u16>,
     /// How many attributes reality moved since they were last applied.
     pub drift: usize,
@@ -83,6 +86,7 @@ fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
         attributes.filter(|attribute| attribute.cause == who || attribute.cause == Cause::Both).count()
     };
     let address = Address::vm(name);
+    let ssh = reading.and_then(Reading::present).map(|guest| guest.record.ssh_address());
     GuestStatus {
         name: name.into(),
         state: match found {
@@ -92,7 +96,8 @@ fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
             Found::Up => GuestState::Running,
             Found::Unknown => GuestState::Unknown,
         },
-        ssh_port: reading.and_then(Reading::present).map(|guest| guest.record.ssh_port),
+        ssh_host: ssh.map(|(host, _)| host),
+        ssh_port: ssh.map(|(_, port)| port),
         drift: moved(Cause::Drift),
         pending: moved(Cause::Pending),
         action: changes.iter().find(|change| change.address == address).map_or(Action::None, |change| change.action),

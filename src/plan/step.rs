@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Selected};
 use crate::config::ByteSize;
 use crate::resource::cluster::ClusterGuestSpec;
-use crate::resource::{Address, FileSet, GuestPath, ImageSpec, KernelSpec, VmSpec};
+use crate::resource::{Address, BridgeSpec, FileSet, GuestPath, ImageSpec, KernelSpec, LinkName, VmSpec};
 use crate::syntax::SourceRef;
 
 /// What would change and the steps that do it.
@@ -56,6 +56,8 @@ pub enum Rule {
     DiskStays,
     /// A directory that we did not make stands where a file should be: everything below it would be lost.
     DirectoryInTheWay,
+    /// Something of the host that is not ours stands in the way of a network.
+    HostInTheWay,
 }
 
 /// A directed acyclic graph of steps; a step's id is its index, and edges only point to smaller ids.
@@ -161,6 +163,18 @@ pub enum Op {
     BuildKernel {
         /// What.
         kernel: KernelSpec,
+    },
+    /// Bring a bridged network to what is declared: bridge, addresses, cables of its guests, rules of its table.
+    EnsureNetwork {
+        /// What.
+        network: BridgeSpec,
+    },
+    /// Remove a bridged network: its table, the cables plugged to it, its bridge.
+    DestroyNetwork {
+        /// Its name.
+        network: String,
+        /// Its bridge.
+        bridge: LinkName,
     },
     /// Write the record, then make both disks and the host key, aside, and move them into place.
     CreateGuest {
@@ -289,6 +303,8 @@ impl Op {
         match self {
             Self::BuildImage { .. } => "build-image",
             Self::BuildKernel { .. } => "build-kernel",
+            Self::EnsureNetwork { .. } => "ensure-network",
+            Self::DestroyNetwork { .. } => "destroy-network",
             Self::CreateGuest { .. } => "create-guest",
             Self::ReplaceRoot { .. } => "replace-root",
             Self::RestoreRoot { .. } => "restore-root",
@@ -326,7 +342,7 @@ impl Op {
             | Self::RestoreRoot { .. }
             | Self::StopGuest { .. }
             | Self::DestroyGuest { .. } => 120,
-            Self::StartGuest { .. } => 60,
+            Self::StartGuest { .. } | Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } => 60,
             Self::ProtectGuest { .. } | Self::ForgetGuest { .. } | Self::AdoptGuest { .. } => 30,
             // Clones copy whole disks; the others wait for locks that a backup may hold.
             Self::CreateClusterGuest { .. } => 1800,
@@ -341,6 +357,8 @@ impl Op {
             // Built aside and moved into place, or idempotent by nature.
             Self::BuildImage { .. }
             | Self::BuildKernel { .. }
+            | Self::EnsureNetwork { .. }
+            | Self::DestroyNetwork { .. }
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }
             | Self::AwaitReady { .. }
@@ -388,6 +406,7 @@ impl Op {
             | Self::RestartClusterGuest { .. }
             | Self::StopClusterGuest { .. }
             | Self::DestroyClusterGuest { .. } => Privilege::User,
+            Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } => Privilege::Root,
         }
     }
 
@@ -395,6 +414,8 @@ impl Op {
     pub const fn undo(&self) -> Undo {
         match self {
             Self::BuildImage { .. } | Self::BuildKernel { .. } | Self::AwaitReady { .. } => Undo::Unneeded,
+            Self::EnsureNetwork { .. } => Undo::Op("destroy-network"),
+            Self::DestroyNetwork { .. } => Undo::Op("ensure-network"),
             Self::CreateGuest { .. } => Undo::Op("destroy-guest"),
             Self::StartGuest { .. } => Undo::Op("stop-guest"),
             Self::StopGuest { .. } => Undo::Op("start-guest"),

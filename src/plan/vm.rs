@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
-use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
+use crate::config::{Accelerator, ByteSize, Machine};
 use crate::resource::{
-    Address, ContentKey, Declared, Desired, Observed, ObservedGuest, Reading, Record, Resource, RunState, VmSpec,
+    Address, ContentKey, Declared, Desired, NetworkSpec, Observed, ObservedGuest, Reading, Record, Resource, RunState,
+    VmSpec,
 };
 
 /// What is to be done with one VM.
@@ -70,11 +71,16 @@ impl<'a> Surroundings<'a> {
         let named = desired.resources.values().filter_map(|declared| match &declared.resource {
             Resource::Image(image) => Some((&image.key, image.name.as_str())),
             Resource::Kernel(kernel) => Some((&kernel.key, kernel.name.as_str())),
-            Resource::Vm(_) | Resource::Files(_) | Resource::Cluster(_) | Resource::ClusterGuest(_) => None,
+            Resource::Network(_)
+            | Resource::Vm(_)
+            | Resource::Files(_)
+            | Resource::Cluster(_)
+            | Resource::ClusterGuest(_) => None,
         });
         let pinned = desired.resources.values().filter_map(|declared| match &declared.resource {
             Resource::Image(image) => Some((&image.key, image.source.digest()?)),
             Resource::Kernel(_)
+            | Resource::Network(_)
             | Resource::Vm(_)
             | Resource::Files(_)
             | Resource::Cluster(_)
@@ -188,11 +194,14 @@ impl VmPlan {
 type Setting = (&'static str, fn(&VmSpec, &Surroundings<'_>) -> String, Impact);
 
 /// What the VMM is started with.
-const STARTED_WITH: [Setting; 8] = [
+const STARTED_WITH: [Setting; 11] = [
     ("cpus", |vm, _| vm.cpus.to_string(), Impact::Restart),
     ("memory", |vm, _| vm.memory.to_string(), Impact::Restart),
     ("kernel", |vm, around| around.built(&vm.kernel), Impact::Restart),
-    ("network", |vm, _| network(vm.network.mode).into(), Impact::Restart),
+    ("network", |vm, _| network(&vm.network), Impact::Restart),
+    ("address", |vm, _| address(&vm.network), Impact::Restart),
+    ("mac", |vm, _| mac(&vm.network), Impact::Restart),
+    ("nameservers", |vm, _| nameservers(&vm.network), Impact::Restart),
     ("forwards", |vm, _| forwards(vm), Impact::Restart),
     ("accel", |vm, _| accelerator(vm.accel).into(), Impact::Restart),
     MACHINE,
@@ -208,10 +217,28 @@ const VMM: Setting = ("vmm", |vm, _| vm.machine.vmm().into(), Impact::Recreate);
 const IMAGE: Setting = ("image", |vm, around| around.built(&vm.image), Impact::Recreate);
 const WORK_DISK: Setting = ("work-disk", |vm, _| vm.work_disk.to_string(), Impact::Restart);
 
-const fn network(mode: NetworkMode) -> &'static str {
-    match mode {
-        NetworkMode::User => "user",
+/// `user`, or the name of the bridged network.
+fn network(spec: &NetworkSpec) -> String {
+    match &spec.link {
+        None => "user".into(),
+        Some(link) => link.network.clone(),
     }
+}
+
+/// Its addresses on a bridge.
+fn address(spec: &NetworkSpec) -> String {
+    let Some(link) = &spec.link else { return "none".into() };
+    let six = link.ipv6.map(|(address, _)| format!(", {address}")).unwrap_or_default();
+    format!("{}/{}{six}", link.address, link.subnet.prefix())
+}
+
+fn mac(spec: &NetworkSpec) -> String {
+    spec.link.as_ref().map_or_else(|| "of its own".into(), |link| link.mac.to_string())
+}
+
+fn nameservers(spec: &NetworkSpec) -> String {
+    let servers: Vec<String> = spec.link.iter().flat_map(|link| &link.nameservers).map(ToString::to_string).collect();
+    if servers.is_empty() { "none".into() } else { servers.join(", ") }
 }
 
 const fn accelerator(accel: Accelerator) -> &'static str {
@@ -229,10 +256,16 @@ fn forwards(vm: &VmSpec) -> String {
 
 /// The attributes of a guest that does not exist yet.
 fn anew(want: &VmSpec, around: &Surroundings<'_>) -> Vec<Attribute> {
+    // On a bridge the network forwards ports; without one there are no addresses.
+    let applies = |path: &str| match want.network.link {
+        Some(_) => path != "forwards",
+        None => !matches!(path, "address" | "mac" | "nameservers"),
+    };
     [IMAGE, WORK_DISK]
         .iter()
         .chain(&STARTED_WITH)
         .filter(|(path, ..)| want.machine != Machine::default() || ![MACHINE.0, VMM.0].contains(path))
+        .filter(|(path, ..)| applies(path))
         .map(|(path, show, _)| Attribute {
             path: (*path).into(),
             aspect: Aspect::Value,

@@ -48,7 +48,10 @@ fn cells(guest: &GuestStatus) -> [(Tone, String); COLUMNS] {
     [
         (Tone::Strong, guest.name.clone()),
         (tone, state.into()),
-        guest.ssh_port.map_or((Tone::Quiet, "-".into()), |port| (Tone::Plain, format!("127.0.0.1:{port}"))),
+        match (guest.ssh_host, guest.ssh_port) {
+            (Some(host), Some(port)) => (Tone::Plain, format!("{host}:{port}")),
+            _ => (Tone::Quiet, "-".into()),
+        },
         taken(guest, |usage| format!("{}% of {}", cpu_percent(usage), usage.cpus)),
         taken(guest, |usage| format!("{} of {}", rounded(usage.memory_resident), usage.memory)),
         taken(guest, |usage| rounded(usage.disk)),
@@ -120,6 +123,7 @@ mod tests {
         let running = GuestStatus {
             name: "web-1".into(),
             state: GuestState::Running,
+            ssh_host: Some([127, 0, 0, 1].into()),
             ssh_port: Some(40_000),
             drift: 2,
             pending: 0,
@@ -137,6 +141,7 @@ mod tests {
         let unknown = GuestStatus {
             name: "db".into(),
             state: GuestState::Unknown,
+            ssh_host: None,
             ssh_port: None,
             drift: 0,
             action: Action::Unreadable,

@@ -20,6 +20,11 @@ impl Address {
         Self(format!("kernel.{name}"))
     }
 
+    /// `network.NAME`
+    pub fn network(name: &str) -> Self {
+        Self(format!("network.{name}"))
+    }
+
     /// `vm.NAME`
     pub fn vm(name: &str) -> Self {
         Self(format!("vm.{name}"))

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::cluster::{ClusterGuestSpec, ClusterSpec};
-use super::{Address, FileSet, ImageSpec, KernelSpec, VmSpec};
+use super::{Address, BridgeSpec, FileSet, ImageSpec, KernelSpec, VmSpec};
 use crate::syntax::SourceRef;
 
 /// Every resource that should exist, with what each needs first.
@@ -53,6 +53,8 @@ pub enum Resource {
     Image(ImageSpec),
     /// A built kernel in the store.
     Kernel(KernelSpec),
+    /// A bridged network on the host. User-mode networks are part of their guests.
+    Network(BridgeSpec),
     /// A running VM.
     Vm(VmSpec),
     /// A cluster, as far as it is reached; nothing is made or removed for it.

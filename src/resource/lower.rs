@@ -3,12 +3,13 @@
 mod build;
 mod cluster;
 mod files;
+mod network;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Address, Declared, Desired, HostPath, Inputs, NetworkSpec, Resource, Rules, VmSpec};
+use super::{Address, Declared, Desired, HostPath, Inputs, Resource, Rules, VmSpec};
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, NetworkMode, Secret, Vm};
+use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
 
 /// What of the host a fleet asks for.
@@ -156,19 +157,11 @@ impl Lowering<'_> {
             machine: vm.machine.value,
         };
         let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
-        let needs = others.chain([image_address, kernel_address]).collect();
+        let needs = others.chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
         self.tag(&guest, vm);
         self.protect(&guest, vm);
         self.files(vm, &guest);
-    }
-
-    fn network(&self, vm: &Vm) -> NetworkSpec {
-        let declared = vm.network.as_ref().and_then(|name| self.fleet.networks.get(&name.value));
-        let mode = declared.map_or(NetworkMode::User, |network| network.mode.value);
-        let mut forwards: Vec<_> = vm.forwards.iter().map(|forward| forward.value).collect();
-        forwards.sort_unstable();
-        NetworkSpec { mode, forwards }
     }
 }
 

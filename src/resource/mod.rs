@@ -2,9 +2,11 @@
 //! [`Observed`]: what does exist, as drivers report it. Both are plain ordered data keyed by [`Address`].
 
 mod address;
+mod bridge;
 pub mod cluster;
 mod desired;
 mod files;
+mod finding;
 mod inputs;
 mod lower;
 pub mod merge;
@@ -13,12 +15,17 @@ mod record;
 mod spec;
 
 pub use address::Address;
+pub use bridge::{BridgeSpec, LinkName, PortForward, Tap};
 pub use desired::{Declared, Desired, Resource, Rules};
 pub use files::{
     Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, ROOT, SecretContent, SecretRef,
 };
+pub use finding::{Finding, Health};
 pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, Pin, Pinned, SecretInput};
 pub use lower::{Lowered, Requests, lower, requests};
-pub use observed::{Built, GuestFiles, Observed, ObservedFile, ObservedGuest, Reading, RunState, Stray};
+pub use observed::{
+    Built, GuestFiles, Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, Obstacle, Reading,
+    RunState, Stray,
+};
 pub use record::{AppliedGuest, ProcessIdentity, Record};
-pub use spec::{ContentKey, ImageSpec, KernelSpec, NetworkSpec, SourceSpec, VmSpec};
+pub use spec::{ContentKey, ImageSpec, KernelSpec, LinkSpec, NetworkSpec, SourceSpec, VmSpec};

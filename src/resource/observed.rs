@@ -1,11 +1,11 @@
 //! The world as it is: what drivers report, read-only, in one pass.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
 use super::cluster::{ObservedCluster, ObservedClusterGuest};
-use super::{Address, Digest, FileKind, GuestPath, ProcessIdentity, Record};
+use super::{Address, Digest, FileKind, GuestPath, LinkName, PortForward, ProcessIdentity, Record};
 use crate::config::ByteSize;
 
 /// The outcome of a read: unreadable is not absent.
@@ -46,10 +46,53 @@ pub struct Observed {
     pub built: BTreeMap<super::ContentKey, Built>,
     /// Guests that carry this fleet's mark, and declared guests that were looked for; by name.
     pub guests: BTreeMap<String, Reading<ObservedGuest>>,
+    /// Bridged networks that carry this fleet's mark, and declared ones that were looked for; by name.
+    pub networks: BTreeMap<String, Reading<ObservedNetwork>>,
+    /// What of the host stands in the way of declared networks; by name.
+    pub obstacles: BTreeMap<String, Vec<Obstacle>>,
     /// Declared clusters, by name.
     pub clusters: BTreeMap<String, Reading<ObservedCluster>>,
     /// Guests on clusters that carry this fleet's mark, and declared ones that were looked for; by name.
     pub cluster_guests: BTreeMap<String, Reading<ObservedClusterGuest>>,
+}
+
+/// Something of the host that is not ours and that a network would get into conflict with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obstacle {
+    /// What was found; lower case, no full stop.
+    pub message: String,
+    /// What to do about it.
+    pub help: String,
+}
+
+/// A bridge with the name of one of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedNetwork {
+    /// Its interface.
+    pub bridge: LinkName,
+    /// Whom its mark names, when that is not this fleet.
+    pub foreign: Option<String>,
+    /// What was last applied ([`BridgeSpec::digest`](super::BridgeSpec::digest)); `None` when applying was cut short.
+    pub applied: Option<String>,
+    /// Whether it is up.
+    pub up: bool,
+    /// Addresses with the length of their prefixes, link-local ones left out.
+    pub addresses: BTreeSet<String>,
+    /// Interfaces of ours that are plugged to it and up, and whether each is kept from the others.
+    pub taps: BTreeMap<LinkName, bool>,
+    /// What its nftables table says.
+    pub rules: Reading<ObservedRules>,
+}
+
+/// What an nftables table of ours says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObservedRules {
+    /// Whether it is as it was when it was last applied.
+    pub as_applied: bool,
+    /// Whether guests reach the outside.
+    pub nat: bool,
+    /// Ports of the host that lead to guests, without IPv6.
+    pub forwards: BTreeSet<PortForward>,
 }
 
 /// One guest of ours.

@@ -1,5 +1,7 @@
 //! The mark a guest carries: a record beside its disks that says whose it is and what was last applied.
 
+use core::net::{IpAddr, Ipv4Addr};
+
 use serde::{Deserialize, Serialize};
 
 use super::VmSpec;
@@ -21,7 +23,7 @@ pub struct Record {
     pub formerly: Option<String>,
     /// Made once, passed to the VMM on its command line: finds the process whatever happened to files.
     pub uuid: uuid::Uuid,
-    /// Loopback port forwarded to the guest's SSH server.
+    /// Loopback port forwarded to the guest's SSH server, as long as it is in a user-mode network.
     pub ssh_port: u16,
     /// The guest's SSH host key (`ssh-ed25519 AAAA…`), made by us before first boot: the pin.
     pub host_key: String,
@@ -33,6 +35,20 @@ pub struct Record {
     #[serde(default)]
     pub protected: bool,
 }
+
+impl Record {
+    /// Where its SSH server answers: its own address on a bridge, else the loopback port that is forwarded to it.
+    pub fn ssh_address(&self) -> (IpAddr, u16) {
+        let spec = self.applied.started.as_ref().or(self.applied.disks.as_ref());
+        match spec.and_then(|spec| spec.network.link.as_ref()) {
+            Some(link) => (link.address.into(), SSH_PORT),
+            None => (Ipv4Addr::LOCALHOST.into(), self.ssh_port),
+        }
+    }
+}
+
+/// Where SSH servers listen (IANA).
+const SSH_PORT: u16 = 22;
 
 /// What was last applied to a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

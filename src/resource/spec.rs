@@ -1,11 +1,12 @@
 //! What images, kernels and guests should be: canonical, serialisable, free of spans.
 
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
-use crate::config::{Accelerator, ByteSize, FileForm, Forward, Machine, NetworkMode};
+use super::{Digest, LinkName};
+use crate::config::{Accelerator, ByteSize, FileForm, Forward, Mac, Machine, NetworkMode, Subnet4, Subnet6};
 
 /// Names a built image or kernel by what it was built from: the digest of its recipe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -113,8 +114,31 @@ pub struct KernelSpec {
 pub struct NetworkSpec {
     /// How.
     pub mode: NetworkMode,
-    /// Declared forwards, sorted. The port for SSH is not here: it is chosen at creation and kept in the record.
+    /// Declared forwards of a user-mode network, sorted. The port for SSH is not here: it is chosen at creation and kept
+    /// in the record. On a bridge they belong to the network, which can change them while guests run.
     pub forwards: Vec<Forward>,
+    /// How it is plugged to a bridge; `None` in user mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<LinkSpec>,
+}
+
+/// How a guest is plugged to a bridge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkSpec {
+    /// The network's name in the fleet file.
+    pub network: String,
+    /// The host's end of the cable.
+    pub tap: LinkName,
+    /// MAC address of the guest's end.
+    pub mac: Mac,
+    /// The guest's address.
+    pub address: Ipv4Addr,
+    /// The network's addresses: the first is the gateway.
+    pub subnet: Subnet4,
+    /// The guest's IPv6 address, and the network's IPv6 addresses.
+    pub ipv6: Option<(Ipv6Addr, Subnet6)>,
+    /// DNS servers.
+    pub nameservers: Vec<IpAddr>,
 }
 
 /// A VM.

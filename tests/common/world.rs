@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 
 use regatta::plan::{Op, Plan};
 use regatta::resource::{
-    Address, AppliedGuest, Built, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, Observed,
-    ObservedFile, ObservedGuest, ProcessIdentity, Reading, Record, RunState, VmSpec, merge,
+    Address, AppliedGuest, BridgeSpec, Built, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath,
+    Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, PortForward, ProcessIdentity, Reading,
+    Record, RunState, VmSpec, merge,
 };
 
 /// Fleets are made by this file.
@@ -49,6 +50,11 @@ impl World {
             Op::BuildKernel { kernel } => {
                 self.observed.built.insert(kernel.key.clone(), Built { allocated: 1, pinned: None });
             }
+            Op::EnsureNetwork { network } => self.ensure(network),
+            Op::DestroyNetwork { network, .. } => {
+                assert!(self.users(network).is_empty(), "`{network}` is used by {:?}", self.users(network));
+                self.observed.networks.remove(network);
+            }
             Op::CreateGuest { vm } => self.create(vm),
             Op::ReplaceRoot { vm } => {
                 assert!(self.observed.built.contains_key(&vm.image), "the image of `{}` is not built", vm.name);
@@ -82,6 +88,36 @@ impl World {
             Op::AdoptGuest { guest, .. } => panic!("`{guest}` is adopted, and this world has no strays"),
             other => panic!("`{}` is no step of this machine", other.name()),
         }
+    }
+
+    /// Guests that run on a network.
+    fn users(&self, network: &str) -> Vec<&String> {
+        let runs_on_it = |reading: &Reading<ObservedGuest>| {
+            let Reading::Present(ObservedGuest { state: RunState::Running(_), record, .. }) = reading else {
+                return false;
+            };
+            let link = record.applied.started.as_ref().and_then(|vm| vm.network.link.as_ref());
+            link.is_some_and(|link| link.network == network)
+        };
+        self.observed.guests.iter().filter(|(_, reading)| runs_on_it(reading)).map(|(name, _)| name).collect()
+    }
+
+    /// A cable that is pulled while its guest runs was in use.
+    fn ensure(&mut self, spec: &BridgeSpec) {
+        for guest in self.users(&spec.name) {
+            assert!(spec.taps.contains_key(guest), "the cable of `{guest}` is in use");
+        }
+        let forwards = spec.forwards.iter().map(|forward| PortForward { address6: None, ..*forward });
+        let network = ObservedNetwork {
+            bridge: spec.bridge.clone(),
+            foreign: None,
+            applied: Some(spec.digest()),
+            up: true,
+            addresses: spec.addresses(),
+            taps: spec.taps.values().map(|tap| (tap.link.clone(), spec.isolate)).collect(),
+            rules: Reading::Present(ObservedRules { as_applied: true, nat: spec.nat, forwards: forwards.collect() }),
+        };
+        self.observed.networks.insert(spec.name.clone(), Reading::Present(network));
     }
 
     /// A guest that is there.
@@ -155,6 +191,11 @@ impl World {
             let held = record.applied.started.iter().flat_map(|vm| &vm.network.forwards);
             let taken = held.filter(|held| vm.network.forwards.iter().any(|port| port.host == held.host)).count();
             assert_eq!(taken, 0, "`{}` takes a port that `{name}` holds", vm.name);
+        }
+        if let Some(link) = &vm.network.link {
+            let network = self.observed.networks.get(&link.network).and_then(Reading::present);
+            let plugged = network.is_some_and(|network| network.taps.contains_key(&link.tap));
+            assert!(plugged, "the cable of `{}` is not plugged to `{}`", vm.name, link.network);
         }
         let guest = self.stopped(&vm.name);
         let process = process();

@@ -3,6 +3,7 @@
 
 #![expect(clippy::expect_used, reason = "a test that cannot read the source has to fail")]
 
+mod fence;
 mod paths;
 mod rules;
 mod shape;
@@ -60,6 +61,12 @@ fn every_package_has_a_home() {
         .collect();
     let at_home: Vec<String> = rules::HOMES.iter().map(|(name, _)| (*name).to_owned()).collect();
     assert_eq!(at_home, declared, "tests/layers/rules.rs lists the packages in the order of Cargo.toml");
+}
+
+#[test]
+fn what_runs_as_root_and_what_speaks_to_networks_stay_apart() {
+    let found = fence::crossings(&sources());
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use camino::Utf8PathBuf;
 use regatta::config::{Accelerator, ByteSize, Machine, NetworkMode};
 use regatta::driver::microvm::{Effects, Guests, Pause};
+use regatta::driver::network::Networks;
 use regatta::driver::{LocalDriver, StateDir, Store};
 use regatta::effect::{
     CommandRunner, Connect, ConnectError, Detach, Detached, Detacher, ProcFs, Shell, SshTarget, SystemClock,
@@ -193,7 +194,7 @@ impl Life {
             memory: ByteSize::mib(256),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
-            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
             work_disk: ByteSize::mib(16),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
@@ -207,11 +208,13 @@ impl Life {
             detach: Arc::new(Launcher(program)),
         };
         let root = state.guest("demo", "web").root().as_std_path().to_owned();
+        let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
+        let networks = Arc::new(Networks::new("demo", "/fleet.kdl", run, clock, &state.audit()));
         let guests = Arc::new(Guests::new("demo", "/fleet.kdl", state, effects));
         let life = Self {
             _dir: dir,
             root,
-            driver: LocalDriver::new(Arc::clone(&guests)),
+            driver: LocalDriver::new(Arc::clone(&guests), networks),
             guests,
             vm,
             notes: Arc::default(),

@@ -14,11 +14,12 @@ type Cell = (String, String, String);
 type Actions = &'static [(&'static str, &'static [&'static str])];
 
 /// Every kind with its actions and their impacts. A combination that is not here cannot happen: images and kernels are
-/// in a store that nobody uses directly; only guests have a mark of their own, a root disk and a VMM; files belong to a
+/// in a store that nobody uses directly; networks change while their guests run; only guests have a mark of their own, a root disk and a VMM; files belong to a
 /// running guest (`live`) or to a stopped one (`none`), and only some can hold somebody else's data or keys.
-const TABLE: [(&str, Actions); 8] = [
+const TABLE: [(&str, Actions); 9] = [
     ("image", &[("create", &["none"])]),
     ("kernel", &[("create", &["none"])]),
+    ("network", &[("create", &["none"]), ("update", &["live"]), ("destroy", &["none"]), ("unreadable", &["none"])]),
     (
         "vm",
         &[

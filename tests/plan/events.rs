@@ -1,7 +1,7 @@
 //! What can happen to a world between two plans.
 
 use regatta::config::ByteSize;
-use regatta::resource::{Digest, FileKind, GuestPath, ObservedFile, Reading, RunState};
+use regatta::resource::{Digest, FileKind, GuestPath, ObservedFile, ObservedNetwork, Obstacle, Reading, RunState};
 use serde::Deserialize;
 
 use crate::world::{World, file};
@@ -44,6 +44,16 @@ pub enum Event {
     Became { guest: String, path: String, kind: FileKind },
     /// The content of a file cannot be read.
     FileUnreadable { guest: String, path: String },
+    /// A bridge is removed.
+    BridgeGone { network: String },
+    /// Somebody edits the rules of a bridge.
+    RulesEdited { network: String },
+    /// The rules of a bridge cannot be read.
+    RulesUnreadable { network: String, why: String },
+    /// A bridge of that name is somebody else's.
+    BridgeForeign { network: String, owner: String },
+    /// Something of the host stands in the way.
+    Obstacle { network: String, message: String, help: String },
     /// The store holds nothing any more.
     StoreEmptied,
 }
@@ -105,8 +115,28 @@ impl Event {
                 let found = present(world, guest, path);
                 (found.digest, found.text) = (None, None);
             }
+            Self::BridgeGone { network } => drop(world.observed.networks.remove(network).unwrap()),
+            Self::RulesEdited { network } => {
+                let Reading::Present(rules) = &mut bridge(world, network).rules else { panic!("no rules") };
+                rules.as_applied = false;
+            }
+            Self::RulesUnreadable { network, why } => {
+                bridge(world, network).rules = Reading::Unreadable(why.clone());
+            }
+            Self::BridgeForeign { network, owner } => bridge(world, network).foreign = Some(owner.clone()),
+            Self::Obstacle { network, message, help } => {
+                let obstacle = Obstacle { message: message.clone(), help: help.clone() };
+                world.observed.obstacles.entry(network.clone()).or_default().push(obstacle);
+            }
             Self::StoreEmptied => world.observed.built.clear(),
         }
+    }
+}
+
+fn bridge<'a>(world: &'a mut World, name: &str) -> &'a mut ObservedNetwork {
+    match world.observed.networks.get_mut(name) {
+        Some(Reading::Present(network)) => network,
+        other => panic!("`{name}` is {other:?}"),
     }
 }
 

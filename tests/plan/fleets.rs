@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use regatta::config::{Accelerator, ByteSize, Forward, Machine, NetworkMode, OnDrift};
+use regatta::config::{Accelerator, ByteSize, Forward, Mac, Machine, NetworkMode, OnDrift};
 use regatta::resource::{
-    Address, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath, HostFile,
-    ImageSpec, KernelSpec, NetworkSpec, Resource, Rules, SourceSpec, VmSpec,
+    Address, BridgeSpec, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath,
+    HostFile, ImageSpec, KernelSpec, LinkName, LinkSpec, NetworkSpec, PortForward, Resource, Rules, SourceSpec, Tap,
+    VmSpec,
 };
 
 /// A fleet as few words.
@@ -27,6 +28,8 @@ pub struct GuestSketch {
     pub work_disk_gib: u64,
     /// A forwarded port.
     pub port: Option<u16>,
+    /// Which of the bridged networks it is plugged to.
+    pub bridge: Option<u8>,
     /// The keys that may log in.
     pub keys: BTreeSet<u8>,
     /// File-syncs: target, and the files below it (name, content, mode).
@@ -47,7 +50,10 @@ impl Sketch {
         for (name, guest) in &self.guests {
             let image = image(guest.image);
             let kernel = kernel();
-            let needs = [Address::image(&image.name), Address::kernel(&kernel.name)];
+            let network = guest.bridge.map(|number| Address::network(&format!("lan-{number}")));
+            let needs: Vec<Address> =
+                [Address::image(&image.name), Address::kernel(&kernel.name)].into_iter().chain(network).collect();
+            plug(&mut resources, name, guest);
             let vm = vm(name, guest, &image, &kernel);
             declare(&mut resources, Address::image(&image.name), Resource::Image(image), &[]);
             declare(&mut resources, Address::kernel(&kernel.name), Resource::Kernel(kernel), &[]);
@@ -97,14 +103,54 @@ fn vm(name: &str, guest: &GuestSketch, image: &ImageSpec, kernel: &KernelSpec) -
         memory: ByteSize::mib(512),
         image: image.key.clone(),
         kernel: kernel.key.clone(),
-        network: NetworkSpec {
-            mode: NetworkMode::User,
-            forwards: guest.port.map(|host| Forward { host, guest: 80 }).into_iter().collect(),
-        },
+        network: network(name, guest),
         work_disk: ByteSize::gib(guest.work_disk_gib),
         accel: Accelerator::Auto,
         machine: Machine::Microvm,
     }
+}
+
+fn network(name: &str, guest: &GuestSketch) -> NetworkSpec {
+    let Some(number) = guest.bridge else {
+        let forwards = guest.port.map(|host| Forward { host, guest: 80 }).into_iter().collect();
+        return NetworkSpec { mode: NetworkMode::User, forwards, link: None };
+    };
+    let network = format!("lan-{number}");
+    let link = LinkSpec {
+        tap: LinkName::tap("demo", &network, name),
+        network,
+        mac: Mac::local(u64::from(number)),
+        address: [10, 0, number, 2 + name.as_bytes()[0] % 100].into(),
+        subnet: format!("10.0.{number}.0/24").parse().unwrap(),
+        ipv6: None,
+        nameservers: Vec::new(),
+    };
+    NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(link) }
+}
+
+/// Plugs a guest to its bridge, which is declared with its first guest.
+fn plug(resources: &mut BTreeMap<Address, Declared>, name: &str, guest: &GuestSketch) {
+    let Some(link) = network(name, guest).link else { return };
+    let address = Address::network(&link.network);
+    if !resources.contains_key(&address) {
+        let spec = BridgeSpec {
+            bridge: LinkName::bridge("demo", &link.network),
+            name: link.network,
+            subnet: link.subnet,
+            subnet6: None,
+            nat: true,
+            isolate: guest.cpus == 1,
+            taps: BTreeMap::new(),
+            forwards: BTreeSet::new(),
+        };
+        declare(resources, address.clone(), Resource::Network(spec), &[]);
+    }
+    let Some(Resource::Network(spec)) = resources.get_mut(&address).map(|declared| &mut declared.resource) else {
+        unreachable!("it was declared above");
+    };
+    spec.taps.insert(name.into(), Tap { link: link.tap, address: link.address, address6: None });
+    let forward = |host| PortForward { host, address: link.address, address6: None, guest: 80 };
+    spec.forwards.extend(guest.port.map(forward));
 }
 
 fn sets(name: &str, guest: &GuestSketch) -> Vec<(Address, FileSet)> {
@@ -160,12 +206,14 @@ fn guest() -> impl Strategy<Value = GuestSketch> {
         proptest::collection::btree_map("[abc]", (text(), prop_oneof![Just(0o600u32), Just(0o644), Just(0o755)]), 0..3);
     let syncs = proptest::collection::btree_map("[xyz]", files, 0..3);
     let keys = proptest::collection::btree_set(0u8..4, 1..3);
-    (1u32..3, 0u8..2, 1u64..3, any::<bool>(), keys, syncs, any::<bool>(), any::<bool>()).prop_map(
-        |(cpus, image, work_disk_gib, forwards, keys, syncs, prune, git)| GuestSketch {
+    let bridge = proptest::option::of(0u8..2);
+    (1u32..3, 0u8..2, 1u64..3, any::<bool>(), bridge, keys, syncs, any::<bool>(), any::<bool>()).prop_map(
+        |(cpus, image, work_disk_gib, forwards, bridge, keys, syncs, prune, git)| GuestSketch {
             cpus,
             image,
             work_disk_gib,
             port: forwards.then_some(8080),
+            bridge,
             keys,
             syncs,
             prune,

@@ -141,6 +141,7 @@ proptest! {
         let mut world = applied(&desired);
         world.apply(&plan(&desired, &world.observed, &Options { goal: Goal::Destroy, ..Options::default() }));
         prop_assert!(world.observed.guests.is_empty());
+        prop_assert!(world.observed.networks.is_empty());
     }
 
     /// A saved plan shows and does what the live one does, and holds as long as nothing moves.
@@ -198,6 +199,7 @@ fn op_guest(op: &Op) -> Option<&String> {
         | Op::StopClusterGuest { guest, .. }
         | Op::DestroyClusterGuest { guest, .. } => Some(guest),
         Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
+        Op::EnsureNetwork { .. } | Op::DestroyNetwork { .. } => None,
         Op::RenameGuest { to, .. } => Some(to),
         Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } | Op::StartGuest { vm } => {
             Some(&vm.name)

@@ -123,6 +123,7 @@ fn other_outputs_follow_their_schemas() {
     let guest = GuestStatus {
         name: "web".into(),
         state: GuestState::Running,
+        ssh_host: Some([127, 0, 0, 1].into()),
         ssh_port: Some(40_000),
         drift: 1,
         pending: 0,

@@ -27,6 +27,14 @@ pub enum Mishap {
     Loosened(usize),
     /// A new file appears.
     Appeared(String, String),
+    /// A bridge is removed by hand.
+    BridgeGone(usize),
+    /// A bridge is switched off, and somebody edits its rules.
+    BridgeChanged(usize),
+    /// A cable is pulled.
+    CableGone(usize),
+    /// The rules of a bridge cannot be read.
+    RulesUnreadable(usize),
     /// The store loses an image or a kernel.
     StoreLoses(usize),
 }
@@ -43,6 +51,10 @@ pub fn mishaps() -> impl Strategy<Value = Vec<(usize, Mishap)>> {
         (0usize..8).prop_map(Mishap::Removed),
         (0usize..8).prop_map(Mishap::Loosened),
         ("[x-z]/[a-c]", "[a-z\n]{0,9}").prop_map(|(path, text)| Mishap::Appeared(path, text)),
+        (0usize..2).prop_map(Mishap::BridgeGone),
+        (0usize..2).prop_map(Mishap::BridgeChanged),
+        (0usize..2).prop_map(Mishap::CableGone),
+        (0usize..2).prop_map(Mishap::RulesUnreadable),
         (0usize..3).prop_map(Mishap::StoreLoses),
     ];
     proptest::collection::vec((0usize..4, mishap), 0..5)
@@ -53,6 +65,14 @@ pub fn strike(observed: &mut Observed, (index, mishap): &(usize, Mishap)) {
     if let Mishap::StoreLoses(which) = mishap {
         let lost = observed.built.keys().nth(*which).cloned();
         lost.map(|key| observed.built.remove(&key));
+        return;
+    }
+    if let Mishap::BridgeGone(which)
+    | Mishap::BridgeChanged(which)
+    | Mishap::CableGone(which)
+    | Mishap::RulesUnreadable(which) = mishap
+    {
+        strike_network(observed, *which, mishap);
         return;
     }
     let Some(reading) = observed.guests.values_mut().nth(*index) else { return };
@@ -81,7 +101,24 @@ pub fn strike(observed: &mut Observed, (index, mishap): &(usize, Mishap)) {
             files.files.entry(parent).or_insert_with(|| world::directory(0o755));
             files.files.insert(path, world::file(text, 0o644));
         }
-        Mishap::StoreLoses(_) => unreachable!("handled above"),
+        _ => unreachable!("handled above"),
+    }
+}
+
+fn strike_network(observed: &mut Observed, which: usize, mishap: &Mishap) {
+    let Some(name) = observed.networks.keys().nth(which).cloned() else { return };
+    if let Mishap::BridgeGone(_) = mishap {
+        observed.networks.remove(&name);
+        return;
+    }
+    let Some(Reading::Present(network)) = observed.networks.get_mut(&name) else { return };
+    match (mishap, &mut network.rules) {
+        (Mishap::BridgeChanged(_), Reading::Present(rules)) => {
+            (network.up, rules.as_applied, rules.nat) = (false, false, !rules.nat);
+        }
+        (Mishap::CableGone(_), _) => drop(network.taps.pop_first()),
+        (Mishap::RulesUnreadable(_), _) => network.rules = Reading::Unreadable("sudo says no".into()),
+        _ => {}
     }
 }
 

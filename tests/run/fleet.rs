@@ -94,7 +94,7 @@ fn vm(name: &str, image: &ImageSpec, kernel: &KernelSpec, random: &mut Random) -
         memory: ByteSize::mib(256),
         image: image.key.clone(),
         kernel: kernel.key.clone(),
-        network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+        network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         // Disks only grow with time: see `later`.
         work_disk: ByteSize::gib(1),
         accel: Accelerator::Tcg,

@@ -102,6 +102,8 @@ impl State {
         let absent = declared.into_iter().map(|name| (name, Reading::Absent));
         let present = self.guests.iter().map(|(name, guest)| (name.clone(), Reading::Present(guest.observe(name))));
         Observed {
+            networks: BTreeMap::new(),
+            obstacles: BTreeMap::new(),
             built: self.built.iter().map(|key| (key.clone(), Built { allocated: 0, pinned: None })).collect(),
             guests: absent.chain(present).collect(),
             ..Observed::default()

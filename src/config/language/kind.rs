@@ -1,10 +1,14 @@
 //! Kinds of values: what is accepted, and how it is said when something else was found.
 
-use crate::config::ByteSize;
+use core::net::{IpAddr, Ipv4Addr};
+use std::fmt;
+use std::str::FromStr;
+
 use crate::config::guest_path::below_work_disk;
 use crate::config::key_line;
 use crate::config::oci::{self, OciReference};
 use crate::config::template::is_name;
+use crate::config::{ByteSize, Mac, Subnet4, Subnet6};
 use crate::syntax::{Value, shown};
 
 /// A kind of value.
@@ -60,6 +64,16 @@ pub enum Kind {
     Reference,
     /// A SHA-256 digest: 64 lower-case hexadecimal digits.
     Sha256,
+    /// A private IPv4 network.
+    Subnet4,
+    /// A unique local IPv6 network.
+    Subnet6,
+    /// An IPv4 address.
+    Ipv4Address,
+    /// An IPv4 or IPv6 address.
+    IpAddress,
+    /// The MAC address of one interface.
+    Mac,
 }
 
 /// A value that was accepted.
@@ -143,6 +157,11 @@ impl Kind {
             Self::Location => "a path, or an address that starts with `http://` or `https://`".into(),
             Self::Reference => "an image such as `debian:12` or `registry.example/team/web:1.2`".into(),
             Self::Sha256 => "64 lower-case hexadecimal digits".into(),
+            Self::Subnet4 => "a private IPv4 network such as `172.31.7.0/24`".into(),
+            Self::Subnet6 => "a unique local IPv6 network such as `fd12:3456:789a::/64`".into(),
+            Self::Ipv4Address => "an IPv4 address such as `172.31.7.10`".into(),
+            Self::IpAddress => "an IP address such as `9.9.9.9` or `2620:fe::fe`".into(),
+            Self::Mac => "a MAC address such as `52:54:00:12:34:56`".into(),
         }
     }
 
@@ -183,10 +202,25 @@ impl Kind {
                 Err(why) => return Err(Rejection { help: Some(why.to_owned()), ..self.quoted(text) }),
             },
             Self::Sha256 => oci::is_sha256(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::Subnet4 => self.decode_as::<Subnet4>(text),
+            Self::Subnet6 => self.decode_as::<Subnet6>(text),
+            Self::Ipv4Address => {
+                text.parse::<Ipv4Addr>().map(|it| it.to_string()).map_err(|_| self.quoted(text).message)
+            }
+            Self::IpAddress => text.parse::<IpAddr>().map(|it| it.to_string()).map_err(|_| self.quoted(text).message),
+            Self::Mac => self.decode_as::<Mac>(text),
             _ if text.is_empty() || text.contains('\0') => Err(self.quoted(text).message),
             _ => Ok(text.to_owned()),
         };
         accepted.map(Decoded::Text).map_err(|message| Rejection { message, help: None })
+    }
+
+    /// A text that says itself what it expected.
+    fn decode_as<T: FromStr<Err = String> + fmt::Display>(&self, text: &str) -> Result<String, String> {
+        let found = if text.is_empty() { "an empty string".into() } else { format!("`{}`", shown(text)) };
+        text.parse::<T>()
+            .map(|value| value.to_string())
+            .map_err(|expected| format!("found {found}, expected {expected}"))
     }
 
     fn decode_choice(&self, words: &[&str], text: &str) -> Result<Decoded, Rejection> {

@@ -11,7 +11,11 @@ const PORT: Kind = Kind::Integer { min: 1, max: 65535 };
 /// `forward host=8080 guest=80`
 pub(in crate::config) static FORWARD: NodeRule = NodeRule {
     properties: &[
-        PropertyRule::required("host", PORT, "TCP port on the host's loopback address."),
+        PropertyRule::required(
+            "host",
+            PORT,
+            "TCP port on the host: of its loopback address, or of all its other addresses when the guest is on a bridge.",
+        ),
         PropertyRule::required("guest", PORT, "TCP port in the guest."),
     ],
     prioritised: true,

@@ -20,6 +20,8 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::at_most_once(&IMAGE),
     ChildRule::at_most_once(&KERNEL),
     ChildRule::at_most_once(&NETWORK),
+    ChildRule::at_most_once(&ADDRESS),
+    ChildRule::at_most_once(&MAC),
     ChildRule::any(&FORWARD),
     ChildRule::at_most_once(&WORK_DISK),
     ChildRule::at_most_once(&ACCEL),
@@ -76,6 +78,22 @@ static NETWORK: NodeRule = NodeRule {
     prioritised: true,
     impact: "restart",
     ..NodeRule::new("network", "How the guest is connected.")
+};
+
+static ADDRESS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("address", Kind::Ipv4Address, "One of its network's.")],
+    default: Some("follows from the names of fleet, network and guest"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("address", "The guest's address in a bridged network. Its IPv6 address ends with the same number.")
+};
+
+static MAC: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("mac", Kind::Mac, "Of one interface.")],
+    default: Some("follows from the names of fleet, network and guest"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new("mac", "The guest's MAC address in a bridged network.")
 };
 
 static WORK_DISK: NodeRule = NodeRule {
@@ -179,6 +197,8 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
         "image" => set(&mut settings.image, node, Block::read(node, &IMAGE, problems).text("image")),
         "kernel" => set(&mut settings.kernel, node, Block::read(node, &KERNEL, problems).text("kernel")),
         "network" => set(&mut settings.network, node, Block::read(node, &NETWORK, problems).text("network")),
+        "address" => set(&mut settings.address, node, parsed(Block::read(node, &ADDRESS, problems).text("address"))),
+        "mac" => set(&mut settings.mac, node, parsed(Block::read(node, &MAC, problems).text("mac"))),
         "work-disk" => set(&mut settings.work_disk, node, Block::read(node, &WORK_DISK, problems).size("size")),
         "accel" => {
             let accel = Block::read(node, &ACCEL, problems).text("accel");
@@ -224,6 +244,11 @@ fn accelerator(word: &str) -> Accelerator {
         "tcg" => Accelerator::Tcg,
         _ => Accelerator::Auto,
     }
+}
+
+/// The kind of the value made sure that it can be parsed.
+fn parsed<T: std::str::FromStr>(text: Option<Spanned<String>>) -> Option<Spanned<T>> {
+    text.and_then(|text| Some(Spanned::new(text.value.parse().ok()?, text.span)))
 }
 
 /// A value whose place is its whole node.

@@ -5,7 +5,7 @@
 # Contract with regatta on the host:
 #   kernel arguments  root=DEVICE (ext4), regatta.work=DEVICE (ext4, mounted at /root); or instead regatta.probe,
 #                     which only shows that the machine can run the kernel, and ends it
-#   work disk         .regatta/guest/{hostname,machine-id,address,gateway,nameserver,
+#   work disk         .regatta/guest/{hostname,machine-id,address,gateway,nameserver,address6,gateway6,
 #                     ssh_host_ed25519_key,ssh_host_ed25519_key.pub}, one line each but the keys
 #   console           every line of ours starts with `regatta-init: `; after `regatta-init: fatal: ` the machine powers
 #                     off, after any other the boot goes on
@@ -123,12 +123,22 @@ set_network() {
     address=$(guest_value address)
     gateway=$(guest_value gateway)
     nameserver=$(guest_value nameserver)
-    [ -z "$nameserver" ] || put "nameserver $nameserver" /etc/resolv.conf
+    servers=
+    for server in $nameserver; do
+        servers="${servers}nameserver $server
+"
+    done
+    [ -z "$servers" ] || put "${servers%?}" /etc/resolv.conf
     [ -n "$address" ] || { say "no address on the work disk" && return; }
     interface=$(first_interface) || fatal "no network interface"
     ip address add "$address" dev "$interface" || fatal "cannot set the address $address on $interface"
     ip link set "$interface" up || fatal "cannot bring up $interface"
     [ -z "$gateway" ] || ip route add default via "$gateway" || fatal "cannot route by $gateway"
+    address6=$(guest_value address6)
+    gateway6=$(guest_value gateway6)
+    [ -n "$address6" ] || return 0
+    ip -6 address add "$address6" dev "$interface" || fatal "cannot set the address $address6 on $interface"
+    [ -z "$gateway6" ] || ip -6 route add default via "$gateway6" dev "$interface" || fatal "cannot route by $gateway6"
 }
 
 /bin/busybox --install -s /bin || exit 1

@@ -42,6 +42,13 @@ struct Answer {
     reason: Option<String>,
 }
 
+/// What the last probe found, if it is still an answer for this boot: whether KVM runs guests, and why not.
+pub(in crate::driver) fn probed(state: &StateDir) -> Option<(bool, String)> {
+    let answer = cached(&state.root().join("accelerator.json"))?;
+    let current = boot_id().is_ok_and(|boot_id| boot_id == answer.boot_id);
+    current.then(|| (answer.kvm, answer.reason.unwrap_or_default()))
+}
+
 /// Decides what runs a guest that declares `wanted`: never [`Accelerator::Auto`].
 ///
 /// # Errors

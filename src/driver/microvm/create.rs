@@ -6,7 +6,7 @@ use camino::Utf8Path;
 
 use super::guests::Guests;
 use super::{identity, port};
-use crate::config::{ByteSize, Machine};
+use crate::config::Machine;
 use crate::driver::files::{Request, offline};
 use crate::driver::record;
 use crate::driver::undo::Undo;
@@ -47,12 +47,17 @@ impl Guests {
         let mut record = self.mark(vm, unfinished, &host_key.public_line()?).await?;
         progress.say("making disks");
         self.make_root_disk(vm).await?;
-        self.make_work_disk(&record, vm.work_disk, &host_key).await?;
-        let target = self.ssh_target(&record);
-        let pinned = known_hosts_line(&target.host, target.port, &target.host_key)?;
-        files::write_atomic(&dir.known_hosts(), pinned.as_bytes())?;
+        self.make_work_disk(&record, vm, &host_key).await?;
         record.applied.disks = Some(vm.clone());
+        self.write_pin(&record)?;
         self.write_record(&record)
+    }
+
+    /// Pins the host key where the guest answers, for the `ssh` program.
+    pub(super) fn write_pin(&self, record: &Record) -> Result<(), Failure> {
+        let target = self.ssh_target(record);
+        let line = known_hosts_line(&target.host, target.port, &target.host_key)?;
+        Ok(files::write_atomic(&self.dir(&record.name).known_hosts(), line.as_bytes())?)
     }
 
     /// Writes the record of a guest whose disks are still to be made: from here on, whatever happens, it is ours.
@@ -115,12 +120,13 @@ impl Guests {
     }
 
     /// A work disk with the guest's identity on it.
-    async fn make_work_disk(&self, record: &Record, size: ByteSize, host_key: &KeyPair) -> Result<(), Failure> {
+    async fn make_work_disk(&self, record: &Record, vm: &VmSpec, host_key: &KeyPair) -> Result<(), Failure> {
         let dir = self.dir(&record.name);
         let aside = dir.root().join("work.img.new");
         paths::remove_if_there(&aside)?;
-        offline::create_disk(&aside, size, &*self.run).await?;
-        let seeds = identity::seeds(record, host_key)?;
+        offline::create_disk(&aside, vm.work_disk, &*self.run).await?;
+        let mut seeds = identity::seeds(record, host_key)?;
+        seeds.extend(identity::network_seeds(&vm.network)?);
         // Nobody can use a disk that no guest has yet.
         self.disk(&aside, &|| Ok(())).write(&Request { seeds: &seeds, ..Request::default() }).await?;
         paths::rename(&aside, &dir.work_disk())?;

@@ -104,9 +104,10 @@ impl Guests {
 
     /// How regatta logs in to a guest.
     pub(super) fn ssh_target(&self, record: &Record) -> SshTarget {
+        let (host, port) = record.ssh_address();
         SshTarget {
-            host: "127.0.0.1".into(),
-            port: record.ssh_port,
+            host: host.to_string(),
+            port,
             user: LOGIN_USER.into(),
             host_key: record.host_key.clone(),
             identity: self.state.identity(),

@@ -26,6 +26,7 @@ mod usage;
 mod vmm;
 mod write;
 
+pub(in crate::driver) use accel::probed;
 pub(super) use guests::process_id;
 pub use guests::{Effects, Guests, Login};
 pub use owner::Where;

@@ -190,7 +190,11 @@ fn wanted(desired: &Desired) -> BTreeMap<String, Wanted> {
         match &declared.resource {
             Resource::Vm(vm) => drop(sets.entry(vm.name.clone()).or_default()),
             Resource::Files(set) => sets.entry(set.guest.clone()).or_default().push(set),
-            Resource::Image(_) | Resource::Kernel(_) | Resource::Cluster(_) | Resource::ClusterGuest(_) => {}
+            Resource::Image(_)
+            | Resource::Kernel(_)
+            | Resource::Network(_)
+            | Resource::Cluster(_)
+            | Resource::ClusterGuest(_) => {}
         }
     }
     sets.into_iter().map(|(guest, sets)| (guest, Wanted::of(sets))).collect()

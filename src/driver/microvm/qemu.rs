@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8Path;
-use uuid::Uuid;
 
 use super::console::Line;
 use super::qmp;
@@ -92,12 +91,7 @@ fn start(launch: &Launch<'_>, serial: &Utf8Path) -> Command {
         .args(["-chardev", &console(serial), "-serial", "chardev:console"])
         .args(disk("root", launch.root_disk, "qcow2", kind))
         .args(disk("work", launch.work_disk, "raw", kind))
-        .args([
-            "-netdev",
-            &netdev(launch),
-            "-device",
-            &format!("virtio-net-{kind},netdev=net,mac={}", mac(launch.uuid)),
-        ])
+        .args(["-netdev", &netdev(launch), "-device", &format!("virtio-net-{kind},netdev=net,mac={}", mac(launch))])
         .args(["-device", &format!("virtio-rng-{kind}")])
         .args(["-qmp", &format!("unix:{},server=on,wait=off", escaped(launch.control_socket))])
         .args(["-pidfile", launch.pid_file.as_str(), "-daemonize"])
@@ -120,6 +114,10 @@ fn disk(id: &str, path: &Utf8Path, format: &str, kind: &str) -> [String; 4] {
 
 fn netdev(launch: &Launch<'_>) -> String {
     use std::fmt::Write as _;
+    if let Some(link) = &launch.vm.network.link {
+        // Made beforehand, and ours to open: QEMU runs no script and needs no privileges.
+        return format!("tap,id=net,ifname={},script=no,downscript=no", link.tap);
+    }
     let mut text = format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", launch.ssh_port);
     for forward in &launch.vm.network.forwards {
         // Writing to a string cannot fail.
@@ -128,10 +126,12 @@ fn netdev(launch: &Launch<'_>) -> String {
     text
 }
 
-/// The guest's MAC: QEMU's own prefix, then bytes of the guest's identity. A clone has another uuid, so another MAC.
-pub(super) fn mac(uuid: Uuid) -> String {
-    let [.., a, b, c] = *uuid.as_bytes();
-    format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")
+/// The guest's MAC address on a bridge; else QEMU's own prefix, then bytes of the guest's identity. A clone has another
+/// name and another uuid, so another MAC (LESSON 31).
+fn mac(launch: &Launch<'_>) -> String {
+    let [.., a, b, c] = *launch.uuid.as_bytes();
+    let link = launch.vm.network.link.as_ref();
+    link.map_or_else(|| format!("52:54:00:{a:02x}:{b:02x}:{c:02x}"), |link| link.mac.to_string())
 }
 
 /// QEMU splits option values at commas; a doubled comma is a comma.
@@ -141,6 +141,8 @@ fn escaped(path: &Utf8Path) -> String {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
     use crate::config::{ByteSize, Forward, NetworkMode};
     use crate::resource::{ContentKey, NetworkSpec, VmSpec};
@@ -153,7 +155,11 @@ mod tests {
             memory: ByteSize::gib(1),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
-            network: NetworkSpec { mode: NetworkMode::User, forwards: vec![Forward { host: 8080, guest: 80 }] },
+            network: NetworkSpec {
+                mode: NetworkMode::User,
+                forwards: vec![Forward { host: 8080, guest: 80 }],
+                link: None,
+            },
             work_disk: ByteSize::gib(4),
             accel: Accelerator::Auto,
             machine: Machine::Microvm,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use super::accel;
 use super::guests::{Guests, process_id};
 use super::ready::{Guest, Pace, wait_until_ready};
 use super::vmm::{Host, Launch, vmm};
+use super::{accel, identity};
 use crate::config::{Accelerator, Machine};
+use crate::driver::files::Request;
 use crate::driver::kernel;
 use crate::driver::undo::Undo;
 use crate::effect::{Liveness, Signal, files, paths};
@@ -54,6 +55,7 @@ impl Guests {
         paths::remove_if_there(&dir.pid_file())?;
         paths::rename_if_there(&dir.console(), &dir.previous_console())?;
         self.disk(&dir.work_disk(), &|| self.must_be_stopped(&record)).settle().await?;
+        self.connect_to_network(&record, vm).await?;
 
         let paths = self.store.kernel_paths(&vm.kernel);
         if !paths::exists(&paths.vmlinux)? {
@@ -72,6 +74,7 @@ impl Guests {
         record.applied.started = Some(vm.clone());
         record.process = None;
         self.write_record(&record)?;
+        self.write_pin(&record)?;
 
         progress.say(&format!("starting {}", vm.machine.vmm()));
         let launch = Launch {
@@ -107,6 +110,22 @@ impl Guests {
             // A process that stays is found by the next start, which then says so.
             let _ = self.processes.signal(&process_id(&process), Signal::SIGKILL);
         }
+    }
+
+    /// Tells the guest how it is connected, unless its work disk says so already.
+    async fn connect_to_network(&self, record: &Record, vm: &VmSpec) -> Result<(), Failure> {
+        let told = match (&record.applied.started, &record.applied.disks) {
+            (Some(started), _) => started.network == vm.network,
+            (None, Some(disks)) => disks.network.link.is_none() && vm.network.link.is_none(),
+            (None, None) => false,
+        };
+        if told {
+            return Ok(());
+        }
+        let seeds = identity::network_seeds(&vm.network)?;
+        let request = Request { seeds: &seeds, ..Request::default() };
+        let disk = self.dir(&vm.name).work_disk();
+        self.disk(&disk, &|| self.must_be_stopped(record)).write(&request).await
     }
 
     /// Waits until the guest can be logged in to.

@@ -17,6 +17,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use self::stage::{Door, Stage, in_the_world};
 use super::files::offline;
 use super::microvm::{Effects, Guests, process_id};
+use super::network::Networks;
 use super::state::StateDir;
 use super::{LocalDriver, record};
 use crate::config::ByteSize;
@@ -49,8 +50,10 @@ pub async fn rehearse(
         clock: Arc::new(SystemClock),
         detach: Arc::clone(&stage) as _,
     };
+    let (run, clock) = (Arc::clone(&stage) as _, Arc::new(SystemClock));
+    let networks = Arc::new(Networks::new(&plan.fleet, origin, run, clock, &scene.audit()));
     let guests = Arc::new(Guests::new(&plan.fleet, origin, scene, effects));
-    let driver = LocalDriver::new(Arc::clone(&guests));
+    let driver = LocalDriver::new(Arc::clone(&guests), networks);
     let world = state.root().to_owned();
     let mut rehearsed = Vec::new();
     for (step, rescue) in plan.graph.steps.iter().zip(plan.graph.rescues()) {

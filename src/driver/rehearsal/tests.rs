@@ -34,7 +34,7 @@ fn vm() -> VmSpec {
         memory: ByteSize::mib(256),
         image: ContentKey::of(&"image"),
         kernel: ContentKey::of(&"kernel"),
-        network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+        network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         work_disk: ByteSize::mib(32),
         accel: Accelerator::Tcg,
         machine: Machine::Microvm,
@@ -93,11 +93,12 @@ async fn a_rehearsal_names_the_commands_that_are_run() {
     };
     files::write_atomic(&state.identity(), KeyPair::generate("regatta").unwrap().private_pem().unwrap().as_bytes())
         .unwrap();
+    let networks = Networks::new("shop", "/fleet.kdl", Arc::clone(&noting) as _, Arc::new(SystemClock), &state.audit());
     let guests = Arc::new(Guests::new("shop", "/fleet.kdl", state, effects));
     let image = guests.store().image_path(&vm().image);
     files::private_dir(image.parent().unwrap()).unwrap();
     fs::write(image, "").unwrap();
-    let driver = LocalDriver::new(Arc::clone(&guests));
+    let driver = LocalDriver::new(Arc::clone(&guests), Arc::new(networks));
     for step in &plan().graph.steps {
         driver.perform(step, &Silent).await.unwrap();
     }

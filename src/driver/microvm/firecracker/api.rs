@@ -137,7 +137,7 @@ mod tests {
             memory: ByteSize::gib(1),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
-            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new() },
+            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
             work_disk: ByteSize::gib(4),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,

@@ -1,0 +1,68 @@
+//! Whether this machine can do what a fleet asks of it. Looks only: nothing is written, installed or started.
+
+mod machine;
+mod network;
+mod tools;
+
+use std::sync::Arc;
+
+use super::network::Networks;
+use super::{StateDir, Store};
+use crate::effect::{Clock, Run};
+use crate::resource::{BridgeSpec, Desired, Finding, Resource};
+
+/// What is looked at.
+pub struct Doctor {
+    run: Arc<dyn Run>,
+    state: StateDir,
+    networks: Networks,
+}
+
+impl Doctor {
+    /// A doctor for one fleet on this machine; `origin` is the absolute path of its file.
+    pub fn new(fleet: &str, origin: &str, state: StateDir, run: Arc<dyn Run>, clock: Arc<dyn Clock>) -> Self {
+        let networks = Networks::new(fleet, origin, Arc::clone(&run), clock, &state.audit());
+        Self { run, state, networks }
+    }
+
+    /// Looks at everything that the fleet needs, and at what every fleet needs.
+    pub async fn examine(&self, desired: &Desired) -> Vec<Finding> {
+        let bridges: Vec<&BridgeSpec> = desired
+            .resources
+            .values()
+            .filter_map(|declared| match &declared.resource {
+                Resource::Network(spec) => Some(spec),
+                _ => None,
+            })
+            .collect();
+        let mut findings = self.tools(!bridges.is_empty()).await;
+        findings.extend(machine::accelerator(&self.state));
+        findings.push(machine::namespaces(&*self.run).await);
+        findings.extend(machine::state(&self.state));
+        findings.extend(self.images(desired));
+        if !bridges.is_empty() {
+            findings.push(network::tun());
+            findings.extend(self.bridges(&bridges).await);
+        }
+        findings
+    }
+
+    /// Whether images and kernels have to be built first.
+    fn images(&self, desired: &Desired) -> Vec<Finding> {
+        let built = Store::new(self.state.store()).built();
+        let key = |resource: &Resource| match resource {
+            Resource::Image(image) => Some(image.key.clone()),
+            Resource::Kernel(kernel) => Some(kernel.key.clone()),
+            _ => None,
+        };
+        let keyed =
+            desired.resources.iter().filter_map(|(address, it)| Some((address.to_string(), key(&it.resource)?)));
+        keyed
+            .map(|(address, key)| match &built {
+                Ok(built) if built.contains_key(&key) => Finding::pass(address, format!("built: {key}")),
+                Ok(_) => Finding::pass(address, "not built yet: the first apply builds it"),
+                Err(why) => Finding::fail(address, why.to_string(), "look at the state directory's permissions"),
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,62 @@
+//! Bridged networks on this machine: seen without root as far as the kernel shows them, changed by the commands of
+//! [`privilege`](super::privilege), and never anything but our own interfaces and tables.
+
+mod ensure;
+mod host;
+mod links;
+mod observe;
+pub(super) mod rules;
+mod sudo;
+
+use std::sync::Arc;
+
+use camino::Utf8Path;
+
+pub(super) use sudo::INSTALL_RULES;
+
+use super::privilege::{Mark, Privileged, Refused, UNFINISHED};
+use crate::effect::{Clock, Run};
+use crate::exec::Failure;
+use crate::resource::Digest;
+
+/// The bridged networks of one fleet on this machine.
+pub struct Networks {
+    fleet: String,
+    origin: String,
+    run: Arc<dyn Run>,
+    privileged: Privileged,
+}
+
+impl Networks {
+    /// The networks of `fleet`, declared by the file at `origin` (absolute). Calls as root are written to `audit`.
+    pub fn new(fleet: &str, origin: &str, run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: &Utf8Path) -> Self {
+        let privileged = Privileged::new(Arc::clone(&run), clock, audit.to_owned());
+        Self { fleet: fleet.into(), origin: origin_digest(origin), run, privileged }
+    }
+
+    /// The mark of this fleet's networks, before anything was applied.
+    pub fn blank_mark(&self, network: &str) -> Mark {
+        Mark {
+            fleet: self.fleet.clone(),
+            network: network.into(),
+            origin: self.origin.clone(),
+            applied: UNFINISHED.into(),
+            rules: UNFINISHED.into(),
+        }
+    }
+
+    fn is_ours(&self, mark: &Mark) -> bool {
+        mark.fleet == self.fleet && mark.origin == self.origin
+    }
+}
+
+/// Twelve hexadecimal digits for a path.
+fn origin_digest(origin: &str) -> String {
+    Digest::of(origin.as_bytes()).as_str().chars().take(12).collect()
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::permanent(refused.to_string())
+    }
+}

@@ -1,0 +1,18 @@
+//! What runs as root: one catalogue of command shapes, a runner that refuses everything else, and the sudo rules that
+//! are generated from the same catalogue. `docs/design/privileges.md` tells why.
+
+mod catalogue;
+mod commands;
+mod runner;
+mod slot;
+mod sudoers;
+
+pub use catalogue::{Entry, Program, Refused, RootCommand, admit, entries};
+pub use commands::needed;
+pub(super) use commands::{
+    add_address, add_bridge, add_tap, delete_address, delete_link, delete_table, isolate, list_rules, mark, plug,
+    replace_rules, set_up,
+};
+pub use runner::Privileged;
+pub use slot::{Mark, UNFINISHED};
+pub use sudoers::{Rules, missing};

@@ -1,0 +1,217 @@
+//! The arguments of root commands: each is checked against the one thing it names (LESSON 33).
+
+use core::net::{Ipv4Addr, Ipv6Addr};
+use std::fmt;
+use std::str::FromStr;
+
+use crate::config::{Mac, Subnet4, Subnet6};
+use crate::resource::LinkName;
+
+/// What an argument names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// An interface of ours.
+    Link,
+    /// The table of one of our bridges.
+    Table,
+    /// The MAC address of one interface.
+    Mac,
+    /// The mark on a bridge of ours.
+    Mark,
+    /// An address with the length of its prefix, IPv4.
+    Address4,
+    /// An address with the length of its prefix, IPv6.
+    Address6,
+    /// Any address with the length of its prefix: only to take it off an interface of ours.
+    AnyAddress,
+    /// A user, by number.
+    User,
+    /// `on` or `off`.
+    Switch,
+    /// A TCP port.
+    Port,
+    /// The address of a guest.
+    Guest4,
+    /// The IPv6 address of a guest.
+    Guest6,
+    /// A private network.
+    Subnet4,
+    /// A unique local network.
+    Subnet6,
+    /// A whole set of rules for one table of ours.
+    Rules,
+}
+
+/// What patterns call the kinds of arguments.
+const NAMES: [(&str, Slot); 15] = [
+    ("{link}", Slot::Link),
+    ("{table}", Slot::Table),
+    ("{mac}", Slot::Mac),
+    ("{mark}", Slot::Mark),
+    ("{address4}", Slot::Address4),
+    ("{address6}", Slot::Address6),
+    ("{any-address}", Slot::AnyAddress),
+    ("{user}", Slot::User),
+    ("{on-off}", Slot::Switch),
+    ("{port}", Slot::Port),
+    ("{guest4}", Slot::Guest4),
+    ("{guest6}", Slot::Guest6),
+    ("{subnet4}", Slot::Subnet4),
+    ("{subnet6}", Slot::Subnet6),
+    ("{rules}", Slot::Rules),
+];
+
+impl Slot {
+    /// The kind that a word of a pattern stands for; `None` for a word that stands for itself.
+    pub(super) fn named(word: &str) -> Option<Self> {
+        NAMES.iter().find(|(name, _)| *name == word).map(|(_, slot)| *slot)
+    }
+
+    /// Whether an argument is of this kind, in its one spelling: what is printed is what was read.
+    pub(super) fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Link => LinkName::try_from(text.to_owned()).is_ok(),
+            Self::Table => text.strip_prefix("regatta_").is_some_and(is_hex12),
+            Self::Mac => is_canonical::<Mac>(text),
+            Self::Mark => is_canonical::<Mark>(text),
+            Self::Address4 => text.split_once('/').is_some_and(|(address, prefix)| {
+                is_canonical::<Ipv4Addr>(address)
+                    && address.parse().is_ok_and(|address: Ipv4Addr| address.is_private())
+                    && number(prefix).is_some_and(|bits| (16..=29).contains(&bits))
+            }),
+            Self::Address6 => text.strip_suffix("/64").is_some_and(|address| Self::Guest6.accepts(address)),
+            Self::AnyAddress => text.split_once('/').is_some_and(|(address, prefix)| {
+                let four = is_canonical::<Ipv4Addr>(address) && number(prefix).is_some_and(|bits| bits <= 32);
+                four || is_canonical::<Ipv6Addr>(address) && number(prefix).is_some_and(|bits| bits <= 128)
+            }),
+            Self::User => number(text).is_some_and(|user| user < u32::MAX),
+            Self::Switch => matches!(text, "on" | "off"),
+            Self::Port => number(text).is_some_and(|port| (1..=65535).contains(&port)),
+            Self::Guest4 => text.parse().is_ok_and(|it: Ipv4Addr| it.is_private() && it.to_string() == text),
+            Self::Guest6 => text.parse().is_ok_and(|it: Ipv6Addr| it.octets()[0] == 0xfd && it.to_string() == text),
+            Self::Subnet4 => is_canonical::<Subnet4>(text),
+            Self::Subnet6 => is_canonical::<Subnet6>(text),
+            Self::Rules => super::catalogue::are_rules(text),
+        }
+    }
+
+    /// What an argument of this kind may be in a sudo rule besides the one that was given: a regular expression that
+    /// matches no space, so that no other splitting of the arguments fits. `None`: exactly what was given.
+    pub(super) fn in_rules(self, given: &str) -> Option<String> {
+        match self {
+            Self::Mark => {
+                let mark: Mark = given.parse().ok()?;
+                Some(format!("regatta:1:{}:{}:{}:[0-9a-f]{{12}}:[0-9a-f]{{12}}", mark.fleet, mark.network, mark.origin))
+            }
+            Self::AnyAddress => Some("[0-9a-f.:]{2,39}/[0-9]{1,3}".into()),
+            _ => None,
+        }
+    }
+}
+
+/// A number without sign, space or leading zero.
+fn number(text: &str) -> Option<u32> {
+    text.parse::<u32>().ok().filter(|number| number.to_string() == text)
+}
+
+fn is_canonical<T: FromStr + fmt::Display>(text: &str) -> bool {
+    text.parse::<T>().is_ok_and(|value| value.to_string() == text)
+}
+
+fn is_hex12(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The mark on a bridge, in the alias of its interface: whose it is, and what was last applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mark {
+    /// The fleet.
+    pub fleet: String,
+    /// The network's name in the fleet file.
+    pub network: String,
+    /// Digest of the fleet file's path, twelve hexadecimal digits.
+    pub origin: String,
+    /// Digest of what was last applied, or [`UNFINISHED`].
+    pub applied: String,
+    /// Digest of what the kernel said its rules were then, or [`UNFINISHED`].
+    pub rules: String,
+}
+
+/// The digest of what was never finished.
+pub const UNFINISHED: &str = "000000000000";
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { fleet, network, origin, applied, rules } = self;
+        write!(f, "regatta:1:{fleet}:{network}:{origin}:{applied}:{rules}")
+    }
+}
+
+impl FromStr for Mark {
+    type Err = String;
+
+    /// Reads a mark.
+    ///
+    /// # Errors
+    /// It is none of version 1.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let refused = || format!("`{}` is no mark of regatta's", text.escape_debug());
+        let parts: Vec<&str> = text.split(':').collect();
+        let ["regatta", "1", fleet, network, origin, applied, rules] = parts[..] else { return Err(refused()) };
+        let label = |text: &str| {
+            (1..=63).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        if !label(fleet) || !label(network) || ![origin, applied, rules].into_iter().all(is_hex12) {
+            return Err(refused());
+        }
+        let [fleet, network, origin, applied, rules] = [fleet, network, origin, applied, rules].map(str::to_owned);
+        Ok(Self { fleet, network, origin, applied, rules })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// LESSON 33: an argument is checked against the thing it names, and has one spelling.
+    #[test]
+    fn an_argument_is_what_it_names_and_nothing_else() {
+        let good = [
+            (Slot::Link, "rgt0123456789ab"),
+            (Slot::Table, "regatta_0123456789ab"),
+            (Slot::Mac, "02:00:00:00:00:01"),
+            (Slot::Mark, "regatta:1:shop:lan:0123456789ab:000000000000:000000000000"),
+            (Slot::Address4, "172.31.7.1/24"),
+            (Slot::Address6, "fd12::1/64"),
+            (Slot::AnyAddress, "2001:db8::1/128"),
+            (Slot::User, "1000"),
+            (Slot::Switch, "on"),
+            (Slot::Port, "8080"),
+            (Slot::Guest4, "10.0.0.2"),
+            (Slot::Guest6, "fd12::2"),
+        ];
+        for (slot, text) in good {
+            assert!(slot.accepts(text), "{slot:?} {text}");
+            for other in ["", " ", "-x", "--help", "a b", "/etc/passwd", "../x", "eth0", "\n", "é", "*"] {
+                assert!(!slot.accepts(other), "{slot:?} {other:?}");
+                assert!(!slot.accepts(&format!("{text}{other} ")), "{slot:?} {text}{other}");
+            }
+        }
+        for (slot, wrong) in [
+            (Slot::Address4, "8.8.8.8/24"),
+            (Slot::Address4, "10.0.0.1/8"),
+            (Slot::Address4, "10.0.0.1/024"),
+            (Slot::Address6, "fe80::1/64"),
+            (Slot::Guest6, "FD12::2"),
+            (Slot::Guest6, "fd12:0::2"),
+            (Slot::Port, "0"),
+            (Slot::Port, "+80"),
+            (Slot::User, "-1"),
+            (Slot::User, "4294967295"),
+            (Slot::Mac, "02:00:00:00:00:0A"),
+        ] {
+            assert!(!slot.accepts(wrong), "{slot:?} {wrong}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Networks: how a guest is connected, and the bridges that guests are plugged to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Lowering;
+use crate::config::{NetworkMode, Vm};
+use crate::resource::{Address, BridgeSpec, LinkName, LinkSpec, NetworkSpec, PortForward, Resource, Tap};
+
+impl Lowering<'_> {
+    /// How a guest is connected.
+    pub(super) fn network(&self, vm: &Vm) -> NetworkSpec {
+        let mut forwards: Vec<_> = vm.forwards.iter().map(|forward| forward.value).collect();
+        forwards.sort_unstable();
+        match self.link(vm) {
+            // The network forwards.
+            Some(link) => NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(link) },
+            None => NetworkSpec { mode: NetworkMode::User, forwards, link: None },
+        }
+    }
+
+    fn link(&self, vm: &Vm) -> Option<LinkSpec> {
+        let attachment = vm.attachment.as_ref()?;
+        let network = self.fleet.networks.get(&vm.network.as_ref()?.value)?;
+        let bridge = network.bridge.as_ref()?;
+        let subnet6 = bridge.subnet6.as_ref().map(|subnet| subnet.value);
+        Some(LinkSpec {
+            network: network.name.clone(),
+            tap: LinkName::tap(&self.desired.fleet, &network.name, &vm.name),
+            mac: attachment.mac,
+            address: attachment.address,
+            subnet: bridge.subnet.value,
+            ipv6: attachment.address6.zip(subnet6),
+            nameservers: bridge.nameservers.iter().map(|server| server.value).collect(),
+        })
+    }
+
+    /// Plugs a guest to its bridge, which is declared with the first guest that uses it.
+    pub(super) fn bridge(&mut self, vm: &Vm) -> Option<Address> {
+        let attachment = vm.attachment?;
+        let network = self.fleet.networks.get(&vm.network.as_ref()?.value)?;
+        let bridge = network.bridge.as_ref()?;
+        let address = Address::network(&network.name);
+        if !self.desired.resources.contains_key(&address) {
+            let spec = BridgeSpec {
+                name: network.name.clone(),
+                bridge: LinkName::bridge(&self.desired.fleet, &network.name),
+                subnet: bridge.subnet.value,
+                subnet6: bridge.subnet6.as_ref().map(|subnet| subnet.value),
+                nat: bridge.nat.value,
+                isolate: bridge.isolate.value,
+                taps: BTreeMap::new(),
+                forwards: BTreeSet::new(),
+            };
+            self.declare(address.clone(), Resource::Network(spec), network.span, BTreeSet::new());
+        }
+        let declared = self.desired.resources.get_mut(&address)?;
+        if let Resource::Network(spec) = &mut declared.resource {
+            let link = LinkName::tap(&self.desired.fleet, &network.name, &vm.name);
+            let (address, address6) = (attachment.address, attachment.address6);
+            spec.taps.insert(vm.name.clone(), Tap { link, address, address6 });
+            let forwards = vm.forwards.iter().map(|forward| forward.value);
+            let forwards =
+                forwards.map(|ports| PortForward { host: ports.host, address, address6, guest: ports.guest });
+            spec.forwards.extend(forwards);
+        }
+        Some(address)
+    }
+}

@@ -1,0 +1,307 @@
+//! The generated sudo rules against the real sudo, and the catalogue against the same: hostile arguments get through
+//! neither. Makes a user and a file of rules and removes both, so it is asked for by name, as root:
+//!
+//! ```text
+//! cargo test --test privileges -- --ignored --nocapture
+//! ```
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here is the test")]
+#![allow(clippy::print_stderr, reason = "a scenario says what it skips and how much it tried")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use regatta::driver::privilege::{Mark, RootCommand, Rules, UNFINISHED, admit, entries, needed};
+use regatta::resource::{BridgeSpec, LinkName, PortForward, Tap};
+
+/// A network with one of everything.
+fn network() -> BridgeSpec {
+    let tap = |guest: &str, address: &str, address6: &str| {
+        let link = LinkName::tap("shop", "lan", guest);
+        (guest.to_owned(), Tap { link, address: address.parse().unwrap(), address6: address6.parse().ok() })
+    };
+    let forward =
+        PortForward { host: 8080, address: "172.31.7.5".parse().unwrap(), address6: "fd12::5".parse().ok(), guest: 80 };
+    BridgeSpec {
+        name: "lan".into(),
+        bridge: LinkName::bridge("shop", "lan"),
+        subnet: "172.31.7.0/24".parse().unwrap(),
+        subnet6: "fd12::/64".parse().ok(),
+        nat: true,
+        isolate: true,
+        taps: BTreeMap::from([tap("web", "172.31.7.5", "fd12::5"), tap("db", "172.31.7.6", "fd12::6")]),
+        forwards: BTreeSet::from([forward]),
+    }
+}
+
+fn commands() -> Vec<RootCommand> {
+    let owner = Mark {
+        fleet: "shop".into(),
+        network: "lan".into(),
+        origin: "0123456789ab".into(),
+        applied: UNFINISHED.into(),
+        rules: UNFINISHED.into(),
+    };
+    needed(&network(), &owner, 1000, &[]).unwrap()
+}
+
+/// A program and its arguments.
+type Vector = (String, Vec<String>);
+
+/// What one might try instead of a command that is allowed. Each differs from every command that is.
+fn hostile(allowed: &[RootCommand]) -> BTreeSet<Vector> {
+    let mut vectors = BTreeSet::new();
+    for command in allowed {
+        let (program, words) = (command.program(), command.arguments().to_vec());
+        let mut add = |words: Vec<String>| _ = vectors.insert((program.clone(), words));
+        for extra in [
+            "-b",
+            "-batch",
+            "--",
+            "-f",
+            "/etc/shadow",
+            "-force",
+            "-n",
+            "netns",
+            ";",
+            "*",
+            "",
+            " ",
+            "\n",
+            "é",
+            "\u{202e}",
+        ] {
+            add([words.clone(), vec![extra.into()]].concat());
+            add([vec![extra.to_owned()], words.clone()].concat());
+        }
+        for (index, word) in words.iter().enumerate() {
+            let mut with = |word: String| {
+                let mut words = words.clone();
+                words[index] = word;
+                add(words);
+            };
+            for wrong in
+                ["eth0", "lo", "docker0", "../../etc/passwd", "/dev/sda1", "$(id)", "`id`", "-x", "a b", "rgt*", "rgt"]
+            {
+                with(wrong.into());
+            }
+            for end in ["\n", "\0x", " ", "x", "\u{301}", "\\", "\t", ";", "\u{ff0f}", "/../x"] {
+                if !end.contains('\0') {
+                    with(format!("{word}{end}"));
+                    with(format!("{end}{word}"));
+                }
+            }
+            with(word.to_uppercase());
+            with(word.replace('a', "а"));
+        }
+        if words.len() > 1 {
+            add(words[..words.len() - 1].to_vec());
+            add(words.iter().rev().cloned().collect());
+            add(words.iter().map(|word| word.replace("rgt", "eth")).collect());
+            add(words.join(" ").split(' ').chain(["up"]).map(str::to_owned).collect());
+        }
+    }
+    vectors.extend(by_hand());
+    // What by chance is a command of the catalogue is not hostile.
+    vectors.retain(|(program, words)| {
+        !allowed.iter().any(|it| it.program() == *program && it.arguments().join(" ") == words.join(" "))
+    });
+    vectors
+}
+
+/// Other programs, other commands of the same programs, links and paths.
+fn by_hand() -> Vec<Vector> {
+    let bridge = LinkName::bridge("shop", "lan");
+    let (bridge, table) = (bridge.as_str(), bridge.table());
+    let texts = [
+        "/usr/sbin/ip netns exec x /bin/sh".to_owned(),
+        "/usr/sbin/ip -batch /tmp/commands".into(),
+        "/usr/sbin/ip -force -batch -".into(),
+        "/usr/sbin/ip link set dev eth0 down".into(),
+        "/usr/sbin/ip link delete dev eth0".into(),
+        "/usr/sbin/ip address add 172.31.7.1/24 dev eth0".into(),
+        "/usr/sbin/ip address flush dev eth0".into(),
+        "/usr/sbin/ip route replace default via 10.0.0.1".into(),
+        "/usr/sbin/ip tuntap add dev tun0 mode tun user 0".into(),
+        format!("/usr/sbin/ip link set dev {bridge} master docker0"),
+        format!("/usr/sbin/ip link set dev {bridge} netns 1"),
+        format!("/usr/sbin/ip link set dev {bridge} name eth0"),
+        format!("/usr/sbin/ip link set dev {bridge} xdp object /tmp/x.o"),
+        format!("/usr/sbin/ip link set dev {bridge} up up"),
+        format!("/usr/sbin/ip link set dev {bridge} alias regatta:1:shop:lan:0123456789ab:000000000000:00000000000g"),
+        format!(
+            "/usr/sbin/ip link set dev {bridge} alias regatta:1:shop:lan:0123456789ab:000000000000:000000000000 up"
+        ),
+        format!("/usr/sbin/ip link set dev {bridge} alias regatta:1:other:lan:0123456789ab:000000000000:000000000000"),
+        format!("/usr/sbin/ip address delete 10.0.0.1/8 dev {bridge} dev eth0"),
+        format!("/usr/sbin/ip address delete 10.0.0.1/8 dev eth0 dev {bridge}"),
+        "/usr/sbin/nft flush ruleset".into(),
+        "/usr/sbin/nft -f -".into(),
+        "/usr/sbin/nft -f /etc/shadow".into(),
+        "/usr/sbin/nft -f /dev/stdin".into(),
+        "/usr/sbin/nft -i".into(),
+        "/usr/sbin/nft include \"/etc/shadow\"".into(),
+        "/usr/sbin/nft -I /tmp -f x".into(),
+        "/usr/sbin/nft -D x=y list ruleset".into(),
+        "/usr/sbin/nft list ruleset".into(),
+        "/usr/sbin/nft delete table inet filter".into(),
+        format!("/usr/sbin/nft delete table inet {table} ; flush ruleset"),
+        format!("/usr/sbin/nft delete table ip {table}"),
+        format!("/usr/sbin/nft -j list table inet {table} ; delete table inet filter"),
+        format!("/usr/sbin/nft -c -j list table inet {table}"),
+        format!("/usr/sbin/nft add rule inet {table} forward accept"),
+        "/bin/sh -c id".into(),
+        "/usr/bin/env id".into(),
+        "/usr/bin/tee /etc/sudoers.d/x".into(),
+        "/usr/bin/install /tmp/x /usr/sbin/ip".into(),
+        "/tmp/ip link set dev eth0 up".into(),
+        "/usr/sbin/../../tmp/ip link show".into(),
+        "ip".into(),
+        "/usr/sbin/ip".into(),
+        "/usr/sbin/nft".into(),
+        "/usr/sbin/visudo -f /etc/sudoers".into(),
+    ];
+    let split = |text: String| {
+        let mut words = text.split(' ').map(str::to_owned);
+        (words.next().unwrap(), words.collect())
+    };
+    texts.into_iter().map(split).collect()
+}
+
+/// The same text, cut into arguments elsewhere: sudo, which joins them, cannot tell. (LESSON 34)
+fn split_elsewhere(allowed: &[RootCommand]) -> Vec<Vector> {
+    let mut vectors = Vec::new();
+    for command in allowed.iter().filter(|command| command.arguments().len() > 1) {
+        let words = command.arguments();
+        for at in 1..words.len() {
+            let mut joined = words.to_vec();
+            let next = joined.remove(at);
+            joined[at - 1] = format!("{} {next}", joined[at - 1]);
+            vectors.push((command.program(), joined));
+        }
+        vectors.push((command.program(), vec![words.join(" ")]));
+    }
+    vectors
+}
+
+/// LESSONS 32 to 34, the runner's half: it admits what it made, and nothing else, whatever sudo would say.
+#[test]
+fn the_catalogue_admits_what_it_names_and_nothing_else() {
+    let allowed = commands();
+    for command in &allowed {
+        assert_eq!(admit(&command.program(), command.arguments()).as_ref(), Ok(command));
+    }
+    let used: BTreeSet<&str> = allowed.iter().map(|command| command.entry().name).collect();
+    assert_eq!(used, entries().iter().map(|entry| entry.name).collect());
+    let hostile = hostile(&allowed);
+    assert!(hostile.len() >= 200, "{}", hostile.len());
+    for (program, words) in hostile.iter().chain(&split_elsewhere(&allowed)) {
+        if let Ok(command) = admit(program, words) {
+            // The shape fits: then it names other things of ours, which sudo's exact rules tell apart.
+            let ours = words
+                .iter()
+                .filter(|word| word.starts_with("rgt"))
+                .all(|word| LinkName::try_from(word.clone()).is_ok());
+            assert!(ours && command.program() == *program, "{program} {words:?}");
+        }
+    }
+    for (program, words) in split_elsewhere(&allowed).iter().filter(|(program, _)| program.ends_with("ip")) {
+        assert!(admit(program, words).is_err(), "{program} {words:?}");
+    }
+}
+
+/// A user and his rules; both go when this goes.
+struct User {
+    name: String,
+    rules: PathBuf,
+    namespace: String,
+}
+
+impl User {
+    fn new(allowed: &[RootCommand]) -> Self {
+        let name = format!("rgtsudo{}", std::process::id());
+        let user = Self { rules: PathBuf::from("/etc/sudoers.d").join(&name), namespace: name.clone(), name };
+        succeeds(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", &user.name]));
+        succeeds(Command::new("ip").args(["netns", "add", &user.namespace]));
+        let text = Rules::new(&user.name, "shop", allowed).unwrap().to_string();
+        std::fs::write(&user.rules, text).unwrap();
+        std::fs::set_permissions(&user.rules, std::fs::Permissions::from_mode(0o440)).unwrap();
+        succeeds(Command::new("visudo").arg("-cf").arg(&user.rules));
+        user
+    }
+
+    /// `sudo OPTIONS -- PROGRAM ARGUMENTS` as this user, in an empty network namespace.
+    fn sudo(&self, options: &[&str], program: &str, words: &[String]) -> Output {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.namespace, "setpriv", "--reuid", &self.name, "--regid", &self.name]);
+        command.args(["--init-groups", "sudo"]).args(options).arg("--").arg(program).args(words);
+        command.stdin(std::process::Stdio::null()).current_dir("/").output().unwrap()
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.rules);
+        let _ = Command::new("userdel").arg(&self.name).output();
+        let _ = Command::new("ip").args(["netns", "delete", &self.namespace]).output();
+    }
+}
+
+fn succeeds(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// LESSON 34: rules are tested with the real sudo.
+#[test]
+#[ignore = "makes a user and a file of sudo rules: needs root"]
+fn hostile_arguments_do_not_get_through_sudo() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return eprintln!("SKIPPED: making a user and sudo rules needs root");
+    }
+    let found = |program: &&str| Command::new("which").arg(program).output().unwrap().status.success();
+    let missing: Vec<_> =
+        ["sudo", "visudo", "useradd", "setpriv", "ip", "nft"].into_iter().filter(|program| !found(program)).collect();
+    if !missing.is_empty() {
+        return eprintln!("SKIPPED: not installed: {missing:?}");
+    }
+    let allowed = commands();
+    let user = User::new(&allowed);
+    for command in &allowed {
+        let output = user.sudo(&["-n", "-l"], &command.program(), command.arguments());
+        assert!(output.status.success(), "not allowed: {command}");
+    }
+    let hostile = hostile(&allowed);
+    // Each call takes sudo 20 ms: a part of those that were made by rule, spread over all of them, and all by hand.
+    let by_hand: BTreeSet<Vector> = by_hand().into_iter().collect();
+    let tried: BTreeSet<&Vector> = hostile.iter().step_by(4).chain(hostile.intersection(&by_hand)).collect();
+    assert!(tried.len() >= 200, "{}", tried.len());
+    for (program, words) in &tried {
+        let output = user.sudo(&["-n", "-l"], program, words);
+        assert!(!output.status.success(), "allowed: {program} {words:?}");
+    }
+    let first = &allowed[0];
+    let as_others: [&[&str]; 7] =
+        [&["-u", "daemon"], &["-g", "root"], &["-E"], &["-i"], &["-s"], &["-D", "/tmp"], &["-R", "/tmp"]];
+    for options in as_others {
+        let output = user.sudo(&[&["-n"], options].concat(), &first.program(), first.arguments());
+        assert!(!output.status.success(), "allowed with {options:?}");
+    }
+    // The same words cut elsewhere: sudo lets them through, and the program does not know them. Nothing happens.
+    let links = || succeeds(Command::new("ip").args(["-n", &user.namespace, "-j", "link"]));
+    let (before, split) = (links(), split_elsewhere(&allowed));
+    for (program, words) in split.iter().filter(|(program, _)| program.ends_with("/ip")) {
+        let output = user.sudo(&["-n"], program, words);
+        assert!(!output.status.success(), "did something: {program} {words:?}");
+    }
+    assert_eq!(links(), before);
+    eprintln!(
+        "{} allowed, {} hostile refused, {} split elsewhere without effect",
+        allowed.len(),
+        tried.len(),
+        split.len()
+    );
+}
