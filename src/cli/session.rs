@@ -302,6 +302,7 @@ pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {
         processes: Arc::new(ProcFs::default()),
         clock: Arc::new(SystemClock),
         detach: Arc::new(Detacher),
+        identify: |_| uuid::Uuid::now_v7(),
     };
     Guests::new(&loaded.fleet.name.value, loaded.origin.as_str(), state, effects)
 }

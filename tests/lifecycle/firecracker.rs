@@ -206,6 +206,7 @@ impl Life {
             processes: Arc::new(ProcFs::default()),
             clock: Arc::new(SystemClock),
             detach: Arc::new(Launcher(program)),
+            identify: |_| uuid::Uuid::now_v7(),
         };
         let root = state.guest("demo", "web").root().as_std_path().to_owned();
         let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));

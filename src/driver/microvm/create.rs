@@ -71,7 +71,7 @@ impl Guests {
                 origin: self.origin.clone(),
                 name: vm.name.clone(),
                 formerly: None,
-                uuid: uuid::Uuid::now_v7(),
+                uuid: (self.identify)(&vm.name),
                 ssh_port: self.choose_port(vm)?,
                 host_key: host_key.into(),
                 applied: AppliedGuest { disks: None, started: None },

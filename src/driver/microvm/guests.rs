@@ -27,6 +27,8 @@ pub struct Effects {
     pub clock: Arc<dyn Clock>,
     /// Starts what outlives us.
     pub detach: Arc<dyn Detach>,
+    /// Gives the new guest of a name its uuid.
+    pub identify: fn(&str) -> Uuid,
 }
 
 /// What a login needs.
@@ -48,6 +50,7 @@ pub struct Guests {
     pub(super) processes: Arc<dyn Processes>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) detach: Arc<dyn Detach>,
+    pub(super) identify: fn(&str) -> Uuid,
     /// Held while a port is chosen and written down: creations run in parallel.
     pub(super) ports: tokio::sync::Mutex<()>,
 }
@@ -55,11 +58,11 @@ pub struct Guests {
 impl Guests {
     /// The guests of `fleet`, declared by the file at `origin` (absolute), below a state directory.
     pub fn new(fleet: &str, origin: &str, state: StateDir, effects: Effects) -> Self {
-        let Effects { run, connect, processes, clock, detach } = effects;
+        let Effects { run, connect, processes, clock, detach, identify } = effects;
         let store = Store::new(state.store());
         let (fleet, origin) = (fleet.into(), origin.into());
         let ports = tokio::sync::Mutex::default();
-        Self { fleet, origin, state, store, run, connect, processes, clock, detach, ports }
+        Self { fleet, origin, state, store, run, connect, processes, clock, detach, identify, ports }
     }
 
     /// Runs programs.

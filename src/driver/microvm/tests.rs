@@ -87,6 +87,7 @@ impl World {
             processes: Arc::new(ProcFs::default()),
             clock: Arc::new(SystemClock),
             detach: Arc::new(Nothing),
+            identify: |_| uuid::Uuid::now_v7(),
         };
         let guests = Guests::new("demo", "/fleet.kdl", state.clone(), effects);
         let image = guests.store.image_path(&vm().image);

@@ -49,6 +49,8 @@ pub async fn rehearse(
         processes: Arc::clone(&stage) as _,
         clock: Arc::new(SystemClock),
         detach: Arc::clone(&stage) as _,
+        // Told twice, it is told the same.
+        identify: |guest| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, guest.as_bytes()),
     };
     let (run, clock) = (Arc::clone(&stage) as _, Arc::new(SystemClock));
     let networks = Arc::new(Networks::new(&plan.fleet, origin, run, clock, &scene.audit()));

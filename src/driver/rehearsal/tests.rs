@@ -90,6 +90,7 @@ async fn a_rehearsal_names_the_commands_that_are_run() {
         processes: Arc::new(ProcFs::default()),
         clock: Arc::new(SystemClock),
         detach: Arc::new(Detacher),
+        identify: |guest| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, guest.as_bytes()),
     };
     files::write_atomic(&state.identity(), KeyPair::generate("regatta").unwrap().private_pem().unwrap().as_bytes())
         .unwrap();
