@@ -10,7 +10,7 @@ use crate::effect::{Detached, await_unix, connect_unix};
 use crate::exec::Failure;
 use crate::resource::RunState;
 
-/// The command of this program that keeps a console; its arguments are those of [`arguments`].
+/// The command of this program that keeps a console; its arguments are those of `arguments` below.
 pub const KEEP_CONSOLE: &str = "keep-console";
 
 /// A keeper listens milliseconds after it was started; a busy host may take its time.

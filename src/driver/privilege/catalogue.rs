@@ -42,7 +42,7 @@ pub struct Entry {
     pub name: &'static str,
     /// The program.
     pub program: Program,
-    /// Its arguments: words, and `{kinds}` of arguments ([`Slot`]), with spaces between them.
+    /// Its arguments: words, and `{kinds}` of arguments (`Slot`), with spaces between them.
     pub pattern: &'static str,
     /// Why it needs root.
     pub why: &'static str,
