@@ -181,13 +181,14 @@ const NAMED: usize = 3;
 
 /// The worst impact and whom it meets: what somebody who approves a plan has to know.
 fn worst(plan: &Plan) -> String {
-    let hit: Vec<&Change> = plan.changes.iter().filter(|change| change.impact == plan.impact()).collect();
+    let impact = plan.impact();
+    let hit: Vec<&Change> = plan.changes.iter().filter(|change| change.impact == impact).collect();
     let named: Vec<_> = hit.iter().take(NAMED).map(|change| scrub::line(change.address.as_str())).collect();
     let more = match hit.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    format!("Worst impact: {} on {}{more}.", words::impact(plan.impact()), named.join(", "))
+    format!("Worst impact: {} on {}{more}.", words::impact(impact), named.join(", "))
 }
 
 /// `Plan: 2 to create, 1 unchanged.`, folded between the counts.
