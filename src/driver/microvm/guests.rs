@@ -124,7 +124,7 @@ impl Guests {
     pub fn login(&self, guest: &str) -> Result<Login, Failure> {
         let record = self.record(guest)?;
         if self.run_state(&record) == RunState::Stopped {
-            return Err(Failure::permanent(format!("guest `{guest}` is stopped")));
+            return Err(is_stopped(guest));
         }
         Ok(self.login_of(&record))
     }
@@ -229,11 +229,28 @@ impl Guests {
             RunState::Running(ProcessIdentity { pid, .. }) => {
                 Err(Failure::permanent(format!("guest `{}` runs (pid {pid}), expected it stopped", record.name)))
             }
-            RunState::Unknown(why) => {
-                Err(Failure::unknown(why).context(format!("cannot tell whether guest `{}` runs", record.name)))
-            }
+            RunState::Unknown(why) => Err(cannot_tell(&record.name, why)),
         }
     }
+
+    /// The record of a guest that certainly runs.
+    pub(super) fn running(&self, guest: &str) -> Result<Record, Failure> {
+        let record = self.record(guest)?;
+        match self.run_state(&record) {
+            RunState::Running(_) => Ok(record),
+            RunState::Stopped => Err(is_stopped(guest)),
+            RunState::Unknown(why) => Err(cannot_tell(guest, why)),
+        }
+    }
+}
+
+/// The failure of what must not be done to a guest that may run or not (LESSON 21).
+pub(super) fn cannot_tell(guest: &str, why: String) -> Failure {
+    Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs"))
+}
+
+fn is_stopped(guest: &str) -> Failure {
+    Failure::permanent(format!("guest `{guest}` is stopped"))
 }
 
 /// The effect's form of a recorded process.

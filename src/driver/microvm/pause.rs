@@ -3,7 +3,7 @@
 use super::Guests;
 use super::vmm::{Pace, Wish};
 use crate::exec::Failure;
-use crate::resource::{Record, RunState};
+use crate::resource::Record;
 
 /// Whether a guest's processors run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,14 +20,7 @@ impl Guests {
     /// # Errors
     /// When the guest is not there or does not run, or its VMM refuses.
     pub async fn pause(&self, guest: &str, pause: Pause) -> Result<(), Failure> {
-        let record = self.record(guest)?;
-        match self.run_state(&record) {
-            RunState::Running(_) => {}
-            RunState::Stopped => return Err(Failure::permanent(format!("guest `{guest}` is stopped"))),
-            RunState::Unknown(why) => {
-                return Err(Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs")));
-            }
-        }
+        let record = self.running(guest)?;
         let wish = match pause {
             Pause::On if self.is_paused(&record).await => return Ok(()),
             Pause::On => Wish::Pause,

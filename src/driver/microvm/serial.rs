@@ -8,7 +8,6 @@ use super::console::{Follow, Keeping, Line, Paths};
 use super::guests::Guests;
 use crate::effect::{Detached, await_unix, connect_unix};
 use crate::exec::Failure;
-use crate::resource::RunState;
 
 /// The command of this program that keeps a console; its arguments are those of `arguments` below.
 pub const KEEP_CONSOLE: &str = "keep-console";
@@ -25,14 +24,7 @@ impl Guests {
     /// # Errors
     /// When the guest is not there, does not run, or its console cannot be reached.
     pub async fn console(&self, guest: &str) -> Result<UnixStream, Failure> {
-        let record = self.record(guest)?;
-        match self.run_state(&record) {
-            RunState::Running(_) => {}
-            RunState::Stopped => return Err(Failure::permanent(format!("guest `{guest}` is stopped"))),
-            RunState::Unknown(why) => {
-                return Err(Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs")));
-            }
-        }
+        let record = self.running(guest)?;
         let socket = self.dir(guest).console_socket().map_err(Failure::permanent)?;
         match connect_unix(&socket, KEEPER_DEADLINE).await {
             Ok(stream) => Ok(stream),

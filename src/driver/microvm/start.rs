@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::guests::{Guests, process_id};
+use super::guests::{Guests, cannot_tell, process_id};
 use super::ready::{Guest, Pace, wait_until_ready};
 use super::vmm::{Host, Launch, vmm};
 use super::{accel, identity};
@@ -24,9 +24,7 @@ impl Guests {
         let record = self.record(&vm.name)?;
         match self.run_state(&record) {
             RunState::Running(_) => return Ok(()),
-            RunState::Unknown(why) => {
-                return Err(Failure::unknown(why).context(format!("cannot tell whether guest `{}` runs", vm.name)));
-            }
+            RunState::Unknown(why) => return Err(cannot_tell(&vm.name, why)),
             RunState::Stopped => {}
         }
         let mut undo = Undo::default();

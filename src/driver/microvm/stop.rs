@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::guests::{Guests, process_id};
+use super::guests::{Guests, cannot_tell, process_id};
 use super::vmm::{Vmm, Wish, vmm};
 use crate::config::Machine;
 use crate::effect::{Liveness, paths, process};
@@ -65,9 +65,7 @@ impl Guests {
         let record = self.record(guest)?;
         let process = match self.run_state(&record) {
             RunState::Stopped => return Ok(()),
-            RunState::Unknown(why) => {
-                return Err(Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs")));
-            }
+            RunState::Unknown(why) => return Err(cannot_tell(guest, why)),
             RunState::Running(process) => process,
         };
         // One that was paused can do nothing of what follows. Most were not: whatever the answer, the ladder tells.
