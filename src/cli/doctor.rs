@@ -23,7 +23,8 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
         Arc::new(CommandRunner),
         Arc::new(SystemClock),
     );
-    let findings = doctor.examine(&declared.desired).await;
+    let mut findings = doctor.examine(&declared.desired).await;
+    findings.extend(declared.clusters.examine(&declared.desired).await);
     match global.format {
         Format::Human => output::data(&render::doctor(&findings, output::data_screen())),
         Format::Json => output::data(&render::doctor_json(&findings)?),

@@ -105,13 +105,17 @@ pub(super) struct Declared {
     pub origin: Utf8PathBuf,
     /// What should exist.
     pub desired: Desired,
+    /// The fleet's clusters, none of which was asked yet.
+    pub clusters: Clusters,
 }
 
 /// Reads the fleet file and nothing else.
 pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Declared, CliError> {
-    let Loaded { sources, fleet, origin } = load(global, environment)?;
+    let loaded = load(global, environment)?;
+    let clusters = clusters::clusters(&loaded, environment);
+    let Loaded { sources, fleet, origin } = loaded;
     match resource::lower(&fleet, &sources, &Inputs::default()) {
-        Ok(lowered) => Ok(Declared { origin, desired: lowered.desired }),
+        Ok(lowered) => Ok(Declared { origin, desired: lowered.desired, clusters }),
         Err(mistakes) => {
             tell(&mistakes, &sources, global.format)?;
             Err(CliError::told(Exit::Failure))
@@ -180,7 +184,7 @@ impl Session {
             }
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
-        let clusters = Arc::new(clusters::open(&loaded, &environment).await);
+        let clusters = Arc::new(clusters::clusters(&loaded, &environment));
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));

@@ -161,6 +161,23 @@ pub fn read_bounded(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>, File
     Ok(Some(contents))
 }
 
+/// As [`read_bounded`], for secrets: only their owner may be let in, and that is us or root.
+///
+/// # Errors
+/// As [`read_bounded`], and when somebody else could read or write it.
+pub fn read_secret(path: &Utf8Path, limit: u64) -> Result<Option<Vec<u8>>, FileError> {
+    let Some(file) = open_regular(path)? else { return Ok(None) };
+    let found = file.metadata().map_err(FileError::io("look at", path))?;
+    if found.mode() & OTHERS != 0 {
+        let mode = format!("open to others: its mode is {:04o}", found.mode() & 0o7777);
+        return Err(FileError::unexpected(path, mode, "a file that only its owner may read (`chmod 600`)"));
+    }
+    if found.uid() != nix::unistd::geteuid().as_raw() && found.uid() != 0 {
+        return Err(FileError::unexpected(path, format!("a file of user {}", found.uid()), "one of our own"));
+    }
+    read_bounded(path, limit)
+}
+
 /// Reads the last `limit` bytes of a file that may grow: a log. Empty when there is none.
 ///
 /// # Errors

@@ -198,6 +198,11 @@ impl Planned {
     }
 }
 
+/// What was found of a guest, whether it should run or not.
+pub(super) fn seen(reading: &Reading<ObservedClusterGuest>) -> (Found, Option<String>) {
+    found(Some(reading), true)
+}
+
 /// What was found of a guest that should run or not.
 fn found(reading: Option<&Reading<ObservedClusterGuest>>, running: bool) -> (Found, Option<String>) {
     match reading {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::verdict::Found;
-use super::{Action, Cause, Change, Plan, vm};
+use super::{Action, Cause, Change, Plan, cluster, vm};
 use crate::config::ByteSize;
 use crate::resource::{Address, Observed, Reading};
 
@@ -80,12 +80,17 @@ pub fn status(plan: &Plan, observed: &Observed) -> Vec<GuestStatus> {
 
 fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
     let reading = observed.guests.get(name);
-    let (found, note) = vm::found(reading);
+    let (found, note) = match (reading, observed.cluster_guests.get(name)) {
+        (_, Some(reading)) => cluster::seen(reading),
+        // Of a cluster that cannot be read nothing is known, least of all that its guests are gone.
+        (None, None) if changes.iter().any(|change| change.action == Action::Unreadable) => (Found::Unknown, None),
+        (reading, None) => vm::found(reading),
+    };
     let moved = |who: Cause| {
         let attributes = changes.iter().flat_map(|change| &change.attributes);
         attributes.filter(|attribute| attribute.cause == who || attribute.cause == Cause::Both).count()
     };
-    let address = Address::vm(name);
+    let addresses = [Address::vm(name), Address::container(name)];
     let ssh = reading.and_then(Reading::present).map(|guest| guest.record.ssh_address());
     GuestStatus {
         name: name.into(),
@@ -100,7 +105,10 @@ fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
         ssh_port: ssh.map(|(_, port)| port),
         drift: moved(Cause::Drift),
         pending: moved(Cause::Pending),
-        action: changes.iter().find(|change| change.address == address).map_or(Action::None, |change| change.action),
+        action: changes
+            .iter()
+            .find(|change| addresses.contains(&change.address))
+            .map_or(Action::None, |change| change.action),
         note: note.or_else(|| changes.iter().find_map(|change| change.note.clone())),
         usage: None,
     }

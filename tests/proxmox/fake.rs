@@ -14,6 +14,22 @@ use serde_json::{Value, json};
 use crate::fault::{Fault, Strike};
 use crate::guest::{Guest, normalised};
 
+/// What a token for fleets has.
+const ALL: [&str; 12] = [
+    "Datastore.AllocateSpace",
+    "Datastore.Audit",
+    "SDN.Use",
+    "VM.Allocate",
+    "VM.Audit",
+    "VM.Clone",
+    "VM.Config.CPU",
+    "VM.Config.Disk",
+    "VM.Config.Memory",
+    "VM.Config.Network",
+    "VM.Config.Options",
+    "VM.PowerMgmt",
+];
+
 /// A cluster that several clients may use at once.
 #[derive(Clone, Default)]
 pub(crate) struct Fake(Arc<Mutex<World>>);
@@ -24,8 +40,8 @@ pub(crate) struct World {
     pub(crate) guests: BTreeMap<u32, Guest>,
     /// Nodes, and whether they are online.
     pub(crate) nodes: BTreeMap<String, bool>,
-    /// Privileges of the token on `/vms`.
-    pub(crate) privileges: BTreeSet<String>,
+    /// Privileges of the token by path; they hold below it as well.
+    pub(crate) privileges: BTreeMap<String, BTreeSet<String>>,
     /// Tasks: polls that are left, exit status.
     tasks: BTreeMap<String, Task>,
     pub(crate) quorum: bool,
@@ -70,7 +86,7 @@ impl Fake {
         {
             let mut world = fake.world();
             world.nodes = ["pve1", "pve2", "pve3"].map(|node| (node.to_owned(), true)).into();
-            world.privileges = ["VM.Audit".to_owned()].into();
+            world.privileges = [("/".to_owned(), ALL.map(str::to_owned).into())].into();
             world.quorum = true;
             let foreign = [("hostname", "other"), ("memory", "64"), ("tags", "theirs"), ("description", "hands off\n")];
             world.guests.insert(100, Guest::of("pve1", &foreign, true));
@@ -170,10 +186,14 @@ impl World {
             return refused(500, "cluster not ready - no quorum?");
         }
         match (call.verb, path.as_slice()) {
+            (Verb::Get, ["version"]) => Ok(json!({"version": "9.2.11", "release": "9.2", "repoid": "0"})),
             (Verb::Get, ["cluster", "resources"]) => Ok(self.resources()),
             (Verb::Get, ["access", "permissions"]) => {
-                let all: BTreeMap<&String, u8> = self.privileges.iter().map(|name| (name, 1)).collect();
-                Ok(json!({ "/vms": all }))
+                let path = parameter(call, "path").unwrap_or("/");
+                let holds = |at: &str| at == "/" || at == path || path.starts_with(&format!("{at}/"));
+                let granted = self.privileges.iter().filter(|(at, _)| holds(at)).flat_map(|(_, names)| names);
+                let all: BTreeMap<&String, u8> = granted.map(|name| (name, 1)).collect();
+                Ok(json!({ path: all }))
             }
             (Verb::Get, ["nodes", node, "tasks"]) => Ok(self.running(node, parameter(call, "vmid"))),
             (Verb::Get, ["nodes", _, "tasks", upid, "status"]) => self.poll(upid),

@@ -124,3 +124,32 @@ async fn guests_of_a_silent_node_are_unreadable() {
     assert_eq!(notes, ["nodes that do not answer: pve2", silent, silent]);
     assert_eq!(plan.graph.steps, []);
 }
+
+/// PROXMOX C14: what is missing is named, privilege by privilege and path by path.
+#[tokio::test]
+async fn doctor_names_exactly_what_the_token_lacks() {
+    let (fake, wish) = (Fake::new(), desired(&fleet(1, 1)));
+    let found = async || {
+        let findings = Regatta::new(&fake).clusters.examine(&wish).await;
+        findings.into_iter().map(|it| format!("{:?} {}: {}", it.verdict, it.check, it.found)).collect::<Vec<_>>()
+    };
+    let fine = ["Pass cluster.pve: Proxmox VE 9.2.11", "Pass cluster.pve nodes: online: pve1, pve2, pve3"];
+    assert_eq!(found().await, [&fine[..], &["Pass cluster.pve privileges: has the 14 that this fleet needs"]].concat());
+    {
+        let mut world = fake.world();
+        let all = world.privileges["/"].clone();
+        let without = |names: &[&str]| all.iter().filter(|name| !names.contains(&name.as_str())).cloned().collect();
+        world.privileges = [
+            ("/vms".to_owned(), without(&["VM.Clone", "VM.Config.CPU"])),
+            ("/sdn".to_owned(), all.clone()),
+            ("/storage/local".to_owned(), all.clone()),
+            ("/storage/slow".to_owned(), all.clone()),
+        ]
+        .into();
+    }
+    let lacks = "Fail cluster.pve privileges: the API token lacks `Datastore.AllocateSpace` on `/storage/local-lvm`; \
+                 `VM.Config.CPU` on `/vms`; `VM.Clone` on `/vms/900`";
+    assert_eq!(found().await, [&fine[..], &[lacks]].concat());
+    fake.world().strike = Some(Strike { fault: Fault::Unauthorized, at: When::Always });
+    assert_eq!(found().await, ["Fail cluster.pve: the API token is not accepted: Authentication failed!"]);
+}

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use camino::Utf8Path;
 use regatta::config::{self, LoadError, Loader};
-use regatta::driver::proxmox::{Cluster, Clusters, Pace};
+use regatta::driver::proxmox::exchange::Exchange;
+use regatta::driver::proxmox::{Cluster, Clusters, Open, Pace};
 use regatta::exec::{Failure, FailureKind, Perform, Progress};
 use regatta::plan::{Action, Goal, Options, Plan, Step, StepId, plan};
 use regatta::resource::{Desired, Inputs, Observed, lower};
@@ -69,6 +71,18 @@ impl Progress for Quiet {
     fn say(&self, _: &str) {}
 }
 
+struct Opener {
+    exchange: Arc<dyn Exchange>,
+    pace: Pace,
+}
+
+#[async_trait]
+impl Open for Opener {
+    async fn open(&self) -> Result<Cluster, Failure> {
+        Ok(Cluster::new("pve", "shop", Arc::clone(&self.exchange), self.pace))
+    }
+}
+
 /// A process that knows the fake.
 pub(crate) struct Regatta {
     pub(crate) clusters: Clusters,
@@ -79,7 +93,7 @@ impl Regatta {
         Self::over(Arc::new(fake.clone()))
     }
 
-    pub(crate) fn over(exchange: Arc<dyn regatta::driver::proxmox::exchange::Exchange>) -> Self {
+    pub(crate) fn over(exchange: Arc<dyn Exchange>) -> Self {
         let pace = Pace {
             poll: Duration::ZERO,
             first: Duration::ZERO,
@@ -87,8 +101,8 @@ impl Regatta {
             patience: Duration::from_secs(10),
             settle: Duration::ZERO,
         };
-        let cluster = Cluster::new("pve", "shop", exchange, pace);
-        Self { clusters: Clusters::new([("pve".to_owned(), Ok(cluster))]) }
+        let open: Box<dyn Open> = Box::new(Opener { exchange, pace });
+        Self { clusters: Clusters::new([("pve".to_owned(), open)]) }
     }
 
     pub(crate) async fn observe(&self, desired: &Desired) -> Observed {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -170,6 +171,73 @@ fn five_containers_are_made_changed_and_removed() {
         code == 3 && text.contains("found guest 900 of this name, without the mark of this fleet"),
         "{code}\n{text}"
     );
+}
+
+#[test]
+fn status_and_doctor_know_clusters() {
+    let Some(peer) = Peer::start("status", "plain") else { return };
+    peer.fleet(&peer.fingerprint, &five("256MiB").replace("count=5", "count=1"));
+    let line = |text: &str| {
+        let line = text.lines().find(|line| line.starts_with("web-1 ")).unwrap_or(text);
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line(&peer.regatta(&["status"], TOKEN).1), "web-1 absent - - - - - - 17 create");
+    assert_eq!(peer.regatta(&["apply", "--yes"], TOKEN).0, 0);
+    assert_eq!(line(&peer.regatta(&["status"], TOKEN).1), "web-1 running - - - - - - - -");
+    let (_, text) = peer.regatta(&["status"], "ci@pve!regatta=wrong");
+    assert_eq!(line(&text), "web-1 unknown - - - - - - - unreadable");
+
+    let (_, text) = peer.regatta(&["doctor", "--format", "json"], TOKEN);
+    let findings: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"));
+    let findings = findings["findings"].as_array().unwrap();
+    let found = |check: &str| findings.iter().find(|it| it["check"] == check).unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(found("cluster.pve nodes")["found"], "online: pve1");
+    assert_eq!(found("cluster.pve privileges")["verdict"], "pass", "{text}");
+}
+
+/// A command that prints a token may cost money, or ask somebody: it runs when a cluster is asked something.
+#[test]
+fn a_token_is_asked_for_when_it_is_needed_and_kept_to_oneself() {
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pve-lazy");
+    let _ = fs::remove_dir_all(&dir);
+    fs::create_dir_all(&dir).unwrap();
+    let peer = |token: &str| {
+        let text = format!(
+            "fleet \"shop\"\ncluster \"pve\" {{\n endpoint \"https://127.0.0.1:1\"\n {token}\n}}\n{}",
+            five("64MiB")
+        );
+        fs::write(dir.join("fleet.kdl"), text).unwrap();
+    };
+    let regatta = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_regatta"))
+            .args(arguments)
+            .current_dir(&dir)
+            .env("REGATTA_STATE_DIR", dir.join("state"))
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    peer("token { command \"touch\" \"asked\" }");
+    for arguments in [["check", "-q"].as_slice(), &["stop", "nobody"], &["pause", "nobody"], &["hosts"]] {
+        regatta(arguments);
+        assert!(!dir.join("asked").exists(), "{arguments:?}");
+    }
+    regatta(&["plan"]);
+    assert!(dir.join("asked").exists());
+
+    peer("token file=\"token\"");
+    fs::write(dir.join("token"), TOKEN).unwrap();
+    fs::set_permissions(dir.join("token"), fs::Permissions::from_mode(0o640)).unwrap();
+    let text = regatta(&["plan"]);
+    assert!(
+        text.contains("is open to others: its mode is 0640, expected a file that only its owner may read"),
+        "{text}"
+    );
+    fs::set_permissions(dir.join("token"), fs::Permissions::from_mode(0o400)).unwrap();
+    let text = regatta(&["plan"]);
+    assert!(text.contains("no server of the cluster answers"), "{text}");
 }
 
 /// Each is its own diagnostic; nothing is changed, and the exit code is 1.

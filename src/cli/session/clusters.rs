@@ -1,12 +1,14 @@
 //! The clusters of a fleet, with the certificates they are held against and the tokens they are asked with.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Loaded;
 use crate::config::{Cluster as Declared, ClusterTrust, TokenSource};
-use crate::driver::proxmox::{Cluster, Clusters, Pace, Servers, Token};
+use crate::driver::proxmox::{Cluster, Clusters, Open, Pace, Servers, Token};
 use crate::effect::http::{Endpoint, Trust};
 use crate::effect::{Command, CommandRunner, Environment, Run as _, files};
 use crate::exec::Failure;
@@ -17,15 +19,15 @@ const TOKEN_LIMIT: u64 = 4 << 10;
 /// A command that prints a token may ask a server for it.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Everything that is needed to speak to the fleet's clusters; what cannot be had is told where the cluster is read.
-pub(super) async fn open(loaded: &Loaded, environment: &Environment) -> Clusters {
-    let mut clusters = Vec::new();
-    for declared in loaded.fleet.clusters.values() {
+/// The fleet's clusters. Nothing is read and no command runs before one of them is needed.
+pub(super) fn clusters(loaded: &Loaded, environment: &Environment) -> Clusters {
+    let opening = |declared: &Declared| {
         let beside = beside(loaded, declared, environment);
-        let opened = Opening { declared, beside: &beside, environment, fleet: &loaded.fleet.name.value };
-        clusters.push((declared.name.clone(), opened.open().await));
-    }
-    Clusters::new(clusters)
+        let fleet = loaded.fleet.name.value.clone();
+        let opening = Opening { declared: declared.clone(), beside, home: environment.home.clone(), fleet };
+        (declared.name.clone(), Box::new(opening) as Box<dyn Open>)
+    };
+    Clusters::new(loaded.fleet.clusters.values().map(opening))
 }
 
 /// The directory of the file that declares a cluster.
@@ -34,25 +36,27 @@ fn beside(loaded: &Loaded, declared: &Declared, environment: &Environment) -> Ut
     environment.cwd.join(file.parent().unwrap_or_else(|| Utf8Path::new("")))
 }
 
-struct Opening<'a> {
-    declared: &'a Declared,
-    beside: &'a Utf8Path,
-    environment: &'a Environment,
-    fleet: &'a str,
+struct Opening {
+    declared: Declared,
+    beside: Utf8PathBuf,
+    home: Option<Utf8PathBuf>,
+    fleet: String,
 }
 
-impl Opening<'_> {
+#[async_trait]
+impl Open for Opening {
     async fn open(&self) -> Result<Cluster, Failure> {
-        let declared = self.declared;
+        let declared = &self.declared;
         let trust = self.trust()?;
         let endpoints: Result<Vec<Endpoint>, Failure> =
             declared.endpoints.iter().map(|url| endpoint(&url.value, &trust)).collect();
         let servers = Servers::new(endpoints?, self.token().await?);
-        let servers = std::sync::Arc::new(servers);
-        let cluster = Cluster::new(&declared.name, self.fleet, servers, Pace::default());
+        let cluster = Cluster::new(&declared.name, &self.fleet, Arc::new(servers), Pace::default());
         Ok(if declared.trust == ClusterTrust::Nothing { cluster.unverified() } else { cluster })
     }
+}
 
+impl Opening {
     fn trust(&self) -> Result<Trust, Failure> {
         Ok(match &self.declared.trust {
             ClusterTrust::System => Trust::System,
@@ -76,7 +80,7 @@ impl Opening<'_> {
             }
             TokenSource::File { path } => {
                 let path = self.path(path)?;
-                let bytes = files::read_bounded(&path, TOKEN_LIMIT)?;
+                let bytes = files::read_secret(&path, TOKEN_LIMIT)?;
                 let bytes = bytes.ok_or_else(|| Failure::permanent(format!("found no file `{path}`")))?;
                 (String::from_utf8_lossy(&bytes).into_owned(), format!("the file `{path}`"))
             }
@@ -87,7 +91,7 @@ impl Opening<'_> {
 
     /// What a command prints. Its output is not repeated when it fails: it may be the token.
     async fn printed(&self, argv: &[String]) -> Result<String, Failure> {
-        let command = Command::new(&argv[0]).args(argv[1..].to_vec()).cwd(self.beside).deadline(COMMAND_DEADLINE);
+        let command = Command::new(&argv[0]).args(argv[1..].to_vec()).cwd(&self.beside).deadline(COMMAND_DEADLINE);
         let output = CommandRunner.run(&command).await?;
         match output.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
@@ -98,7 +102,7 @@ impl Opening<'_> {
     fn path(&self, written: &str) -> Result<Utf8PathBuf, Failure> {
         match written.strip_prefix("~/") {
             None => Ok(self.beside.join(written)),
-            Some(below) => match &self.environment.home {
+            Some(below) => match &self.home {
                 Some(home) => Ok(home.join(below)),
                 None => Err(Failure::permanent("found no home directory: HOME is not set")),
             },

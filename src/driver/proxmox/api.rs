@@ -111,6 +111,12 @@ impl Api {
         self.call(&Call::new(Verb::Get, path)).await
     }
 
+    /// The version of the server that answers.
+    pub async fn version(&self) -> Result<String, ApiError> {
+        let found = self.get("/version").await?;
+        text(&found, "version").map(|version| clean(&version)).ok_or_else(|| ApiError::Garbled("no version".into()))
+    }
+
     /// Guests and nodes, in one request.
     pub async fn listing(&self) -> Result<Listing, ApiError> {
         let found = self.get("/cluster/resources").await?;

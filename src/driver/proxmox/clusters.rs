@@ -5,31 +5,70 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
+use super::examine::failed;
 use super::waiting::Watch;
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
-use crate::resource::{Desired, Observed, Reading, Resource};
+use crate::resource::cluster::ClusterGuestSpec;
+use crate::resource::{Desired, Finding, Observed, Reading, Resource};
 
-/// The clusters of a fleet by name; those that cannot even be asked, with the reason.
+/// How a cluster is come by: its token is asked for when it is first needed, and once.
+#[async_trait]
+pub trait Open: Send + Sync {
+    /// A cluster that can be asked.
+    ///
+    /// # Errors
+    /// There is no token, or what it is trusted by cannot be had.
+    async fn open(&self) -> Result<Cluster, Failure>;
+}
+
+/// The clusters of a fleet by name.
 #[derive(Default)]
-pub struct Clusters(BTreeMap<String, Result<Arc<Cluster>, Failure>>);
+pub struct Clusters(BTreeMap<String, Arc<Lazy>>);
+
+/// A cluster that may not have been needed yet.
+struct Lazy {
+    how: Box<dyn Open>,
+    opened: OnceCell<Result<Arc<Cluster>, Failure>>,
+}
+
+impl Lazy {
+    async fn get(&self) -> Result<Arc<Cluster>, Failure> {
+        self.opened.get_or_init(|| async { self.how.open().await.map(Arc::new) }).await.clone()
+    }
+}
 
 impl Clusters {
-    /// These clusters.
-    pub fn new(clusters: impl IntoIterator<Item = (String, Result<Cluster, Failure>)>) -> Self {
-        Self(clusters.into_iter().map(|(name, cluster)| (name, cluster.map(Arc::new))).collect())
+    /// These clusters, none of which is opened before it is needed.
+    pub fn new(clusters: impl IntoIterator<Item = (String, Box<dyn Open>)>) -> Self {
+        let lazy = |how| Arc::new(Lazy { how, opened: OnceCell::new() });
+        Self(clusters.into_iter().map(|(name, how)| (name, lazy(how))).collect())
+    }
+
+    /// Whether each cluster lets this fleet do what it asks for; by name. Looks only.
+    pub async fn examine(&self, desired: &Desired) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (name, lazy) in &self.0 {
+            let check = format!("cluster.{name}");
+            match lazy.get().await {
+                Ok(cluster) => findings.extend(cluster.examine(&check, &specs(desired, name)).await),
+                Err(failure) => findings.push(failed(&check, &failure)),
+            }
+        }
+        findings
     }
 
     /// Adds what is seen on all clusters, which are read at the same time.
     pub async fn observe(&self, desired: &Desired, observed: &mut Observed) {
         let mut reads = tokio::task::JoinSet::new();
-        for (name, cluster) in &self.0 {
-            let (name, cluster, declared) = (name.clone(), cluster.clone(), declared(desired, name));
+        for (name, lazy) in &self.0 {
+            let (name, lazy, declared) = (name.clone(), Arc::clone(lazy), declared(desired, name));
             reads.spawn(async move {
-                let seen = match cluster {
+                let seen = match lazy.get().await {
                     Ok(cluster) => cluster.observe(&declared).await,
                     Err(failure) => Err(failure),
                 };
@@ -51,10 +90,9 @@ impl Clusters {
         }
     }
 
-    fn get(&self, name: &str) -> Result<&Arc<Cluster>, Failure> {
+    async fn get(&self, name: &str) -> Result<Arc<Cluster>, Failure> {
         match self.0.get(name) {
-            Some(Ok(cluster)) => Ok(cluster),
-            Some(Err(failure)) => Err(failure.clone()),
+            Some(lazy) => lazy.get().await,
             None => Err(Failure::permanent(format!("found no cluster `{name}` in the fleet file"))),
         }
     }
@@ -78,8 +116,13 @@ fn add<T>(all: &mut BTreeMap<String, Reading<T>>, name: String, reading: Reading
 }
 
 fn declared(desired: &Desired, cluster: &str) -> BTreeSet<String> {
+    specs(desired, cluster).into_iter().map(|spec| spec.name.clone()).collect()
+}
+
+/// The guests that are declared on a cluster.
+fn specs<'a>(desired: &'a Desired, cluster: &str) -> Vec<&'a ClusterGuestSpec> {
     let specs = desired.resources.values().filter_map(|declared| match &declared.resource {
-        Resource::ClusterGuest(spec) if spec.cluster == cluster => Some(spec.name.clone()),
+        Resource::ClusterGuest(spec) if spec.cluster == cluster => Some(spec),
         _ => None,
     });
     specs.collect()
@@ -92,12 +135,14 @@ impl Perform for Clusters {
         let left = Duration::from_secs(step.deadline_s.saturating_sub(5).max(5));
         let watch = Watch { progress, until: Instant::now() + left };
         match &step.op {
-            Op::CreateClusterGuest { guest } => self.get(&guest.cluster)?.create(guest, watch).await,
-            Op::UpdateClusterGuest { guest } => self.get(&guest.cluster)?.update(guest, watch).await,
-            Op::StartClusterGuest { cluster, guest } => self.get(cluster)?.start(guest, watch).await,
-            Op::RestartClusterGuest { cluster, guest } => self.get(cluster)?.restart(guest, watch).await,
-            Op::StopClusterGuest { cluster, guest, vmid } => self.get(cluster)?.stop(guest, *vmid, watch).await,
-            Op::DestroyClusterGuest { cluster, guest, vmid } => self.get(cluster)?.destroy(guest, *vmid, watch).await,
+            Op::CreateClusterGuest { guest } => self.get(&guest.cluster).await?.create(guest, watch).await,
+            Op::UpdateClusterGuest { guest } => self.get(&guest.cluster).await?.update(guest, watch).await,
+            Op::StartClusterGuest { cluster, guest } => self.get(cluster).await?.start(guest, watch).await,
+            Op::RestartClusterGuest { cluster, guest } => self.get(cluster).await?.restart(guest, watch).await,
+            Op::StopClusterGuest { cluster, guest, vmid } => self.get(cluster).await?.stop(guest, *vmid, watch).await,
+            Op::DestroyClusterGuest { cluster, guest, vmid } => {
+                self.get(cluster).await?.destroy(guest, *vmid, watch).await
+            }
             other => Err(Failure::permanent(format!("`{}` is no step of a cluster", other.name()))),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! clusters ── observe, perform: which cluster a step is for
-//!   cluster ── one cluster: find · create · update · power · remove
+//!   cluster ── one cluster: find · create · update · power · remove · examine
 //!     waiting ── locks that pass, tasks that end, answers that were lost
 //!       api ── requests and what they give
 //!         answer, error ── decoding; errors told apart
@@ -17,6 +17,7 @@ mod cluster;
 mod clusters;
 mod create;
 mod error;
+mod examine;
 pub mod exchange;
 mod observe;
 mod power;
@@ -27,6 +28,6 @@ mod update;
 mod waiting;
 
 pub use cluster::{Cluster, Pace};
-pub use clusters::Clusters;
+pub use clusters::{Clusters, Open};
 pub use error::ApiError;
 pub use server::{Servers, Token};
