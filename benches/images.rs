@@ -46,7 +46,7 @@ fn main() {
     let dir = tempfile::tempdir_in("/var/tmp").unwrap();
     let path = Utf8Path::from_path(dir.path()).unwrap();
     let packages = PACKAGES.map(str::to_owned).to_vec();
-    let source = SourceSpec::Debootstrap { suite: "bookworm".into(), mirror: None, packages };
+    let source = SourceSpec::Debootstrap { suite: "bookworm".into(), mirror: None, packages, commands: Vec::new() };
     let ours = timed(|| build(path, source));
     let tree = path.join("tree");
     let include = format!("--include={}", PACKAGES.join(","));
@@ -81,7 +81,13 @@ fn report(what: &str, ours: f64, peer: f64) {
 }
 
 fn build(path: &Utf8Path, source: SourceSpec) {
-    let spec = ImageSpec { name: "bench".into(), key: ContentKey::of(&source), source, size: ByteSize::bytes(SIZE) };
+    let spec = ImageSpec {
+        name: "bench".into(),
+        key: ContentKey::of(&source),
+        source,
+        files: Vec::new(),
+        size: ByteSize::bytes(SIZE),
+    };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let store = Store::new(path.join("store"));
     runtime

@@ -19,7 +19,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use camino::{Utf8Path, Utf8PathBuf};
-use regatta::config::{Accelerator, ByteSize};
+use regatta::config::{Accelerator, ByteSize, ImageCommand, ImageFile};
 use regatta::driver::kernel::{host_tsc, kernel_arguments};
 use regatta::driver::{Store, image, kernel};
 use regatta::effect::{CommandRunner, Connect as _, ConnectError, SshClient, SshTarget};
@@ -99,10 +99,27 @@ fn missing(programs: &[&str]) -> bool {
 
 fn image_spec() -> ImageSpec {
     let packages = ["dbus", "iproute2", "openssh-server", "systemd-sysv", "udev"].map(str::to_owned).to_vec();
+    let file = |path: &str, mode, content: &str| ImageFile { path: path.into(), mode, content: content.into() };
+    let command = |words: &[&str]| ImageCommand(words.iter().copied().map(str::to_owned).collect());
+    let unit = "[Service]\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n";
     ImageSpec {
         name: "bookworm".into(),
         key: ContentKey::of(&("bookworm", &packages)),
-        source: SourceSpec::Debootstrap { suite: "bookworm".into(), mirror: None, packages },
+        source: SourceSpec::Debootstrap {
+            suite: "bookworm".into(),
+            mirror: None,
+            packages,
+            commands: vec![
+                command(&["systemctl", "enable", "declared"]),
+                command(&["sh", "-c", "printf '%s|' \"$0\" \"$HOME\" >/etc/ran", "a b'\"\n$x"]),
+            ],
+        },
+        files: vec![
+            // `/lib` is a symbolic link of the tree.
+            file("/lib/systemd/system/declared.service", 0o644, unit),
+            file("/opt/declared/secret", 0o600, "s\n"),
+            file("/var/mail/declared", 0o640, "m\n"),
+        ],
         size: ByteSize::gib(2),
     }
 }
@@ -157,6 +174,14 @@ fn check_image(path: &Utf8Path) {
         ("/etc/shadow", (0, false, 0o640)),
     ]);
     assert_eq!(found, expected);
+    // Declared files and what declared commands did.
+    let declared =
+        ["/usr/lib/systemd/system/declared.service", "/opt/declared", "/opt/declared/secret", "/var/mail/declared"];
+    let expected = [(0, true, 0o644), (0, true, 0o755), (0, true, 0o600), (0, true, 0o640)];
+    assert_eq!(declared.map(owner_and_mode), expected);
+    assert_eq!(disk.read_to_string("/etc/ran").unwrap(), "a b'\"\n$x|/root|");
+    assert!(disk.exists("/etc/systemd/system/multi-user.target.wants/declared.service").unwrap());
+    assert!(!disk.exists("/regatta-output").unwrap());
     let keys: Vec<String> = disk
         .read_dir("/etc/ssh")
         .unwrap()

@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::language::suggestion;
 use super::settings::Priority;
 use super::{
-    AuthorizedKey, File, FileContent, Fleet, GitIdentity, Image, ImageSource, Kernel, KernelSource, Network, Origin,
-    SecretSource, Setting, Vm,
+    AuthorizedKey, File, FileContent, Fleet, GitIdentity, Image, ImageFile, ImageSource, Kernel, KernelSource, Network,
+    Origin, SecretSource, Setting, Vm,
 };
 use crate::syntax::{SourceMap, SourceRef, Span, Spanned, shown};
 
@@ -216,10 +216,15 @@ impl Explainer<'_> {
     fn image(&mut self, image: &Image) {
         let quoted = |text: &Spanned<String>| format!("\"{}\"", shown(&text.value));
         match &image.source {
-            ImageSource::Debootstrap { suite, mirror, packages } => {
+            ImageSource::Debootstrap { suite, mirror, packages, commands } => {
                 self.written("suite", image.span, suite, quoted(suite));
                 mirror.iter().for_each(|mirror| self.written("mirror", image.span, mirror, quoted(mirror)));
                 packages.iter().for_each(|package| self.written("package", image.span, package, quoted(package)));
+                for command in commands {
+                    let words: Vec<String> =
+                        command.value.0.iter().map(|word| format!("\"{}\"", shown(word))).collect();
+                    self.written("run", image.span, command, words.join(" "));
+                }
             }
             ImageSource::Oci { reference } => self.written("oci", image.span, reference, quoted(reference)),
             ImageSource::Directory { path } => self.written("directory", image.span, path, quoted(path)),
@@ -227,6 +232,11 @@ impl Explainer<'_> {
                 self.written(form.word(), image.span, location, quoted(location));
                 sha256.iter().for_each(|sha256| self.written("sha256", image.span, sha256, quoted(sha256)));
             }
+        }
+        for file in &image.files {
+            let ImageFile { path, mode, content } = &file.value;
+            let said = format!("mode {mode:04o}, content of {} bytes", content.len());
+            self.written(&format!("file {}", shown(path)), image.span, file, said);
         }
         self.either("size", image.span, &image.size, format!("\"{}\"", image.size.value));
     }

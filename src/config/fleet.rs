@@ -88,9 +88,27 @@ pub struct Image {
     pub span: Span,
     /// What it is made from.
     pub source: ImageSource,
+    /// Files that are put over what the source brings.
+    pub files: Vec<Spanned<ImageFile>>,
     /// Size of the root file system; sparse on disk.
     pub size: Setting<ByteSize>,
 }
+
+/// `file "/etc/motd" { content "hello\n" }` in an image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageFile {
+    /// Absolute path in the image.
+    pub path: String,
+    /// Permission bits.
+    pub mode: u32,
+    /// What is in it.
+    pub content: String,
+}
+
+/// `run "systemctl" "enable" "nftables"` in an image: a program and its arguments, never a line for a shell.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ImageCommand(pub Vec<String>);
 
 /// What an image is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +121,8 @@ pub enum ImageSource {
         mirror: Option<Spanned<String>>,
         /// Packages on top of those every guest needs, in the order written.
         packages: Vec<Spanned<String>>,
+        /// What is run in the tree when all that is in place.
+        commands: Vec<Spanned<ImageCommand>>,
     },
     /// `oci "debian:12"`: pulled from a registry.
     Oci {

@@ -25,7 +25,41 @@ pub(crate) fn below_work_disk(path: &str) -> Result<&str, String> {
     if below.is_empty() {
         return Ok(below);
     }
-    for part in below.split('/') {
+    check_parts(below, &shown)?;
+    if below.split('/').next() == Some(OURS) {
+        return Err(format!(
+            "found `{shown}`, expected a path outside of `~/{OURS}`: regatta keeps its own files there"
+        ));
+    }
+    Ok(below)
+}
+
+/// Directories of a guest that have a file system of their own: what an image has there is hidden.
+const COVERED: [&str; 5] = ["/root", "/proc", "/sys", "/dev", "/run"];
+
+/// An absolute path in an image, as it is.
+///
+/// # Errors
+/// The path is relative or the root itself, has parts that are empty, `.` or `..`, or is where guests see another file
+/// system (LESSON 9).
+pub(crate) fn image_path(path: &str) -> Result<&str, String> {
+    let shown = shown(path);
+    let Some(below) = path.strip_prefix('/').filter(|below| !below.is_empty()) else {
+        return Err(format!("found `{shown}`, expected an absolute path in the image, such as `/etc/motd`"));
+    };
+    check_parts(below, &shown)?;
+    let covered = |place: &&str| path.strip_prefix(*place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    match COVERED.iter().find(|place| covered(place)) {
+        Some(place) => {
+            Err(format!("found `{shown}`, expected a path outside of `{place}`: guests see another file system there"))
+        }
+        None => Ok(path),
+    }
+}
+
+/// Whether every part of a path is a name.
+fn check_parts(path: &str, shown: &str) -> Result<(), String> {
+    for part in path.split('/') {
         match part {
             "" | "." | ".." => {
                 return Err(format!("found `{shown}`, expected a path without empty parts, `.` and `..`"));
@@ -37,17 +71,25 @@ pub(crate) fn below_work_disk(path: &str) -> Result<&str, String> {
             _ => {}
         }
     }
-    if below.split('/').next() == Some(OURS) {
-        return Err(format!(
-            "found `{shown}`, expected a path outside of `~/{OURS}`: regatta keeps its own files there"
-        ));
-    }
-    Ok(below)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// LESSON 9.
+    #[test]
+    fn files_of_images_are_where_guests_see_them() {
+        for path in ["/etc/motd", "/etc/a b", "/rootx/y", "/usr/local/bin/x"] {
+            assert_eq!(image_path(path), Ok(path));
+        }
+        for wrong in
+            ["", "/", "etc/motd", "~/x", "/etc/", "/etc/../x", "/root/x", "/root", "/run/x", "/proc/x", "/etc/a\nb"]
+        {
+            assert!(image_path(wrong).is_err(), "{wrong} was accepted");
+        }
+    }
 
     /// LESSON 13.
     #[test]

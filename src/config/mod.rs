@@ -38,8 +38,8 @@ pub use cluster::{Cluster, ClusterTrust, Container, ContainerOrigin, Interface, 
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, Attachment, AuthorizedKey, Bridge, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity,
-    Image, ImageSource, Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin, Provenance, Secret,
-    SecretSource, Setting, Vm,
+    Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin,
+    Provenance, Secret, SecretSource, Setting, Vm,
 };
 pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};

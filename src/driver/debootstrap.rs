@@ -1,12 +1,15 @@
 //! Running mmdebstrap, as root or as an ordinary user: it writes a tree with right owners into a tar file.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use camino::Utf8Path;
 
 use super::failure::DISK_FULL_HINT;
 use super::namespace;
-use super::store::Staging;
+use super::store::{Staging, storage_failure};
 use super::tools::{self, MMDEBSTRAP, NEWUIDMAP, Tool};
 use crate::effect::{Command, CommandError, Output, Run};
 use crate::exec::Failure;
@@ -19,7 +22,7 @@ const NETWORK_ERRORS: [&str; 4] =
     ["Could not resolve", "Temporary failure resolving", "Could not connect", "Connection timed out"];
 
 /// How errors begin that only say that there was one before.
-const CONSEQUENCES: [&str; 2] = ["mmdebstrap failed to run", "apt-get "];
+const CONSEQUENCES: [&str; 4] = ["mmdebstrap failed to run", "apt-get ", "command failed: ", "setup failed: "];
 
 /// One call of mmdebstrap.
 #[derive(Debug)]
@@ -32,6 +35,9 @@ pub(super) struct Debootstrap<'a> {
     pub(super) mirror: Option<&'a str>,
     /// Options before suite and target.
     pub(super) options: Vec<String>,
+    /// Files for the hooks, by name: they find them in the folder `REGATTA_INPUTS`, which every user of this machine can
+    /// read who guesses its name.
+    pub(super) inputs: Vec<(String, Vec<u8>)>,
     /// Environment variable for the hooks.
     pub(super) env: Option<(&'a str, &'a str)>,
     /// The tar file to write.
@@ -56,9 +62,22 @@ impl Debootstrap<'_> {
     /// When packages cannot be found, fetched or installed, the disk is full, or it takes too long.
     pub(super) async fn make(&self, run: &dyn Run) -> Result<(), Failure> {
         let scratch = self.staging.open_scratch()?;
-        let made = run.run_ok(&self.command(&scratch)).await.map(drop).map_err(failure);
+        let made = match self.put_inputs(&scratch) {
+            Ok(()) => run.run_ok(&self.command(&scratch)).await.map(drop).map_err(failure),
+            Err(cause) => Err(storage_failure(&format!("cannot write below `{scratch}`"), &cause)),
+        };
         // When both fail, the first is the cause, and the next build sweeps again.
         made.and(self.staging.close_scratch(run).await)
+    }
+
+    /// The namespace's root is a subordinate user: what it reads must be open to all.
+    fn put_inputs(&self, scratch: &Utf8Path) -> io::Result<()> {
+        for (name, content) in &self.inputs {
+            let path = scratch.join(name);
+            fs::write(&path, content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
+        }
+        Ok(())
     }
 
     fn command(&self, scratch: &Utf8Path) -> Command {
@@ -72,6 +91,10 @@ impl Debootstrap<'_> {
             .args(self.mirror)
             .env("TMPDIR", scratch.as_str())
             .deadline(INSTALL_DEADLINE);
+        let command = match self.inputs.is_empty() {
+            true => command,
+            false => command.env("REGATTA_INPUTS", scratch.as_str()),
+        };
         match self.env {
             Some((name, value)) => command.env(name, value),
             None => command,
@@ -129,6 +152,14 @@ mod tests {
             E: Unable to locate package no-such\nW: setup failed: E: apt-get -o Dir::Bin::dpkg=env failed\n\
             I: main() received signal PIPE: waiting for setup...\nE: mmdebstrap failed to run\n";
         assert_eq!(failed(stderr), Failure::permanent("mmdebstrap failed: Unable to locate package no-such"));
+    }
+
+    #[test]
+    fn a_declared_command_that_fails_is_named_without_the_script_that_runs_it() {
+        let stderr = "E: `systemctl enable x` failed: unit x.service does not exist.\n\
+            E: setup failed: E: command failed: # Run by mmdebstrap\nset -eu\nE: mmdebstrap failed to run\n";
+        let expected = "mmdebstrap failed: `systemctl enable x` failed: unit x.service does not exist.";
+        assert_eq!(failed(stderr), Failure::permanent(expected));
     }
 
     #[test]

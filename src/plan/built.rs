@@ -6,6 +6,7 @@ use super::order::{Draft, Drafted};
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::{Aspect, Attribute, Cause, Change, Impact, Op, Shown};
+use crate::config::ImageFile;
 use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelSpec, Observed, Resource, SourceSpec};
 
 /// The steps that build what is missing, by what they build.
@@ -64,16 +65,18 @@ fn change(address: &Address, declared: &Declared, is_built: bool, recipe: Vec<At
 
 fn image_recipe(image: &ImageSpec) -> Vec<Attribute> {
     let source = match &image.source {
-        SourceSpec::Debootstrap { suite, mirror, packages } => {
+        SourceSpec::Debootstrap { suite, mirror, packages, commands } => {
             let mirror = mirror.as_ref().map(|mirror| part("mirror", mirror));
             let suite = [part("suite", suite)].into_iter().chain(mirror);
-            suite.chain([part("packages", &packages.join(", "))]).collect()
+            let commands = commands.iter().map(|command| part("run", &command.0.join(" ")));
+            suite.chain([part("packages", &packages.join(", "))]).chain(commands).collect()
         }
         SourceSpec::Oci { reference, digest } => vec![part("oci", reference), part("digest", digest)],
         SourceSpec::File { form, location, digest } => vec![part(form.word(), location), part("digest", digest)],
         SourceSpec::Directory { path, digest } => vec![part("directory", path), part("digest", digest)],
     };
-    [source, vec![part("size", &image.size), part("key", &image.key)]].concat()
+    let files = image.files.iter().map(file).collect();
+    [source, files, vec![part("size", &image.size), part("key", &image.key)]].concat()
 }
 
 fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {
@@ -83,6 +86,11 @@ fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {
         .chain(mirror)
         .chain([part("package", &kernel.package), part("key", &kernel.key)])
         .collect()
+}
+
+fn file(file: &ImageFile) -> Attribute {
+    let path = format!("file:{} ({:04o})", file.path, file.mode);
+    Attribute { after: Shown::Text(file.content.clone()), ..part(&path, "") }
 }
 
 fn part(path: &str, value: &(impl ToString + ?Sized)) -> Attribute {

@@ -6,7 +6,9 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{Digest, LinkName};
-use crate::config::{Accelerator, ByteSize, FileForm, Forward, Mac, Machine, NetworkMode, Subnet4, Subnet6};
+use crate::config::{
+    Accelerator, ByteSize, FileForm, Forward, ImageCommand, ImageFile, Mac, Machine, NetworkMode, Subnet4, Subnet6,
+};
 
 /// Names a built image or kernel by what it was built from: the digest of its recipe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ pub struct ImageSpec {
     pub name: String,
     /// What it is made from.
     pub source: SourceSpec,
+    /// Files that are put over that, by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<ImageFile>,
     /// Size of the file system.
     pub size: ByteSize,
     /// Digest of the recipe.
@@ -58,6 +63,9 @@ pub enum SourceSpec {
         mirror: Option<String>,
         /// Every package to install: those guests need and those declared, sorted, without repeats.
         packages: Vec<String>,
+        /// What is run in the tree afterwards, in order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        commands: Vec<ImageCommand>,
     },
     /// An image of a registry.
     Oci {

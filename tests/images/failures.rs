@@ -73,7 +73,7 @@ impl Scene {
 
 fn spec(source: SourceSpec) -> ImageSpec {
     let key = ContentKey::of(&source);
-    ImageSpec { name: "web".into(), source, size: ByteSize::mib(64), key }
+    ImageSpec { name: "web".into(), source, files: Vec::new(), size: ByteSize::mib(64), key }
 }
 
 /// SplitMix64.

@@ -81,7 +81,9 @@ fn image(number: u8) -> ImageSpec {
             suite: "bookworm".into(),
             mirror: None,
             packages: vec!["openssh-server".into()],
+            commands: Vec::new(),
         },
+        files: Vec::new(),
         size: ByteSize::gib(2),
     }
 }

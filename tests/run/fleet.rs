@@ -71,7 +71,9 @@ fn image(variant: u64) -> ImageSpec {
             suite: "bookworm".into(),
             mirror: None,
             packages: vec!["openssh-server".into()],
+            commands: Vec::new(),
         },
+        files: Vec::new(),
         size: ByteSize::gib(1),
         key: ContentKey::of(&format!("image {variant}")),
     }

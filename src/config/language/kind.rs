@@ -4,7 +4,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::config::guest_path::below_work_disk;
+use crate::config::guest_path::{below_work_disk, image_path};
 use crate::config::key_line;
 use crate::config::oci::{self, OciReference};
 use crate::config::template::is_name;
@@ -56,6 +56,8 @@ pub enum Kind {
     HostPath,
     /// A path in the guest, on the work disk: `~`, `~/x`, `/root` or `/root/x`.
     GuestPath,
+    /// A path in an image: absolute, and not where guests have other file systems.
+    ImagePath,
     /// A public key as it stands in `authorized_keys`.
     KeyLine,
     /// A path on the host, or the URL of a file.
@@ -153,6 +155,7 @@ impl Kind {
             Self::Mode => "permission bits such as `\"0600\"`, at most `\"0777\"`".into(),
             Self::HostPath => "a path".into(),
             Self::GuestPath => "a path below the work disk, such as `~/x` or `/root/x`".into(),
+            Self::ImagePath => "an absolute path in the image, such as `/etc/motd`".into(),
             Self::KeyLine => "a public key line such as `ssh-ed25519 AAAA… name`".into(),
             Self::Location => "a path, or an address that starts with `http://` or `https://`".into(),
             Self::Reference => "an image such as `debian:12` or `registry.example/team/web:1.2`".into(),
@@ -186,6 +189,7 @@ impl Kind {
             Self::Size { min } => return decode_size(*min, text, self),
             Self::Mode => return decode_mode(text).map(Decoded::Integer).ok_or_else(|| self.quoted(text)),
             Self::GuestPath => below_work_disk(text).map(str::to_owned),
+            Self::ImagePath => image_path(text).map(str::to_owned),
             Self::KeyLine => return key_line(text),
             Self::ValueName => is_name(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
             Self::Name => is_label(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),

@@ -1,9 +1,10 @@
 //! `image NAME { … }`
 
+use super::image_content::{self, FILE, RUN};
 use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
-use crate::config::{ByteSize, FileForm, Image, ImageSource, Setting};
+use crate::config::{ByteSize, FileForm, Image, ImageFile, ImageSource, Setting};
 use crate::syntax::{Diagnostic, Node, Spanned};
 
 /// Size of an image that states none.
@@ -19,6 +20,7 @@ pub(in crate::config) static IMAGE: NodeRule = NodeRule {
         ChildRule::at_most_once(&DIRECTORY),
         ChildRule::at_most_once(&CLOUD_IMAGE),
         ChildRule::at_most_once(&EXT4),
+        ChildRule::any(&FILE),
         ChildRule::at_most_once(&SIZE),
     ],
     impact: "recreate",
@@ -33,7 +35,7 @@ static DEBOOTSTRAP: NodeRule = NodeRule {
         PropertyRule::required("suite", Kind::Package, "Release name, such as `bookworm`."),
         PropertyRule::optional("mirror", Kind::Url, "Archive to take packages from."),
     ],
-    children: &[ChildRule::any(&PACKAGE)],
+    children: &[ChildRule::any(&PACKAGE), ChildRule::any(&RUN)],
     impact: "recreate",
     ..NodeRule::new("debootstrap", "Builds the image from packages of Debian or a distribution made like it.")
 };
@@ -120,10 +122,25 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
         [first, second, ..] if first.name.value != second.name.value => problems.push(two_sources(first, second)),
         _ => {}
     }
+    let form = nodes.first().map(|node| node.name.value.as_str());
+    let files = decode_files(&block, form, problems);
     let name = block.text("name")?;
     let source = sources.into_iter().next().flatten()?;
     let size = size.map_or(Setting::default_value(DEFAULT_SIZE), |size| Setting::written(size.value, size.span));
-    Some((name.clone(), Image { name: name.value, span: node.span, source, size }))
+    Some((name.clone(), Image { name: name.value, span: node.span, source, files, size }))
+}
+
+/// The files of an image whose source is of this form.
+fn decode_files(block: &Block<'_>, form: Option<&str>, problems: &mut Problems) -> Vec<Spanned<ImageFile>> {
+    let mut files = Vec::new();
+    for file in block.children("file") {
+        files.extend(image_content::decode_file(file, problems));
+        if let Some(form @ ("cloud-image" | "ext4")) = form {
+            problems.push(image_content::on_a_disk(file, form));
+        }
+    }
+    image_content::check_paths(&files, problems);
+    files
 }
 
 /// The nodes that say what an image is made from.
@@ -162,5 +179,6 @@ fn decode_debootstrap(node: &Node, problems: &mut Problems) -> Option<ImageSourc
         .children("package")
         .flat_map(|package| Block::read(package, &PACKAGE, problems).texts("package").collect::<Vec<_>>());
     let packages = packages.collect();
-    Some(ImageSource::Debootstrap { suite: block.text("suite")?, mirror: block.text("mirror"), packages })
+    let commands = block.children("run").filter_map(|run| image_content::decode_run(run, problems)).collect();
+    Some(ImageSource::Debootstrap { suite: block.text("suite")?, mirror: block.text("mirror"), packages, commands })
 }

@@ -13,6 +13,7 @@ pub(super) mod git_identity;
 pub(super) mod guest;
 pub(super) mod host;
 pub(super) mod image;
+mod image_content;
 pub(super) mod import;
 pub(super) mod kernel;
 pub(super) mod module;

@@ -7,12 +7,15 @@
 //! cloud-image ─qemu-img─ root partition ─────────────────────────────────────────────┤
 //! ext4 ──────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! Declared files go into the tree before it becomes a file system: by mmdebstrap's hook, or as the highest layer.
 
 mod debian;
 pub(super) mod directory;
 mod disk;
 pub(super) mod download;
 mod file_system;
+mod files;
 mod layers;
 pub(super) mod oci;
 mod packages;
@@ -64,11 +67,13 @@ impl Building<'_> {
     /// Makes the file system. Returns the versions of its packages, where they are known.
     async fn fill(&self, staging: &Staging) -> Result<BTreeMap<String, String>, Failure> {
         match &self.spec.source {
-            SourceSpec::Debootstrap { suite, mirror, packages } => {
+            SourceSpec::Debootstrap { suite, mirror, packages, commands } => {
                 debootstrap::require(self.run, &TREE_TOOLS).await?;
                 self.progress.say(&format!("installing {} packages", packages.len()));
                 let tar = staging.temporary("root.tar");
-                debian::install(self.run, staging, (suite, mirror.as_deref()), packages, &tar).await?;
+                let (mirror, files) = (mirror.as_deref(), &self.spec.files);
+                let recipe = debian::Recipe { suite, mirror, packages, files, commands };
+                recipe.install(self.run, staging, &tar).await?;
                 self.make(staging, &tar).await?;
                 debian::installed(&staging.temporary("root"))
             }
@@ -154,8 +159,11 @@ impl Building<'_> {
     }
 
     /// Merges layers and makes the file system of what comes out.
-    async fn unpack(&self, staging: &Staging, layers: Vec<Reader>, owners: Owners) -> Result<(), Failure> {
+    async fn unpack(&self, staging: &Staging, mut layers: Vec<Reader>, owners: Owners) -> Result<(), Failure> {
         self.progress.say("merging the layers");
+        if !self.spec.files.is_empty() {
+            layers.push(self.declared_files(staging)?);
+        }
         let (tar, limit) = (staging.temporary("root.tar"), self.spec.size);
         let target = tar.clone();
         let merging = tokio::task::spawn_blocking(move || {
@@ -163,6 +171,15 @@ impl Building<'_> {
         });
         merging.await.map_err(|error| Failure::permanent(format!("regatta's own error: {error}")))??;
         self.make(staging, &tar).await
+    }
+
+    /// The files that the fleet file declares, as the highest layer.
+    fn declared_files(&self, staging: &Staging) -> Result<Reader, Failure> {
+        let path = staging.temporary("files.tar");
+        let fail = |cause: io::Error| storage_failure(&format!("cannot write `{path}`"), &cause);
+        files::archive(&self.spec.files).and_then(|archive| std::fs::write(&path, archive)).map_err(fail)?;
+        let reader = Reader::of_file("the declared files", &path).map_err(fail)?;
+        reader.ok_or_else(|| Failure::permanent("regatta's own error: the declared files are no tar file"))
     }
 
     async fn make(&self, staging: &Staging, tar: &Utf8Path) -> Result<(), Failure> {

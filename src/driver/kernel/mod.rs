@@ -57,6 +57,7 @@ async fn fetch(run: &dyn Run, staging: &Staging, spec: &KernelSpec, tar: &Utf8Pa
         suite: &spec.suite,
         mirror: spec.mirror.as_deref(),
         options: vec!["--variant=custom".into(), format!("--customize-hook={FETCH}")],
+        inputs: Vec::new(),
         env: Some(("REGATTA_KERNEL", &spec.package)),
         target: tar,
     };

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::Lowering;
-use crate::config::{ByteSize, DEFAULT_KERNEL_PACKAGE, Image, ImageSource, Kernel, KernelSource};
+use crate::config::{
+    ByteSize, DEFAULT_KERNEL_PACKAGE, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource,
+};
 use crate::resource::{Address, ContentKey, ImageSpec, KernelSpec, Pin, Pinned, Resource, SourceSpec};
 use crate::syntax::{Diagnostic, Span, Spanned};
 
@@ -33,6 +35,10 @@ struct ImageRecipe<'a> {
     mirror: Option<&'a str>,
     packages: &'a [String],
     size: ByteSize,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    commands: &'a [ImageCommand],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    files: &'a [ImageFile],
 }
 
 /// What the key of an image is the digest of whose source is pinned.
@@ -43,6 +49,8 @@ struct PinnedRecipe<'a> {
     from: &'static str,
     digest: &'a str,
     size: ByteSize,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    files: &'a [ImageFile],
 }
 
 /// What the key of a kernel is the digest of.
@@ -59,16 +67,19 @@ impl Lowering<'_> {
     /// Declares an image that a guest uses; `None`, and a mistake, when it is not known what its source stands for.
     pub(super) fn image(&mut self, image: &Image) -> Option<(Address, ContentKey)> {
         let source = self.source(image)?;
-        let key = image_key(&source, image.size.value);
-        let spec = ImageSpec { name: image.name.clone(), source, size: image.size.value, key: key.clone() };
+        let mut files: Vec<ImageFile> = image.files.iter().map(|file| file.value.clone()).collect();
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let key = image_key(&source, &files, image.size.value);
+        let spec = ImageSpec { name: image.name.clone(), source, files, size: image.size.value, key: key.clone() };
         let address = Address::image(&image.name);
         Some((self.declare(address, Resource::Image(spec), image.span, BTreeSet::new()), key))
     }
 
     fn source(&mut self, image: &Image) -> Option<SourceSpec> {
         let span = match &image.source {
-            ImageSource::Debootstrap { suite, mirror, packages } => {
-                return Some(debootstrap(&suite.value, mirror.as_ref().map(|mirror| mirror.value.as_str()), packages));
+            ImageSource::Debootstrap { suite, mirror, packages, commands } => {
+                let mirror = mirror.as_ref().map(|mirror| mirror.value.as_str());
+                return Some(debootstrap(&suite.value, mirror, packages, commands));
             }
             ImageSource::Oci { reference } => reference.span,
             ImageSource::File { location, .. } => location.span,
@@ -134,28 +145,32 @@ impl Lowering<'_> {
     }
 }
 
-fn debootstrap(suite: &str, mirror: Option<&str>, packages: &[Spanned<String>]) -> SourceSpec {
+fn debootstrap(
+    suite: &str,
+    mirror: Option<&str>,
+    packages: &[Spanned<String>],
+    commands: &[Spanned<ImageCommand>],
+) -> SourceSpec {
     let needed = GUEST_PACKAGES.iter().map(|package| (*package).to_owned());
     let packages: BTreeSet<String> = needed.chain(packages.iter().map(|package| package.value.clone())).collect();
     let (suite, mirror) = (suite.to_owned(), mirror.map(str::to_owned));
-    SourceSpec::Debootstrap { suite, mirror, packages: packages.into_iter().collect() }
+    let commands = commands.iter().map(|command| command.value.clone()).collect();
+    SourceSpec::Debootstrap { suite, mirror, packages: packages.into_iter().collect(), commands }
 }
 
-fn image_key(source: &SourceSpec, size: ByteSize) -> ContentKey {
+fn image_key(source: &SourceSpec, files: &[ImageFile], size: ByteSize) -> ContentKey {
     let (kind, version) = ("image", IMAGE_RECIPE_VERSION);
-    match source {
-        SourceSpec::Debootstrap { suite, mirror, packages } => {
-            ContentKey::of(&ImageRecipe { kind, version, suite, mirror: mirror.as_deref(), packages, size })
+    // Where the bytes come from is not part of what they are.
+    let (from, digest) = match source {
+        SourceSpec::Debootstrap { suite, mirror, packages, commands } => {
+            let mirror = mirror.as_deref();
+            return ContentKey::of(&ImageRecipe { kind, version, suite, mirror, packages, size, commands, files });
         }
-        // Where the bytes come from is not part of what they are.
-        SourceSpec::Oci { digest, .. } => ContentKey::of(&PinnedRecipe { kind, version, from: "oci", digest, size }),
-        SourceSpec::File { form, digest, .. } => {
-            ContentKey::of(&PinnedRecipe { kind, version, from: form.word(), digest, size })
-        }
-        SourceSpec::Directory { digest, .. } => {
-            ContentKey::of(&PinnedRecipe { kind, version, from: "directory", digest, size })
-        }
-    }
+        SourceSpec::Oci { digest, .. } => ("oci", digest),
+        SourceSpec::File { form, digest, .. } => (form.word(), digest),
+        SourceSpec::Directory { digest, .. } => ("directory", digest),
+    };
+    ContentKey::of(&PinnedRecipe { kind, version, from, digest, size, files })
 }
 
 fn kernel_spec(name: &str, suite: &str, mirror: Option<&str>, package: &str) -> KernelSpec {
