@@ -142,19 +142,6 @@ pub fn remove_tree(path: &Utf8Path) -> Result<(), FileError> {
     }
 }
 
-/// Removes a directory when it is there and has nothing in it.
-///
-/// # Errors
-/// When the system refuses for another reason.
-pub fn remove_dir_if_empty(path: &Utf8Path) -> Result<(), FileError> {
-    match std::fs::remove_dir(path) {
-        Err(cause) if !matches!(cause.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
-            Err(FileError::io("remove", path)(cause))
-        }
-        _ => Ok(()),
-    }
-}
-
 /// The path with every link resolved.
 ///
 /// # Errors

@@ -51,12 +51,11 @@ pub(in crate::config) static FILE_SYNC: NodeRule = NodeRule {
 /// Numbers of users and groups; the last one means nobody (`man 2 chown`).
 const ID: Kind = Kind::Integer { min: 0, max: u32::MAX - 1 };
 
+const PATTERNS: &[ArgumentRule] =
+    &[ArgumentRule::repeated("pattern", Kind::Text, "Patterns as in `.gitignore`; `!` in front takes back.")];
+
 static INCLUDE: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::repeated(
-        "pattern",
-        Kind::Text,
-        "Patterns as in `.gitignore`; `!` in front takes back.",
-    )],
+    arguments: PATTERNS,
     impact: "live",
     ..NodeRule::new(
         "include",
@@ -65,11 +64,7 @@ static INCLUDE: NodeRule = NodeRule {
 };
 
 static EXCLUDE: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::repeated(
-        "pattern",
-        Kind::Text,
-        "Patterns as in `.gitignore`; `!` in front takes back.",
-    )],
+    arguments: PATTERNS,
     impact: "live",
     ..NodeRule::new(
         "exclude",

@@ -167,23 +167,34 @@ more() {
     fi
 }
 
+# relay OUT ERR PAUSE LAST: what the job writes from these places on, until the function LAST says that no more comes. It is
+# asked before each look, so that nothing written by then is missed.
+relay() {
+    out=$1 err=$2
+    while :; do
+        last=no
+        if "$4"; then last=yes; fi
+        more stdout "$out"
+        out=$seen
+        more stderr "$err" >&2
+        err=$seen
+        [ "$last" = no ] || return 0
+        sleep "$3"
+    done
+}
+
 # logs NAME [follow]
 logs() {
     # Nothing but logs goes where logs go.
     cd -- "$root/$1" 2>/dev/null || exit 65
     cat stdout.1 2>/dev/null
     cat stderr.1 2>/dev/null >&2
-    out=0 err=0
-    while :; do
-        last=no
-        if [ "${2:-}" != follow ] || ended; then last=yes; fi
-        more stdout "$out"
-        out=$seen
-        more stderr "$err" >&2
-        err=$seen
-        [ "$last" = no ] || return 0
-        sleep 0.3
-    done
+    following=${2:-}
+    relay 0 0 0.3 all_told
+}
+
+all_told() {
+    [ "$following" != follow ] || ended
 }
 
 # Ends whoever is attached: an input that the job does not read may keep one whose connection is gone.
@@ -219,16 +230,11 @@ attach() {
     exec 4<&0
     cat <&4 >stdin &
     feeder=$!
-    while :; do
-        last=no
-        if ended || ! kill -0 "$feeder" 2>/dev/null; then last=yes; fi
-        more stdout "$out"
-        out=$seen
-        more stderr "$err" >&2
-        err=$seen
-        [ "$last" = no ] || return 0
-        sleep 0.1
-    done
+    relay "$out" "$err" 0.1 left
+}
+
+left() {
+    ended || ! kill -0 "$feeder" 2>/dev/null
 }
 
 case $verb in
