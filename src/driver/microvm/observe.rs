@@ -9,7 +9,7 @@ use super::ready::{Pace, wait_until_ready};
 use super::start::Starting;
 use crate::config::ByteSize;
 use crate::driver::files::{Wanted, live};
-use crate::effect::{Shell, paths};
+use crate::effect::paths;
 use crate::exec::Failure;
 use crate::resource::{
     Built, ContentKey, Desired, GuestFiles, Observed, ObservedGuest, Reading, Record, Resource, RunState,
@@ -17,6 +17,9 @@ use crate::resource::{
 
 /// How long a running guest may take to let us in before its files count as unreadable.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(20);
+
+/// How long a guest that let us in and then hung up may take to go down, or to let us in again.
+const GOING_DOWN: Duration = Duration::from_secs(60);
 
 /// How long after its start a guest may still be coming up, even emulated on a busy host.
 const BOOT_TIME: Duration = Duration::from_secs(240);
@@ -143,43 +146,62 @@ impl Guests {
 
     async fn observe_guest(&self, record: Record, state: RunState, wanted: &Wanted) -> ObservedGuest {
         let work_disk = self.work_disk_size(&record.name);
-        let files = self.observe_files(&record, &state, wanted).await;
+        let (state, files) = match state {
+            state if record.applied.disks.is_none() => (state, Reading::Absent),
+            RunState::Unknown(why) => (RunState::Unknown(why.clone()), Reading::Unreadable(why)),
+            RunState::Stopped => (RunState::Stopped, self.read_stopped(&record, wanted).await),
+            running @ RunState::Running(_) => self.observe_running(&record, running, wanted).await,
+        };
         ObservedGuest { record, state, work_disk, files }
     }
 
-    async fn observe_files(&self, record: &Record, state: &RunState, wanted: &Wanted) -> Reading<GuestFiles> {
-        if record.applied.disks.is_none() {
-            return Reading::Absent;
+    async fn read_stopped(&self, record: &Record, wanted: &Wanted) -> Reading<GuestFiles> {
+        let still_stopped = || self.must_be_stopped(record);
+        self.disk(&self.dir(&record.name).work_disk(), &still_stopped).read(wanted).await
+    }
+
+    /// A guest that was told to stop by an apply that died meanwhile runs, hangs up, and is gone a moment later: it is read
+    /// as the stopped guest that it becomes.
+    async fn observe_running(
+        &self,
+        record: &Record,
+        running: RunState,
+        wanted: &Wanted,
+    ) -> (RunState, Reading<GuestFiles>) {
+        if self.is_paused(record).await {
+            let why = format!("it is paused: `regatta resume {}` lets it go on", record.name);
+            return (running, Reading::Unreadable(why));
         }
-        match state {
-            RunState::Unknown(why) => Reading::Unreadable(why.clone()),
-            RunState::Stopped => {
-                let still_stopped = || self.must_be_stopped(record);
-                self.disk(&self.dir(&record.name).work_disk(), &still_stopped).read(wanted).await
-            }
-            RunState::Running(_) if self.is_paused(record).await => {
-                Reading::Unreadable(format!("it is paused: `regatta resume {}` lets it go on", record.name))
-            }
-            RunState::Running(_) => match self.log_in(record).await {
-                Ok(shell) => live::Guest::behind(&*shell).read(wanted).await,
-                Err(why) => Reading::Unreadable(why),
+        let mut files = self.read_running(record, LOGIN_DEADLINE, wanted).await;
+        if let Ok(Reading::Unreadable(_)) = files {
+            files = self.read_running(record, GOING_DOWN, wanted).await;
+        }
+        match files {
+            Ok(files @ (Reading::Present(_) | Reading::Absent)) => (running, files),
+            Ok(Reading::Unreadable(why)) | Err(why) => match self.run_state(record) {
+                RunState::Stopped => (RunState::Stopped, self.read_stopped(record, wanted).await),
+                RunState::Running(_) | RunState::Unknown(_) => (running, Reading::Unreadable(why)),
             },
         }
     }
 
-    /// Logs in to a running guest. One that was started a moment ago gets the time to come up that its apply would have
-    /// given it: that apply may have died, and the next must not give up for that.
-    async fn log_in(&self, record: &Record) -> Result<Box<dyn Shell>, String> {
-        let target = self.ssh_target(record);
+    /// What a running guest answers once we are logged in, or why we are not: at once when its VMM ends. A guest that was
+    /// started a moment ago gets the time to come up that its apply would have given it: that apply may have died, and
+    /// the next must not give up for that.
+    async fn read_running(
+        &self,
+        record: &Record,
+        deadline: Duration,
+        wanted: &Wanted,
+    ) -> Result<Reading<GuestFiles>, String> {
         // The record is written when the guest is started.
         let age = paths::age(&self.dir(&record.name).record()).map_err(|error| error.to_string())?;
-        let left = age.map_or(Duration::ZERO, |age| BOOT_TIME.saturating_sub(age));
-        if left <= LOGIN_DEADLINE {
-            return self.connect.connect(&target, LOGIN_DEADLINE).await.map_err(|error| error.to_string());
-        }
+        let deadline = deadline.max(age.map_or(Duration::ZERO, |age| BOOT_TIME.saturating_sub(age)));
         let starting = Starting { guests: self, record };
-        let ready = wait_until_ready(&*self.connect, &target, &starting, left, Pace::default()).await;
-        ready.map_err(|why| Failure::from(why).causes.join(": "))
+        let ready =
+            wait_until_ready(&*self.connect, &self.ssh_target(record), &starting, deadline, Pace::default()).await;
+        let shell = ready.map_err(|not_ready| not_ready.cause.to_string())?;
+        Ok(live::Guest::behind(&*shell).read(wanted).await)
     }
 }
 

@@ -1,8 +1,8 @@
 //! A step that fails leaves nothing behind, whichever of its commands it fails at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,11 +14,14 @@ use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
 use crate::driver::StateDir;
 use crate::effect::testing::{lacks, scratch};
 use crate::effect::{
-    Command, CommandError, CommandRunner, Connect, ConnectError, Detach, Detached, Output, ProcFs, Run, Shell,
-    SshTarget, SystemClock,
+    Command, CommandError, CommandRunner, Connect, ConnectError, Detach, Detached, Liveness, MarkedProcess, Output,
+    ProcFs, ProcessError, ProcessId, Processes, Run, Shell, Signal, SshTarget, Status, Streams, SystemClock,
 };
 use crate::exec::{Failure, FailureKind, Progress};
-use crate::resource::{ContentKey, NetworkSpec, VmSpec};
+use crate::resource::{
+    Address, ContentKey, Declared, Desired, FileKind, GuestFiles, GuestPath, NetworkSpec, ObservedFile, ObservedGuest,
+    ProcessIdentity, ROOT, Reading, Resource, Rules, RunState, VmSpec,
+};
 
 struct Silent;
 
@@ -78,13 +81,17 @@ struct World {
 impl World {
     /// A state directory with an image in its store.
     fn new(fails_at: usize) -> Self {
+        Self::seen(fails_at, Arc::new(NoNetwork), Arc::new(ProcFs::default()))
+    }
+
+    fn seen(fails_at: usize, connect: Arc<dyn Connect>, processes: Arc<dyn Processes>) -> Self {
         let (dir, root) = scratch();
         let state = StateDir::new(root);
         let run = Arc::new(FailsAt { fails_at, ran: AtomicUsize::new(0) });
         let effects = Effects {
             run: Arc::clone(&run) as Arc<dyn Run>,
-            connect: Arc::new(NoNetwork),
-            processes: Arc::new(ProcFs::default()),
+            connect,
+            processes,
             clock: Arc::new(SystemClock),
             detach: Arc::new(Nothing),
             identify: |_| uuid::Uuid::now_v7(),
@@ -186,4 +193,73 @@ async fn a_work_disk_without_a_record_is_refused() {
             .hint("move the directory away, or put its `record.json` back");
     assert_eq!(refused, Err(expected));
     assert_eq!(std::fs::read_to_string(&disk).unwrap(), "somebody's data");
+}
+
+/// A guest that an apply told to stop before it died: it lets us in, hangs up at the first command, and is gone.
+#[derive(Clone, Default)]
+struct GoingDown {
+    gone: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Connect for GoingDown {
+    async fn connect(&self, _target: &SshTarget, _deadline: Duration) -> Result<Box<dyn Shell>, ConnectError> {
+        match self.gone.load(Ordering::SeqCst) {
+            false => Ok(Box::new(self.clone())),
+            true => Err(ConnectError::NotUp("connection refused".into())),
+        }
+    }
+}
+
+#[async_trait]
+impl Shell for GoingDown {
+    async fn stream(&self, _: &[&str], _: Streams<'_>, _: Duration) -> Result<Status, ConnectError> {
+        self.gone.store(true, Ordering::SeqCst);
+        Err(ConnectError::Lost("it left no exit status".into()))
+    }
+}
+
+impl Processes for GoingDown {
+    fn liveness(&self, _id: &ProcessId) -> Liveness {
+        if self.gone.load(Ordering::SeqCst) { Liveness::Dead } else { Liveness::Alive }
+    }
+
+    fn find(&self, _marks: &[&str]) -> Result<BTreeMap<String, Vec<MarkedProcess>>, ProcessError> {
+        Ok(BTreeMap::new())
+    }
+
+    fn signal(&self, _id: &ProcessId, _signal: Signal) -> Result<bool, ProcessError> {
+        Ok(false)
+    }
+}
+
+#[tokio::test]
+async fn a_guest_on_its_way_down_is_read_as_a_stopped_one() {
+    if lacks("qemu-img") || lacks("debugfs") {
+        return;
+    }
+    let guest = GoingDown::default();
+    let world = World::seen(usize::MAX, Arc::new(guest.clone()), Arc::new(guest));
+    world.guests.create(&vm(), &Silent).await.unwrap();
+    let Reading::Present(mut record) = world.guests.reading("web") else { panic!("it was made") };
+    record.process = Some(ProcessIdentity { pid: 1, start_time: 1, boot_id: "boot".into() });
+    world.guests.write_record(&record).unwrap();
+    let declared = Declared {
+        resource: Resource::Vm(vm()),
+        source: None,
+        needs: BTreeSet::new(),
+        tags: BTreeSet::new(),
+        rules: Rules::default(),
+    };
+    let desired = Desired { resources: [(Address::vm("web"), declared)].into(), ..Desired::default() };
+    let mut observed = Arc::new(world.guests).observe(&desired).await.unwrap();
+    let root = ObservedFile { kind: FileKind::Directory, mode: 0o755, owner: ROOT, size: 0, digest: None, text: None };
+    let files = GuestFiles { files: [(GuestPath::root(), root)].into(), ..GuestFiles::default() };
+    let expected = ObservedGuest {
+        record,
+        state: RunState::Stopped,
+        work_disk: Reading::Present(vm().work_disk),
+        files: Reading::Present(files),
+    };
+    assert_eq!(observed.guests.remove("web"), Some(Reading::Present(expected)));
 }
