@@ -77,7 +77,7 @@ fn sync_of(tree: &Utf8Path) -> (Address, FileSet) {
             EntryKind::Directory => Content::Directory,
             EntryKind::File { size, sha256, .. } => {
                 let digest = Digest::from_hash(&sha256);
-                Content::Host(HostFile { root: read.root.clone(), below, digest, size, text: None })
+                Content::Host(Box::new(HostFile { root: read.root.clone(), below, digest, size, text: None }))
             }
         };
         files.insert(path, DesiredFile { content, mode: entry.mode & 0o777, owner: (0, 0) });

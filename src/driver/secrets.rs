@@ -114,7 +114,8 @@ pub async fn for_sets(sets: &[(Address, FileSet)], key: &SealKey, run: &dyn Run)
     let mut fetched = Vec::new();
     let mut asked = BTreeSet::new();
     for (path, file) in sets.iter().flat_map(|(_, set)| &set.files) {
-        let Content::Secret(SecretContent { from, seal, .. }) = &file.content else { continue };
+        let Content::Secret(secret) = &file.content else { continue };
+        let SecretContent { from, seal, .. } = &**secret;
         if !asked.insert(from) {
             continue;
         }
@@ -242,6 +243,7 @@ mod tests {
         let key = SealKey::derive(b"key");
         let from = command("echo one");
         let SecretInput::Known(content) = input(from.clone(), &key, &CommandRunner).await else { panic!() };
+        let content = Box::new(content);
         let file =
             |content| crate::resource::DesiredFile { content: Content::Secret(content), mode: 0o600, owner: (0, 0) };
         let set = |content| FileSet {
@@ -255,8 +257,8 @@ mod tests {
         let fetched = for_sets(&sets(content.clone()), &key, &CommandRunner).await.unwrap();
         assert_eq!(fetched[0].bytes.expose(), b"one\n");
         assert_eq!(format!("{:?}", fetched[0].bytes), "SecretBytes(…)");
-        let moved = SecretContent { from: command("echo two"), ..content };
-        let refused = for_sets(&sets(moved), &key, &CommandRunner).await.unwrap_err();
+        let moved = SecretContent { from: command("echo two"), ..*content };
+        let refused = for_sets(&sets(moved.into()), &key, &CommandRunner).await.unwrap_err();
         assert_eq!(refused.causes, ["the secret of `~/x` changed since the plan was made"]);
     }
 }

@@ -80,7 +80,7 @@ impl<'a> Wanted<'a> {
                 (FileKind::File, Some(Bytes::merged(merge::git_config(current()?, name, email)?)), true)
             }
         };
-        let secret = if let Content::Secret(secret) = &desired.content { Some(secret) } else { None };
+        let secret = if let Content::Secret(secret) = &desired.content { Some(&**secret) } else { None };
         Ok(Self { path, mode: desired.mode, owner: desired.owner, kind, content, merged, secret })
     }
 

@@ -60,7 +60,7 @@ pub enum Resource {
     /// A cluster, as far as it is reached; nothing is made or removed for it.
     Cluster(ClusterSpec),
     /// A guest of a cluster.
-    ClusterGuest(ClusterGuestSpec),
+    ClusterGuest(Box<ClusterGuestSpec>),
     /// Files in a guest.
     Files(FileSet),
 }

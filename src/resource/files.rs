@@ -265,18 +265,18 @@ pub struct DesiredFile {
     pub owner: (u32, u32),
 }
 
-/// What a file should contain.
+/// What a file should contain. Kept small, because fleets have many files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Content {
     /// It is a directory.
     Directory,
     /// The bytes of a host file.
-    Host(HostFile),
+    Host(Box<HostFile>),
     /// This text of the fleet file.
     Text(String),
     /// What is fetched when it is written, and never kept.
-    Secret(SecretContent),
+    Secret(Box<SecretContent>),
     /// Our marked block in `authorized_keys`, everything else kept; key lines in order.
     AuthorizedKeys(Vec<String>),
     /// `user.name` and `user.email` in `.gitconfig`, everything else kept.

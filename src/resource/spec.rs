@@ -125,9 +125,9 @@ pub struct NetworkSpec {
     /// Declared forwards of a user-mode network, sorted. The port for SSH is not here: it is chosen at creation and kept
     /// in the record. On a bridge they belong to the network, which can change them while guests run.
     pub forwards: Vec<Forward>,
-    /// How it is plugged to a bridge; `None` in user mode.
+    /// How it is plugged to a bridge; `None` in user mode. Boxed, because a large fleet has most guests without one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub link: Option<LinkSpec>,
+    pub link: Option<Box<LinkSpec>>,
 }
 
 /// How a guest is plugged to a bridge.

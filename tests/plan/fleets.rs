@@ -127,7 +127,7 @@ fn network(name: &str, guest: &GuestSketch) -> NetworkSpec {
         ipv6: None,
         nameservers: Vec::new(),
     };
-    NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(link) }
+    NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(link.into()) }
 }
 
 /// Plugs a guest to its bridge, which is declared with its first guest.
@@ -184,7 +184,7 @@ fn sets(name: &str, guest: &GuestSketch) -> Vec<(Address, FileSet)> {
                 size: text.len() as u64,
                 text: Some(text.clone()),
             };
-            let file = DesiredFile { content: Content::Host(host), mode: *mode, owner: (0, 0) };
+            let file = DesiredFile { content: Content::Host(host.into()), mode: *mode, owner: (0, 0) };
             wanted.insert(path(to).join(below.as_bytes()).unwrap(), file);
         }
         let address = Address::file_sync(name, &format!("~/{to}"));

@@ -140,7 +140,7 @@ fn host_file(name: &str, variant: u64) -> DesiredFile {
         size: text.len() as u64,
         text: Some(text),
     };
-    DesiredFile { content: Content::Host(host), mode: 0o644, owner: (0, 0) }
+    DesiredFile { content: Content::Host(host.into()), mode: 0o644, owner: (0, 0) }
 }
 
 /// The fleet file some time later: settings changed, guests came and went, disks grew.

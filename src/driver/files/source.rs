@@ -22,7 +22,7 @@ pub enum Source {
     /// These, which must not be shown.
     Secret(SecretBytes),
     /// Those of a host file, as long as they are what was planned.
-    Host(HostFile),
+    Host(Box<HostFile>),
 }
 
 impl Source {
@@ -195,8 +195,13 @@ mod tests {
         let path = root.join("f");
         std::fs::write(&path, "planned").unwrap();
         let below = GuestPath::new("f").unwrap();
-        let source =
-            Source::Host(HostFile { root: root.clone(), below, digest: Digest::of(b"planned"), size: 7, text: None });
+        let source = Source::Host(Box::new(HostFile {
+            root: root.clone(),
+            below,
+            digest: Digest::of(b"planned"),
+            size: 7,
+            text: None,
+        }));
         let copy = || {
             let mut out = Vec::new();
             source.open()?.read_to_end(&mut out).map_err(|cause| copy_failure("copy", cause))?;

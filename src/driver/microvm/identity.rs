@@ -22,7 +22,7 @@ pub(super) fn seeds(record: &Record, host_key: &KeyPair) -> Result<Vec<Seed>, Fa
 /// Those that say how it is connected. Values that do not apply are empty lines, so that none of an earlier network is
 /// left.
 pub(super) fn network_seeds(network: &NetworkSpec) -> Result<Vec<Seed>, Failure> {
-    let values = match &network.link {
+    let values = match network.link.as_deref() {
         // QEMU's user-mode network: its documented defaults.
         None => ["10.0.2.15/24", "10.0.2.2", "10.0.2.3", "", ""].map(str::to_owned),
         Some(LinkSpec { address, subnet, ipv6, nameservers, .. }) => {

@@ -24,7 +24,7 @@ use crate::config::ByteSize;
 use crate::effect::{CommandRunner, KeyPair, SystemClock, files};
 use crate::exec::{Failure, Perform as _, Progress, Rehearsed};
 use crate::plan::{Op, Plan, Step};
-use crate::resource::{Content, FileSet, Observed, ObservedGuest, Reading, RunState, SecretContent, SecretRef};
+use crate::resource::{Content, FileSet, Observed, ObservedGuest, Reading, RunState, SecretRef};
 
 /// Rehearses every step of a plan that is done when nothing fails, in an order that could run. `state` is the state
 /// directory that the plan is for; only names in it and the answer of the KVM probe are taken from it.
@@ -95,9 +95,7 @@ async fn without_secrets(guests: &Guests, step: &Step) -> Step {
     let mut step = step.clone();
     let Op::WriteFiles { sets, .. } = &mut step.op else { return step };
     for (address, set) in sets {
-        let secret = |content: &Content| {
-            matches!(content, Content::Secret(SecretContent { from: SecretRef::Command { .. }, .. }))
-        };
+        let secret = |content: &Content| matches!(content, Content::Secret(secret) if matches!(secret.from, SecretRef::Command { .. }));
         for (path, file) in set.files.iter().filter(|(_, file)| secret(&file.content)) {
             let files = [(path.clone(), file.clone())].into();
             let one = FileSet { files, ..set.clone() };

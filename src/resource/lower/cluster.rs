@@ -40,8 +40,12 @@ impl Lowering<'_> {
             restart: if container.restarts.value { Restart::IfNeeded } else { Restart::Never },
         };
         let needs = BTreeSet::from([Address::cluster(&spec.cluster)]);
-        let address =
-            self.declare(Address::container(&container.name), Resource::ClusterGuest(spec), container.span, needs);
+        let address = self.declare(
+            Address::container(&container.name),
+            Resource::ClusterGuest(spec.into()),
+            container.span,
+            needs,
+        );
         if let Some(declared) = self.desired.resources.get_mut(&address) {
             declared.tags = container.tags.iter().map(|tag| tag.value.clone()).collect();
         }

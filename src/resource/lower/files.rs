@@ -187,7 +187,7 @@ impl Lowering<'_> {
                 (Address::file(&vm.name, &shown), FileSetKind::File, Content::Text(text.clone()))
             }
             FileContent::Secret(secret) => {
-                let content = Content::Secret(self.secret(secret, file.span)?);
+                let content = Content::Secret(self.secret(secret, file.span)?.into());
                 (Address::secret(&vm.name, &shown), FileSetKind::Secret, content)
             }
         };
@@ -298,13 +298,13 @@ fn desired_file(tree: &HostTree, below: &GuestPath, entry: &HostEntry, sync: &Fi
         (FileKind::File, Some(digest)) => {
             let alone = *below == GuestPath::root();
             let own = if alone { SINGLE_FILE_MODE } else { entry.mode & MODE_MASK };
-            let content = Content::Host(HostFile {
+            let content = Content::Host(Box::new(HostFile {
                 root: tree.root.clone(),
                 below: below.clone(),
                 digest: digest.clone(),
                 size: entry.size,
                 text: entry.text.clone(),
-            });
+            }));
             Some(DesiredFile { content, mode: sync.mode.unwrap_or(own), owner })
         }
         _ => None,

@@ -13,7 +13,7 @@ impl Lowering<'_> {
         forwards.sort_unstable();
         match self.link(vm) {
             // The network forwards.
-            Some(link) => NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(link) },
+            Some(link) => NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(link.into()) },
             None => NetworkSpec { mode: NetworkMode::User, forwards, link: None },
         }
     }

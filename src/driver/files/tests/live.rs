@@ -376,7 +376,7 @@ async fn a_secret_is_written_by_both_roads_and_never_read_back() {
         prune: false,
         on_drift: OnDrift::Repair,
     };
-    let secret = [(Address::secret("web", "~/.netrc"), set(FileSetKind::Secret, Content::Secret(content)))];
+    let secret = [(Address::secret("web", "~/.netrc"), set(FileSetKind::Secret, Content::Secret(content.into())))];
     let fetched = secrets::for_sets(&secret, &key, &CommandRunner).await.unwrap();
     let request = Request { sets: &secret, secrets: &fetched, ..Request::default() };
     let image = fresh_disk(&dir, ByteSize::mib(64)).await;

@@ -55,13 +55,13 @@ pub(super) fn synced(root: &Utf8Path, to: &GuestPath) -> (Address, FileSet) {
     for entry in tree.entries {
         let content = match entry.kind {
             EntryKind::Directory => Content::Directory,
-            EntryKind::File { size, sha256, text } => Content::Host(HostFile {
+            EntryKind::File { size, sha256, text } => Content::Host(Box::new(HostFile {
                 root: tree.root.clone(),
                 below: path(entry.path.clone()),
                 digest: Digest::from_hash(&sha256),
                 size,
                 text,
-            }),
+            })),
         };
         let at = if entry.path.is_empty() { to.clone() } else { to.join(&entry.path).unwrap() };
         files.insert(at, DesiredFile { content, mode: entry.mode, owner: (0, 0) });
