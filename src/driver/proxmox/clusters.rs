@@ -122,7 +122,7 @@ fn declared(desired: &Desired, cluster: &str) -> BTreeSet<String> {
 /// The guests that are declared on a cluster.
 fn specs<'a>(desired: &'a Desired, cluster: &str) -> Vec<&'a ClusterGuestSpec> {
     let specs = desired.resources.values().filter_map(|declared| match &declared.resource {
-        Resource::ClusterGuest(spec) if spec.cluster == cluster => Some(spec),
+        Resource::ClusterGuest(spec) if spec.cluster == cluster => Some(&**spec),
         _ => None,
     });
     specs.collect()
