@@ -20,6 +20,9 @@ const DEFAULT_MEMORY: ByteSize = ByteSize::mib(512);
 /// Work disk of a guest that states none.
 const DEFAULT_WORK_DISK: ByteSize = ByteSize::gib(4);
 
+/// CPUs of Firecracker's largest guest (`MachineConfiguration` in its API's description).
+const FIRECRACKER_CPUS: u32 = 32;
+
 /// Adds all guests to the fleet, whose other parts are complete.
 pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base: &Settings, problems: &mut Problems) {
     let mut clashes = Clashes::default();
@@ -121,21 +124,32 @@ fn check_references(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
     }
 }
 
-/// Firecracker plugs guests to taps, and has no network of its own.
+/// What Firecracker cannot do: it plugs guests to taps and has no network of its own, needs KVM, and has a largest guest.
 fn check_machine(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
     let (Machine::Firecracker, Origin::Written(span)) = (vm.machine.value, vm.machine.origin) else { return };
     let network = vm.network.as_ref().and_then(|name| fleet.networks.get(&name.value));
-    if network.is_none_or(|network| network.mode.value == NetworkMode::User) {
+    // A name that means nothing is reported as such.
+    if vm.network.is_none() || network.is_some_and(|network| network.mode.value == NetworkMode::User) {
         problems.push(
             Diagnostic::error("config::needs-tap", "Firecracker has no user-mode network", span, "needs a bridge")
                 .help("write `machine \"microvm\"`, which QEMU runs, or plug the guest to a network of mode `bridge`"),
         );
-    } else {
-        let message = "Firecracker guests cannot be plugged to bridged networks yet";
-        problems.push(
-            Diagnostic::error("config::unsupported", message, span, "not possible yet")
-                .help("write `machine \"microvm\"`, which QEMU runs"),
+    }
+    let mut cannot = |what: String, at: Origin, help: &str| {
+        let Origin::Written(at) = at else { return };
+        let found = Diagnostic::error("config::not-on-firecracker", what, at, "not possible");
+        problems.push(found.also(span, "on Firecracker").help(help));
+    };
+    if vm.accel.value == Accelerator::Tcg {
+        cannot(
+            "Firecracker runs guests under KVM only".into(),
+            vm.accel.origin,
+            "leave `accel` out, or let QEMU run it",
         );
+    }
+    if vm.cpus.value > FIRECRACKER_CPUS {
+        let what = format!("found {} cpus, Firecracker gives a guest at most {FIRECRACKER_CPUS}", vm.cpus.value);
+        cannot(what, vm.cpus.origin, "give it fewer, or let QEMU run it");
     }
 }
 

@@ -98,7 +98,7 @@ fn declared(
     let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::None });
     (change.action, change.reason, change.impact) = (verdict.action, verdict.reason, verdict.impact);
     if matches!(change.action, Action::Create | Action::Update) {
-        let obstacles = around.observed.obstacles.get(&spec.name).into_iter().flatten();
+        let obstacles = around.observed.obstacles.get(address).into_iter().flatten();
         refusals.extend(obstacles.map(|it| refusal(Rule::HostInTheWay, it.message.clone(), it.help.clone())));
     }
     change

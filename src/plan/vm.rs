@@ -6,8 +6,8 @@ use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
 use crate::config::{Accelerator, ByteSize, Machine};
 use crate::resource::{
-    Address, ContentKey, Declared, Desired, NetworkSpec, Observed, ObservedGuest, Reading, Record, Resource, RunState,
-    VmSpec,
+    Address, ContentKey, Declared, Desired, NetworkSpec, Observed, ObservedGuest, Obstacle, Reading, Record, Resource,
+    RunState, VmSpec,
 };
 
 /// What is to be done with one VM.
@@ -141,6 +141,9 @@ pub(super) fn declared(
     let difference = difference(&plan.change.attributes);
     let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::DataLoss });
     plan.settle(verdict);
+    if plan.change.action != Action::None {
+        plan.refuse_for(around.observed.obstacles.get(address).into_iter().flatten());
+    }
     plan
 }
 
@@ -170,6 +173,18 @@ impl VmPlan {
             protected.before = Shown::Absent;
         }
         change.attributes.push(protected);
+    }
+
+    /// What this machine lacks is said before anything is done.
+    fn refuse_for<'a>(&mut self, obstacles: impl Iterator<Item = &'a Obstacle>) {
+        let refusal = |it: &Obstacle| Refusal {
+            address: self.change.address.clone(),
+            rule: Rule::HostInTheWay,
+            message: it.message.clone(),
+            help: it.help.clone(),
+            source: self.change.source.clone(),
+        };
+        self.refusals.extend(obstacles.map(refusal));
     }
 
     /// Takes the verdict over into the change, with a reason that says more where one attribute says it all: a guest

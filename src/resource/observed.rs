@@ -48,15 +48,15 @@ pub struct Observed {
     pub guests: BTreeMap<String, Reading<ObservedGuest>>,
     /// Bridged networks that carry this fleet's mark, and declared ones that were looked for; by name.
     pub networks: BTreeMap<String, Reading<ObservedNetwork>>,
-    /// What of the host stands in the way of declared networks; by name.
-    pub obstacles: BTreeMap<String, Vec<Obstacle>>,
+    /// What of the host stands in the way of declared networks and guests.
+    pub obstacles: BTreeMap<Address, Vec<Obstacle>>,
     /// Declared clusters, by name.
     pub clusters: BTreeMap<String, Reading<ObservedCluster>>,
     /// Guests on clusters that carry this fleet's mark, and declared ones that were looked for; by name.
     pub cluster_guests: BTreeMap<String, Reading<ObservedClusterGuest>>,
 }
 
-/// Something of the host that is not ours and that a network would get into conflict with.
+/// Something of the host that is not ours and that keeps a network or a guest from being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Obstacle {
     /// What was found; lower case, no full stop.

@@ -1,4 +1,4 @@
-//! The life of a guest on Firecracker, driven through the steps of the run.
+//! The life of a guest on a fake of Firecracker, driven through the steps of the run.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use regatta::effect::{
 };
 use regatta::exec::{Failure, Perform, Progress};
 use regatta::plan::{Op, Step, StepId};
-use regatta::resource::{ContentKey, NetworkSpec, ObservedGuest, Reading, RunState, VmSpec};
+use regatta::resource::{ContentKey, LinkName, LinkSpec, NetworkSpec, ObservedGuest, Reading, RunState, VmSpec};
 use serde_json::Value;
 
 use crate::openapi::Api;
@@ -67,22 +67,11 @@ async fn a_guest_lives_on_the_fake() {
     if !has_tools() {
         return;
     }
-    let mut life = Life::new(Program::Fake).await;
+    let mut life = Life::new().await;
     life.go().await;
     let said = life.notes.lock().unwrap().clone();
     assert_eq!(said, ["stopped by its power button"; 3], "LESSON 20");
     requests_are_as_published(&life.requests);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_guest_lives_on_the_real_program() {
-    if std::env::var_os("REGATTA_FIRECRACKER").is_none() {
-        return eprintln!("SKIPPED: REGATTA_FIRECRACKER names no firecracker");
-    }
-    if !has_tools() {
-        return;
-    }
-    Life::new(Program::Real).await.go().await;
 }
 
 fn has_tools() -> bool {
@@ -105,6 +94,7 @@ fn requests_are_as_published(requests: &str) {
         ("PUT", "/boot-source"),
         ("PUT", "/drives/root"),
         ("PUT", "/drives/work"),
+        ("PUT", "/network-interfaces/net"),
         ("PUT", "/entropy"),
         ("PUT", "/actions"),
         ("PATCH", "/vm"),
@@ -121,20 +111,14 @@ fn requests_are_as_published(requests: &str) {
     }
 }
 
-enum Program {
-    Fake,
-    Real,
-}
-
 /// Starts our own binary for us, and the fake for Firecracker.
-struct Launcher(Program);
+struct Launcher;
 
 impl Detach for Launcher {
     fn detach(&self, mut detached: Detached) -> io::Result<()> {
-        match (&detached.program, &self.0) {
-            (None, _) => detached.program = Some(env!("CARGO_BIN_EXE_regatta").into()),
-            (Some(_), Program::Real) => {}
-            (Some(_), Program::Fake) => {
+        match &detached.program {
+            None => detached.program = Some(env!("CARGO_BIN_EXE_regatta").into()),
+            Some(_) => {
                 let [fork, _, _, id, _, socket] = detached.arguments.as_slice() else {
                     return Err(io::Error::other(format!("unexpected arguments: {:?}", detached.arguments)));
                 };
@@ -185,7 +169,7 @@ struct Life {
 }
 
 impl Life {
-    async fn new(program: Program) -> Self {
+    async fn new() -> Self {
         let dir = tempfile::Builder::new().prefix("rgt").tempdir().unwrap();
         let state = StateDir::new(Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap());
         let vm = VmSpec {
@@ -194,7 +178,7 @@ impl Life {
             memory: ByteSize::mib(256),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
-            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
+            network: NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(Box::new(link())) },
             work_disk: ByteSize::mib(16),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
@@ -205,7 +189,7 @@ impl Life {
             connect: Arc::new(NoNetwork),
             processes: Arc::new(ProcFs::default()),
             clock: Arc::new(SystemClock),
-            detach: Arc::new(Launcher(program)),
+            detach: Arc::new(Launcher),
             identify: |_| uuid::Uuid::now_v7(),
         };
         let root = state.guest("demo", "web").root().as_std_path().to_owned();
@@ -338,6 +322,19 @@ impl Drop for Life {
 fn inode(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     path.metadata().unwrap().ino()
+}
+
+/// Plugged to a tap that the fake does not open.
+fn link() -> LinkSpec {
+    LinkSpec {
+        network: "lan".into(),
+        tap: LinkName::tap("demo", "lan", "web"),
+        mac: "02:00:00:00:00:0a".parse().unwrap(),
+        address: "172.31.7.10".parse().unwrap(),
+        subnet: "172.31.7.0/24".parse().unwrap(),
+        ipv6: None,
+        nameservers: Vec::new(),
+    }
 }
 
 /// An image and a kernel that nothing boots.

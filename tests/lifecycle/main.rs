@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! cargo test --test lifecycle                                           # the fake
-//! cargo test --test lifecycle -- --ignored --nocapture --exact qemu::a_guest_lives   # needs a package archive
+//! cargo test --test lifecycle -- --ignored --nocapture --exact real::a_guest_lives_on_qemu          # a package archive
+//! cargo test --test lifecycle -- --ignored --nocapture --exact real::a_guest_lives_on_firecracker   # and root, KVM, firecracker
 //! ```
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what fails here is the test")]
@@ -16,7 +17,7 @@
 mod fake;
 mod firecracker;
 mod openapi;
-mod qemu;
+mod real;
 
 use std::path::Path;
 

@@ -1,5 +1,7 @@
-//! The life of a real guest on QEMU, through the real binary.
+//! The life of a real guest, through the real binary: on QEMU as whoever runs the tests, and on Firecracker in a network
+//! namespace of the test's own, as root.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -8,8 +10,8 @@ use serde_json::Value;
 
 use crate::{end, eventually, keepers, processes};
 
-/// What is done, in this order; after each, everything in [`Life::holds`] must hold.
-const ACTIONS: [Action; 16] = [
+/// What is done on QEMU, in this order; after each, everything in [`Life::holds`] must hold.
+const ON_QEMU: [Action; 16] = [
     Action::Apply("microvm"),
     Action::Restart,
     Action::RebootInside,
@@ -28,10 +30,32 @@ const ACTIONS: [Action; 16] = [
     Action::Destroy,
 ];
 
+/// What is done on Firecracker. Between it and QEMU the root disk is made anew.
+const ON_FIRECRACKER: [Action; 16] = [
+    Action::Apply("firecracker"),
+    Action::Restart,
+    Action::PauseAndResume,
+    Action::Stop,
+    Action::Start,
+    Action::KillKeeper,
+    Action::JoinConsole,
+    Action::KillVmm,
+    Action::Start,
+    Action::KillRegattaInRestart,
+    Action::WipeRuntimeFiles,
+    Action::Restart,
+    Action::ReplaceRoot,
+    Action::ApplyAnew("microvm"),
+    Action::ApplyAnew("firecracker"),
+    Action::Destroy,
+];
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     /// With this machine.
     Apply(&'static str),
+    /// The same, where it takes another root disk.
+    ApplyAnew(&'static str),
     Restart,
     /// `reboot` in the guest: the same VMM, another boot.
     RebootInside,
@@ -51,19 +75,50 @@ enum Action {
 
 #[test]
 #[ignore = "builds an image and boots a guest many times: needs a package archive and some minutes"]
-fn a_guest_lives() {
-    let mut life = Life::new();
-    for action in ACTIONS {
-        let start = std::time::Instant::now();
-        life.act(action);
-        life.holds(action);
-        eprintln!("{action:?}: {:.1} s", start.elapsed().as_secs_f32());
+fn a_guest_lives_on_qemu() {
+    Life::new(None).go(&ON_QEMU);
+}
+
+/// Also needs KVM that runs stock kernels.
+#[test]
+#[ignore = "builds an image and boots a guest many times: needs root, a package archive and a firecracker"]
+fn a_guest_lives_on_firecracker() {
+    if std::env::var_os("REGATTA_FIRECRACKER").is_none() {
+        return eprintln!("SKIPPED: REGATTA_FIRECRACKER names no firecracker");
     }
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
+        return eprintln!("SKIPPED: a network namespace and a bridge need root");
+    }
+    Life::new(Some(Namespace::new())).go(&ON_FIRECRACKER);
+}
+
+/// A network namespace, which goes when this goes.
+struct Namespace(String);
+
+impl Namespace {
+    fn new() -> Self {
+        let name = format!("rgtlife{}", std::process::id());
+        ip(&["netns", "add", &name]);
+        ip(&["-n", &name, "link", "set", "lo", "up"]);
+        Self(name)
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "delete", &self.0]).status();
+    }
+}
+
+fn ip(args: &[&str]) {
+    assert!(Command::new("ip").args(args).status().unwrap().success(), "ip {args:?}");
 }
 
 struct Life {
     dir: tempfile::TempDir,
     state: PathBuf,
+    /// Where the guest has a bridge; without one it is in a user-mode network.
+    namespace: Option<Namespace>,
     runs: bool,
     kept: bool,
     exists: bool,
@@ -80,22 +135,53 @@ struct Done {
 }
 
 impl Life {
-    fn new() -> Self {
+    fn new(namespace: Option<Namespace>) -> Self {
         let dir = tempfile::Builder::new().prefix("rgt").tempdir().unwrap();
         // A state directory that already has an image saves building one.
         let given = std::env::var_os("REGATTA_SCENARIO_STATE").map(PathBuf::from);
         let state = given.unwrap_or_else(|| dir.path().join("state"));
-        Self { dir, state, runs: false, kept: false, exists: false, identity: None, root_is_new: true }
+        Self { dir, state, namespace, runs: false, kept: false, exists: false, identity: None, root_is_new: true }
+    }
+
+    fn go(&mut self, actions: &[Action]) {
+        if self.namespace.is_some() {
+            // Packages are fetched where there is a way out.
+            self.declare("microvm");
+            let build = ["apply", "--yes", "--only", "image.*", "--only", "kernel.*"];
+            assert!(self.outside(&build).status().unwrap().success());
+        }
+        for action in actions {
+            let start = std::time::Instant::now();
+            self.act(*action);
+            self.holds(*action);
+            eprintln!("{action:?}: {:.1} s", start.elapsed().as_secs_f32());
+        }
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_regatta"));
+        let Some(Namespace(name)) = &self.namespace else { return self.outside(args) };
+        let inner = self.outside(args);
+        let mut command = self.clean("ip");
+        command.args(["netns", "exec", name]).arg(inner.get_program()).args(inner.get_args());
         command
-            .args(args)
+    }
+
+    /// Where the tests run, whether or not the guest has a namespace.
+    fn outside(&self, args: &[&str]) -> Command {
+        let mut command = self.clean(env!("CARGO_BIN_EXE_regatta"));
+        command.args(args);
+        command
+    }
+
+    /// A program in an environment of ours.
+    fn clean(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.dir.path())
             .env("REGATTA_STATE_DIR", &self.state)
+            .envs(std::env::var_os("REGATTA_FIRECRACKER").map(|program| ("REGATTA_FIRECRACKER", program)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         command
@@ -125,10 +211,11 @@ impl Life {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Apply(machine) => {
+            Action::Apply(machine) | Action::ApplyAnew(machine) => {
                 self.declare(machine);
                 self.ok(&["apply", "--yes"]);
                 (self.runs, self.kept, self.exists) = (true, true, true);
+                self.root_is_new |= matches!(action, Action::ApplyAnew(_));
             }
             Action::Restart => {
                 let report = self.ok(&["restart", "one", "--format", "json"]).stdout;
@@ -172,7 +259,9 @@ impl Life {
                 (self.runs, self.kept) = (true, true);
             }
             Action::WipeRuntimeFiles => {
-                for file in ["qmp.sock", "tty.sock", "con.sock", "pid", "console.log"] {
+                // Firecracker has no file of its pid, and pipes for a console.
+                let qemus: &[&str] = if self.namespace.is_none() { &["tty.sock", "pid"] } else { &[] };
+                for file in ["qmp.sock", "con.sock", "console.log"].iter().chain(qemus) {
                     std::fs::remove_file(self.guest(file)).unwrap();
                 }
             }
@@ -188,8 +277,15 @@ impl Life {
     }
 
     fn declare(&self, machine: &str) {
-        let vm = format!("image \"bookworm\"; memory \"256MiB\"; work-disk size=\"256MiB\"; machine \"{machine}\";");
-        let fleet = format!("fleet \"lifecycle\"\nimport \"std/debian\"\nvm \"one\" {{ {vm} }}\n");
+        let (lan, plug) = match self.namespace {
+            Some(_) => {
+                ("network \"lan\" { mode \"bridge\"; subnet \"172.31.9.0/24\"; nat #false; }", "network \"lan\";")
+            }
+            None => ("", ""),
+        };
+        let vm =
+            format!("image \"bookworm\"; memory \"256MiB\"; work-disk size=\"256MiB\"; machine \"{machine}\"; {plug}");
+        let fleet = format!("fleet \"lifecycle\"\nimport \"std/debian\"\n{lan}\nvm \"one\" {{ {vm} }}\n");
         std::fs::write(self.dir.path().join("fleet.kdl"), fleet).unwrap();
     }
 

@@ -1,7 +1,9 @@
 //! What can happen to a world between two plans.
 
 use regatta::config::ByteSize;
-use regatta::resource::{Digest, FileKind, GuestPath, ObservedFile, ObservedNetwork, Obstacle, Reading, RunState};
+use regatta::resource::{
+    Address, Digest, FileKind, GuestPath, ObservedFile, ObservedNetwork, Obstacle, Reading, RunState,
+};
 use serde::Deserialize;
 
 use crate::world::{World, file};
@@ -53,7 +55,7 @@ pub enum Event {
     /// A bridge of that name is somebody else's.
     BridgeForeign { network: String, owner: String },
     /// Something of the host stands in the way.
-    Obstacle { network: String, message: String, help: String },
+    Obstacle { address: Address, message: String, help: String },
     /// The store holds nothing any more.
     StoreEmptied,
 }
@@ -124,9 +126,9 @@ impl Event {
                 bridge(world, network).rules = Reading::Unreadable(why.clone());
             }
             Self::BridgeForeign { network, owner } => bridge(world, network).foreign = Some(owner.clone()),
-            Self::Obstacle { network, message, help } => {
+            Self::Obstacle { address, message, help } => {
                 let obstacle = Obstacle { message: message.clone(), help: help.clone() };
-                world.observed.obstacles.entry(network.clone()).or_default().push(obstacle);
+                world.observed.obstacles.entry(address.clone()).or_default().push(obstacle);
             }
             Self::StoreEmptied => world.observed.built.clear(),
         }

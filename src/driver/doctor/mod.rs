@@ -7,9 +7,10 @@ mod tools;
 use std::sync::Arc;
 
 use super::network::Networks;
-use super::{StateDir, Store};
+use super::{StateDir, Store, microvm};
+use crate::config::Machine;
 use crate::effect::{Clock, Run};
-use crate::resource::{BridgeSpec, Desired, Finding, Resource};
+use crate::resource::{BridgeSpec, Desired, Finding, Obstacle, Resource};
 
 /// What is looked at.
 pub struct Doctor {
@@ -36,6 +37,9 @@ impl Doctor {
             })
             .collect();
         let mut findings = self.tools(!bridges.is_empty()).await;
+        if needs_firecracker(desired) {
+            findings.push(self.firecracker().await);
+        }
         findings.extend(machine::accelerator(&self.state));
         findings.push(machine::namespaces(&*self.run).await);
         findings.extend(machine::state(&self.state));
@@ -45,6 +49,13 @@ impl Doctor {
             findings.extend(self.bridges(&bridges).await);
         }
         findings
+    }
+
+    async fn firecracker(&self) -> Finding {
+        match microvm::firecracker_obstacle(&*self.run).await {
+            None => Finding::pass("firecracker", "installed"),
+            Some(Obstacle { message, help }) => Finding::fail("firecracker", message, help),
+        }
     }
 
     /// Whether images and kernels have to be built first.
@@ -65,4 +76,10 @@ impl Doctor {
             })
             .collect()
     }
+}
+
+fn needs_firecracker(desired: &Desired) -> bool {
+    let on_firecracker =
+        |resource: &Resource| matches!(resource, Resource::Vm(vm) if vm.machine == Machine::Firecracker);
+    desired.resources.values().any(|declared| on_firecracker(&declared.resource))
 }

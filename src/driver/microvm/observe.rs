@@ -61,7 +61,9 @@ impl Guests {
             let (name, guest) = read.map_err(|error| Failure::unknown(format!("reading a guest failed: {error}")))?;
             guests.insert(name, Reading::Present(guest));
         }
-        Ok(Observed { built, guests, ..Observed::default() })
+        let mut observed = Observed { built, guests, ..Observed::default() };
+        self.look_for_obstacles(desired, &mut observed).await;
+        Ok(observed)
     }
 
     fn built(&self) -> Result<BTreeMap<ContentKey, Built>, Failure> {

@@ -8,7 +8,9 @@ use super::rules::{self, Listed};
 use crate::driver::privilege::{self, Mark, UNFINISHED};
 use crate::effect::{Command, paths};
 use crate::exec::Failure;
-use crate::resource::{BridgeSpec, Desired, LinkName, Observed, ObservedNetwork, ObservedRules, Reading, Resource};
+use crate::resource::{
+    Address, BridgeSpec, Desired, LinkName, Observed, ObservedNetwork, ObservedRules, Reading, Resource,
+};
 
 impl Networks {
     /// Adds the networks that are declared or carry our mark, and what stands in their way.
@@ -36,7 +38,7 @@ impl Networks {
             observed.networks.insert(name, reading);
         }
         for (name, spec) in declared {
-            observed.obstacles.insert(name.to_owned(), self.obstacles(spec).await?);
+            observed.obstacles.insert(Address::network(name), self.obstacles(spec).await?);
         }
         Ok(())
     }

@@ -8,7 +8,7 @@ use crate::driver::microvm::vmm::Launch;
 /// `PUT /machine-config`.
 #[derive(Debug, Serialize)]
 pub(super) struct MachineConfiguration {
-    /// 1, or an even number up to 32.
+    /// At most 32. Only with SMT, which is off unless it is asked for, it must be 1 or even.
     pub vcpu_count: u32,
     /// MiB.
     pub mem_size_mib: u64,
@@ -38,6 +38,17 @@ pub(super) struct Drive<'a> {
     pub path_on_host: &'a str,
     /// `Writeback`: a guest's flush reaches the host's disk.
     pub cache_type: &'static str,
+}
+
+/// `PUT /network-interfaces/{iface_id}`
+#[derive(Debug, Serialize)]
+pub(super) struct NetworkInterface<'a> {
+    /// As in the path.
+    pub iface_id: &'a str,
+    /// The tap's name. It is opened as the user we run as, who owns it.
+    pub host_dev_name: &'a str,
+    /// The guest's address, which the bridge's rules expect.
+    pub guest_mac: String,
 }
 
 /// `PUT /entropy`: a virtio-rng device without a limit.
@@ -89,12 +100,9 @@ pub(in crate::driver::microvm) struct Put {
 /// this order.
 ///
 /// # Errors
-/// When the guest has a number of processors that Firecracker cannot give it.
+/// When one of them cannot be written as JSON.
 pub(in crate::driver::microvm) fn requests(launch: &Launch<'_>) -> Result<Vec<Put>, String> {
     let vm = launch.vm;
-    if vm.cpus != 1 && (vm.cpus % 2 == 1 || vm.cpus > 32) {
-        return Err(format!("found {} cpus, Firecracker takes 1 or an even number up to 32", vm.cpus));
-    }
     let machine = MachineConfiguration { vcpu_count: vm.cpus, mem_size_mib: vm.memory.as_mib() };
     let boot = BootSource {
         kernel_image_path: launch.kernel.as_str(),
@@ -112,6 +120,11 @@ pub(in crate::driver::microvm) fn requests(launch: &Launch<'_>) -> Result<Vec<Pu
         };
         requests.push(put(&format!("/drives/{drive_id}"), &drive)?);
     }
+    if let Some(link) = &vm.network.link {
+        let interface =
+            NetworkInterface { iface_id: "net", host_dev_name: link.tap.as_str(), guest_mac: link.mac.to_string() };
+        requests.push(put("/network-interfaces/net", &interface)?);
+    }
     requests.push(put("/entropy", &EntropyDevice {})?);
     Ok(requests)
 }
@@ -128,21 +141,34 @@ mod tests {
     use super::*;
     use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
     use crate::driver::microvm::console::Line;
-    use crate::resource::{ContentKey, NetworkSpec, VmSpec};
+    use crate::resource::{ContentKey, LinkName, LinkSpec, NetworkSpec, VmSpec};
 
-    fn with_cpus(cpus: u32) -> Result<Vec<Put>, String> {
+    fn link() -> LinkSpec {
+        LinkSpec {
+            network: "lan".into(),
+            tap: LinkName::tap("demo", "lan", "web"),
+            mac: "02:00:00:00:00:0a".parse().unwrap(),
+            address: "172.31.7.10".parse().unwrap(),
+            subnet: "172.31.7.0/24".parse().unwrap(),
+            ipv6: None,
+            nameservers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn everything_that_is_put_before_the_start() {
         let vm = VmSpec {
             name: "web".into(),
-            cpus,
+            cpus: 3,
             memory: ByteSize::gib(1),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
-            network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
+            network: NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(Box::new(link())) },
             work_disk: ByteSize::gib(4),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
         };
-        requests(&Launch {
+        let launch = Launch {
             fleet: "demo",
             vm: &vm,
             uuid: uuid::Uuid::nil(),
@@ -156,11 +182,7 @@ mod tests {
             line: &Line::Pipes { output: "/s/tty.out".into(), input: "/s/tty.in".into() },
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),
-        })
-    }
-
-    #[test]
-    fn everything_that_is_put_before_the_start() {
+        };
         let drive = |id: &str| {
             json!({
                 "drive_id": id, "is_root_device": false, "is_read_only": false, "cache_type": "Writeback",
@@ -170,20 +192,16 @@ mod tests {
         let boot = json!({
             "kernel_image_path": "/s/vmlinux", "initrd_path": "/s/initrd.img", "boot_args": "console=ttyS0 reboot=k",
         });
+        let tap = LinkName::tap("demo", "lan", "web");
+        let interface = json!({ "iface_id": "net", "host_dev_name": tap.as_str(), "guest_mac": "02:00:00:00:00:0a" });
         let expected = [
-            ("/machine-config", json!({ "vcpu_count": 2, "mem_size_mib": 1024 })),
+            ("/machine-config", json!({ "vcpu_count": 3, "mem_size_mib": 1024 })),
             ("/boot-source", boot),
             ("/drives/root", drive("root")),
             ("/drives/work", drive("work")),
+            ("/network-interfaces/net", interface),
             ("/entropy", json!({})),
         ];
-        assert_eq!(with_cpus(2).unwrap(), expected.map(|(path, body)| Put { path: path.into(), body }));
-    }
-
-    #[test]
-    fn odd_numbers_of_processors_are_refused_before_anything_is_sent() {
-        assert!(with_cpus(1).is_ok());
-        assert_eq!(with_cpus(3), Err("found 3 cpus, Firecracker takes 1 or an even number up to 32".into()));
-        assert!(with_cpus(64).is_err());
+        assert_eq!(requests(&launch).unwrap(), expected.map(|(path, body)| Put { path: path.into(), body }));
     }
 }

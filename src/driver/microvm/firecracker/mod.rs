@@ -30,13 +30,18 @@ pub(super) use api::requests;
 const PROGRAM: &str = "firecracker";
 
 /// Environment variable that names the program.
-const OVERRIDE: &str = "REGATTA_FIRECRACKER";
+pub(super) const OVERRIDE: &str = "REGATTA_FIRECRACKER";
 
 /// The API listens milliseconds after the program was started; a busy host may take its time.
 const API_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Bytes of its log that are shown when it does not start.
 const LOG_LIMIT: u64 = 4096;
+
+/// The program that runs guests.
+pub(super) fn program() -> String {
+    Environment::variable(OVERRIDE).unwrap_or_else(|| PROGRAM.into())
+}
 
 /// The VMM.
 #[derive(Debug, Clone, Copy)]
@@ -51,7 +56,7 @@ impl Vmm for Firecracker {
         let log = launch.pid_file.with_file_name("vmm.log");
         let fail = |what: &str, cause: std::io::Error| Failure::permanent(format!("cannot {what}: {cause}"));
         let (stdin, stdout) = open_far_end(output, input).map_err(|cause| fail("open the console's pipes", cause))?;
-        let program = Environment::variable(OVERRIDE).unwrap_or_else(|| PROGRAM.into());
+        let program = program();
         let arguments =
             ["--fork", &program, "--id", &launch.uuid.to_string(), "--api-sock", launch.control_socket.as_str()];
         let detached = Detached {
