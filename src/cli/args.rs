@@ -9,9 +9,11 @@ use crate::plan::{Mute, Pattern};
 
 mod guests;
 mod sessions;
+mod snapshots;
 
 pub(super) use guests::{CpArgs, ExecArgs, RepinArgs, SshConfigArgs};
 pub(super) use sessions::{SessionArgs, SessionCommand, SessionEndArgs, SessionOf, SessionStartArgs, SessionStdin};
+pub(super) use snapshots::{SnapshotArgs, SnapshotCommand};
 
 /// Make a fleet of virtual machines match a KDL file.
 #[derive(Debug, Parser)]
@@ -146,6 +148,8 @@ pub(super) enum Command {
     Repin(RepinArgs),
     /// Work with commands in guests that outlive the connection
     Session(SessionArgs),
+    /// Copy the disks of guests, put a copy back, list and remove them
+    Snapshot(SnapshotArgs),
     /// List the runs of the fleet, or tell what one of them did
     Journal(JournalArgs),
     /// Refuse plans that remove these guests or their root disks

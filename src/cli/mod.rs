@@ -39,6 +39,7 @@ mod select;
 mod session;
 mod sessions;
 mod signals;
+mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
@@ -95,7 +96,8 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         | Command::Destroy(_)
         | Command::Start(_)
         | Command::Stop(_)
-        | Command::Restart(_) => global,
+        | Command::Restart(_)
+        | Command::Snapshot(_) => global,
         _ => cli.global.basic()?,
     };
     match &cli.command {
@@ -126,6 +128,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::SshConfig(args) => ssh_config::run(global, args).await,
         Command::Repin(args) => repin::run(global, args).await,
         Command::Session(args) => sessions::run(global, args).await,
+        Command::Snapshot(args) => snapshot::run(global, form, args).await,
         Command::Protect(args) => protect::run(global, args, Protection::On).await,
         Command::Unprotect(args) => protect::run(global, args, Protection::Off).await,
         Command::Adopt(args) => adopt::run(global, form, args).await,

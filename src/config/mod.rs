@@ -41,6 +41,7 @@ pub use fleet::{
     Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin,
     Provenance, Secret, SecretSource, Setting, Vm,
 };
+pub(crate) use language::is_label;
 pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};
 pub use modules::is_embedded as is_module;
@@ -81,7 +82,7 @@ mod tests {
             [("shop", "shop"), ("My Shop_2", "my-shop-2"), ("--", "fleet"), ("", "fleet"), ("größe", "gr--e")]
         {
             assert_eq!(default_name(directory), name);
-            assert!(language::is_label(name));
+            assert!(is_label(name));
         }
     }
 }

@@ -51,6 +51,11 @@ impl Perform for LocalDriver {
             Op::ProtectGuest { guest, protected } => {
                 guests.protect(guest, if *protected { Protection::On } else { Protection::Off })
             }
+            Op::SnapshotGuest { guest, snapshot, why } => guests.take_snapshot(guest, snapshot, why, progress).await,
+            Op::RestoreSnapshot { guest, snapshot, kept } => {
+                guests.restore_snapshot(guest, snapshot, kept, progress).await
+            }
+            Op::DeleteSnapshot { guest, snapshot } => guests.delete_snapshot(guest, snapshot, progress),
             Op::ForgetGuest { guest } => guests.forget(guest),
             Op::AdoptGuest { guest, at } => guests.adopt(guest, at),
             Op::CreateClusterGuest { .. }

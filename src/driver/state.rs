@@ -115,6 +115,21 @@ impl GuestDir {
         self.root.join("work.img")
     }
 
+    /// Snapshots of the disks, a folder each.
+    pub fn snapshots(&self) -> Utf8PathBuf {
+        self.root.join("snapshots")
+    }
+
+    /// One snapshot.
+    pub fn snapshot(&self, name: &str) -> Utf8PathBuf {
+        self.snapshots().join(name)
+    }
+
+    /// Which snapshot is being put back, while that is so.
+    pub fn restoring(&self) -> Utf8PathBuf {
+        self.root.join("restoring.json")
+    }
+
     /// What the serial console printed last.
     pub fn console(&self) -> Utf8PathBuf {
         self.root.join("console.log")

@@ -7,8 +7,8 @@ use std::os::unix::fs::FileExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::record;
 use super::state::StateDir;
+use super::{microvm, record};
 use crate::config::Machine;
 use crate::effect::paths;
 use crate::exec::Failure;
@@ -40,7 +40,14 @@ pub fn used(state: &StateDir) -> Result<BTreeSet<ContentKey>, Failure> {
                 Reading::Unreadable(why) => return Err(unknown(why)),
             }
             // Firecracker's disks are whole, and lie over nothing.
-            for disk in [dir.root_disk(Machine::Microvm), dir.previous_root_disk(Machine::Microvm)] {
+            let mut disks = vec![dir.root_disk(Machine::Microvm), dir.previous_root_disk(Machine::Microvm)];
+            for folder in microvm::snapshot_folders(&dir)? {
+                let snapshot =
+                    microvm::describe_snapshot(&folder).map_err(|failure| unknown(failure.causes.join(": ")))?;
+                used.extend(snapshot.into_iter().flat_map(|snapshot| [snapshot.disks.image, snapshot.disks.kernel]));
+                disks.extend(dir.root_disk(Machine::Microvm).file_name().map(|name| folder.join(name)));
+            }
+            for disk in disks {
                 let backing = backing(&disk).map_err(|cause| unknown(format!("`{disk}`: {cause}")))?;
                 used.extend(backing.as_deref().and_then(key));
             }

@@ -31,7 +31,11 @@ impl Claim {
             Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } => {
                 vec![host(), storage(), guest(&vm.name)]
             }
-            Op::GrowWorkDisk { guest: name, .. } | Op::DestroyGuest { guest: name } => {
+            Op::GrowWorkDisk { guest: name, .. }
+            | Op::DestroyGuest { guest: name }
+            | Op::SnapshotGuest { guest: name, .. }
+            | Op::RestoreSnapshot { guest: name, .. }
+            | Op::DeleteSnapshot { guest: name, .. } => {
                 vec![host(), storage(), guest(name)]
             }
             Op::StartGuest { vm } => vec![host(), guest(&vm.name)],
@@ -107,6 +111,8 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         Op::CreateGuest { .. }
         | Op::ReplaceRoot { .. }
         | Op::RestoreRoot { .. }
+        | Op::SnapshotGuest { .. }
+        | Op::RestoreSnapshot { .. }
         | Op::StartClusterGuest { .. }
         | Op::UpdateClusterGuest { .. }
         | Op::DestroyClusterGuest { .. } => 2,
@@ -116,6 +122,7 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::WriteFiles { .. }
         | Op::StartGuest { .. }
         | Op::DestroyGuest { .. }
+        | Op::DeleteSnapshot { .. }
         | Op::RenameGuest { .. }
         | Op::ProtectGuest { .. }
         | Op::ForgetGuest { .. }

@@ -283,6 +283,31 @@ pub enum Op {
         /// Whether they are.
         protected: bool,
     },
+    /// Copy both disks of a guest beside them; one that runs stands still meanwhile.
+    SnapshotGuest {
+        /// Guest.
+        guest: String,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// Give a stopped guest the disks of a snapshot; those that it has become a snapshot themselves.
+    RestoreSnapshot {
+        /// Guest.
+        guest: String,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// What the snapshot of those it has is called.
+        kept: String,
+    },
+    /// Remove a snapshot of a guest.
+    DeleteSnapshot {
+        /// Guest.
+        guest: String,
+        /// Name of the snapshot.
+        snapshot: String,
+    },
     /// Let go of a guest: its directory gets a name under which nobody looks for a guest, and nothing else is touched.
     ForgetGuest {
         /// Guest.
@@ -316,6 +341,9 @@ impl Op {
             Self::DestroyGuest { .. } => "destroy-guest",
             Self::RenameGuest { .. } => "rename-guest",
             Self::ProtectGuest { .. } => "protect-guest",
+            Self::SnapshotGuest { .. } => "snapshot-guest",
+            Self::RestoreSnapshot { .. } => "restore-snapshot",
+            Self::DeleteSnapshot { .. } => "delete-snapshot",
             Self::ForgetGuest { .. } => "forget-guest",
             Self::AdoptGuest { .. } => "adopt-guest",
             Self::CreateClusterGuest { .. } => "create-cluster-guest",
@@ -331,7 +359,7 @@ impl Op {
     /// virtualisation needs a minute to boot on a busy host.
     pub const fn deadline_s(&self) -> u64 {
         match self {
-            Self::BuildImage { .. } => 1800,
+            Self::BuildImage { .. } | Self::SnapshotGuest { .. } | Self::RestoreSnapshot { .. } => 1800,
             Self::BuildKernel { .. } => 900,
             Self::CreateGuest { .. }
             | Self::GrowWorkDisk { .. }
@@ -341,6 +369,7 @@ impl Op {
             Self::ReplaceRoot { .. }
             | Self::RestoreRoot { .. }
             | Self::StopGuest { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::DestroyGuest { .. } => 120,
             Self::StartGuest { .. } | Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } => 60,
             Self::ProtectGuest { .. } | Self::ForgetGuest { .. } | Self::AdoptGuest { .. } => 30,
@@ -365,6 +394,9 @@ impl Op {
             | Self::StopGuest { .. }
             | Self::RenameGuest { .. }
             | Self::ProtectGuest { .. }
+            | Self::SnapshotGuest { .. }
+            | Self::RestoreSnapshot { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::ForgetGuest { .. }
             | Self::AdoptGuest { .. }
             | Self::UpdateClusterGuest { .. } => Repeat::Safe,
@@ -398,6 +430,9 @@ impl Op {
             | Self::DestroyGuest { .. }
             | Self::RenameGuest { .. }
             | Self::ProtectGuest { .. }
+            | Self::SnapshotGuest { .. }
+            | Self::RestoreSnapshot { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::ForgetGuest { .. }
             | Self::AdoptGuest { .. }
             | Self::CreateClusterGuest { .. }
@@ -422,11 +457,14 @@ impl Op {
             Self::ReplaceRoot { .. } => Undo::Op("restore-root"),
             Self::RenameGuest { .. } => Undo::Op("rename-guest"),
             Self::ProtectGuest { .. } => Undo::Op("protect-guest"),
+            Self::SnapshotGuest { .. } => Undo::Op("delete-snapshot"),
+            Self::RestoreSnapshot { .. } => Undo::Op("restore-snapshot"),
             Self::ForgetGuest { .. } => Undo::Op("adopt-guest"),
             Self::AdoptGuest { .. } => Undo::Op("forget-guest"),
             Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
             | Self::WriteFiles { .. }
+            | Self::DeleteSnapshot { .. }
             | Self::DestroyGuest { .. }
             | Self::UpdateClusterGuest { .. }
             | Self::RestartClusterGuest { .. }

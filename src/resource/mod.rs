@@ -12,6 +12,7 @@ mod lower;
 pub mod merge;
 mod observed;
 mod record;
+mod snapshot;
 mod spec;
 
 pub use address::Address;
@@ -28,4 +29,5 @@ pub use observed::{
     RunState, Stray,
 };
 pub use record::{AppliedGuest, ProcessIdentity, Record};
+pub use snapshot::Snapshot;
 pub use spec::{ContentKey, ImageSpec, KernelSpec, LinkSpec, NetworkSpec, SourceSpec, VmSpec};

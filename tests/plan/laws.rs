@@ -210,6 +210,9 @@ fn op_guest(op: &Op) -> Option<&String> {
         | Op::StopGuest { guest }
         | Op::DestroyGuest { guest }
         | Op::ProtectGuest { guest, .. }
+        | Op::SnapshotGuest { guest, .. }
+        | Op::RestoreSnapshot { guest, .. }
+        | Op::DeleteSnapshot { guest, .. }
         | Op::ForgetGuest { guest }
         | Op::AdoptGuest { guest, .. } => Some(guest),
     }

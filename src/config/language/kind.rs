@@ -277,7 +277,7 @@ fn decode_mode(text: &str) -> Option<u32> {
 }
 
 /// Whether a text can be one label of a DNS name.
-pub(in crate::config) fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     (1..=63).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')

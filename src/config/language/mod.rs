@@ -4,8 +4,9 @@
 mod kind;
 mod rule;
 
+pub(crate) use kind::is_label;
+pub(in crate::config) use kind::version_at_least;
 pub use kind::{Decoded, Kind, Rejection};
-pub(in crate::config) use kind::{is_label, version_at_least};
 pub use rule::{ArgumentRule, ChildRule, NodeRule, Occurs, Presence, PropertyRule};
 
 /// How alike two words must be (Jaro-Winkler, 0 to 1) before one is suggested for the other.

@@ -13,6 +13,7 @@ impl Guests {
     pub(in crate::driver) async fn replace_root(&self, vm: &VmSpec, progress: &dyn Progress) -> Result<(), Failure> {
         let mut record = self.record(&vm.name)?;
         self.must_be_stopped(&record)?;
+        self.must_be_whole(&vm.name)?;
         progress.say("making a new root disk");
         let dir = self.dir(&vm.name);
         let was = record.applied.disks.as_ref().map_or(vm.machine, |disks| disks.machine);
@@ -59,6 +60,7 @@ impl Guests {
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let mut record = self.record(guest)?;
+        self.must_be_whole(guest)?;
         progress.say(&format!("growing the work disk to {to}"));
         let disk = self.dir(guest).work_disk();
         self.disk(&disk, &|| self.must_be_stopped(&record)).grow(to).await?;

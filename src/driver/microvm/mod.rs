@@ -19,6 +19,7 @@ mod qmp;
 pub mod ready;
 mod rename;
 mod serial;
+mod snapshot;
 mod start;
 mod stop;
 #[cfg(test)]
@@ -35,3 +36,5 @@ pub use owner::Where;
 pub use pause::Pause;
 pub use protect::Protection;
 pub use serial::KEEP_CONSOLE;
+pub use snapshot::KeptSnapshot;
+pub(super) use snapshot::{describe as describe_snapshot, folders as snapshot_folders};

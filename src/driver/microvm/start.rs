@@ -25,7 +25,7 @@ impl Guests {
         match self.run_state(&record) {
             RunState::Running(_) => return Ok(()),
             RunState::Unknown(why) => return Err(cannot_tell(&vm.name, why)),
-            RunState::Stopped => {}
+            RunState::Stopped => self.must_be_whole(&vm.name)?,
         }
         let mut undo = Undo::default();
         let started = self.launch(vm, record, &mut undo, progress).await;

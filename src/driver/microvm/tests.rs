@@ -1,5 +1,7 @@
 //! A step that fails leaves nothing behind, whichever of its commands it fails at.
 
+mod snapshots;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -39,6 +39,7 @@ impl Guests {
         let record = self.record(guest)?;
         match self.run_state(&record) {
             RunState::Stopped => {
+                self.must_be_whole(guest)?;
                 progress.say("writing files to the work disk");
                 let still_stopped = || self.must_be_stopped(&record);
                 self.disk(&self.dir(guest).work_disk(), &still_stopped).write(request).await
