@@ -1,13 +1,19 @@
 //! How long reading a large fleet takes, and how much memory: ten thousand guests written out (10 MB), the same by
-//! `count`, and the bare parser on the same text for comparison. `cargo bench --bench check`
+//! `count`, and the bare parser on the same text for comparison; and text that is meant to hurt, which has to be refused
+//! within a second. `cargo bench --bench check`
 
 #![allow(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures and may stop")]
+
+#[path = "../tests/common/hostile.rs"]
+#[allow(unreachable_pub, reason = "shared with a test")]
+mod hostile;
 
 use std::fmt::Write as _;
 use std::fs;
 use std::time::Instant;
 
 use camino::Utf8Path;
+use hostile::hostile_texts;
 use regatta::config::{self, LoadError, Loader};
 use regatta::resource::{self, Inputs};
 
@@ -91,7 +97,19 @@ fn check(name: &str, text: String) {
     );
 }
 
+fn refuse(name: &str, text: String) {
+    let (start, ticks, bytes) = (Instant::now(), processor(), text.len());
+    let refused = config::load(Utf8Path::new("fleet.kdl"), "bench", &mut OneFile(text)).1.is_err();
+    println!(
+        "{name:24} {bytes:>9} bytes  {} {:>9.3?} (processor {}0 ms)",
+        if refused { "refused" } else { "ACCEPTED" },
+        start.elapsed(),
+        processor() - ticks,
+    );
+}
+
 fn main() {
+    hostile_texts().into_iter().for_each(|(name, text)| refuse(name, text));
     check("count=10000", format!("{HEAD}vm \"web\" count={GUESTS} {{\n{}}}\n", block(0)));
     check("10,000 written out", explicit());
     let text = explicit();

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken property is a failed test")]
 #![allow(clippy::print_stderr, reason = "a long run says what it did")]
 
+#[path = "common/hostile.rs"]
+#[allow(unreachable_pub, reason = "shared with a bench")]
+mod hostile;
+
 use std::env;
 use std::fs;
 use std::panic;
@@ -13,6 +17,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
+use hostile::hostile_texts;
 use regatta::config::{self, LoadError, Loader};
 use regatta::render::{self, Colour, Screen};
 use regatta::syntax::{self, Diagnostic, SourceMap};
@@ -219,24 +224,10 @@ fn no_text_does_harm() {
 /// Text that is meant to hurt, in sizes that would.
 #[test]
 fn large_hostile_texts_are_refused_at_once() {
-    let megabyte = |part: &str| part.repeat((1 << 20) / part.len());
-    let mut numbers = Numbers(1);
-    let random: String = (0..1 << 20).map(|_| char::from(u8::try_from(numbers.below(128)).unwrap())).collect();
-    for text in [
-        megabyte("/-{"),
-        megabyte("a /-{"),
-        "{".repeat(100_000),
-        format!("a {}", ") ".repeat(500_000)),
-        format!("a {}", "= ".repeat(500_000)),
-        format!("a {}", "\"x\"".repeat(300_000)),
-        megabyte("a {\n"),
-        megabyte("\""),
-        megabyte("/*"),
-        random,
-    ] {
+    for (name, text) in hostile_texts() {
         let start = Instant::now();
         let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "fuzz", &mut SameText(&text));
         presentable(&sources, &fleet.unwrap_err());
-        assert!(start.elapsed() < DEADLINE, "{:?} took {:?}", &text[..20], start.elapsed());
+        assert!(start.elapsed() < DEADLINE, "{name} took {:?}", start.elapsed());
     }
 }

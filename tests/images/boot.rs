@@ -54,8 +54,8 @@ fn an_ordinary_user_can_do_the_same() {
 fn fleet(reference: &str, work_disk: &str) -> String {
     format!(
         "fleet \"images\"\n\
-         image \"web\" {{ oci \"{reference}\"; size \"1GiB\" }}\n\
-         vm \"web\" count=2 {{\n    image \"web\"\n    work-disk size=\"{work_disk}\"\n}}\n"
+         import \"std/oci\" {{ reference \"{reference}\"; name \"web\"; size \"1GiB\"; }}\n\
+         vm \"web\" count=2 {{\n    use \"web\"\n    work-disk size=\"{work_disk}\"\n}}\n"
     )
 }
 
