@@ -205,3 +205,17 @@ fn the_example_has_no_mistake() {
     let fleet = path("examples/fleet.kdl");
     regatta(&["check", "--file", fleet.to_str().expect("UTF-8")]);
 }
+
+/// A real shell is asked, because the script is only as good as what a shell makes of it.
+#[test]
+fn bash_completes_commands_and_options() {
+    let asked = |words: &str| {
+        let script = "source <(\"$0\" completions bash); COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); \
+                      _regatta regatta \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; echo \"${COMPREPLY[@]}\"";
+        let output = Command::new("bash").args(["-c", script, env!("CARGO_BIN_EXE_regatta"), words]).output();
+        String::from_utf8(output.expect("it runs").stdout).expect("text")
+    };
+    assert_eq!(asked("regatta dri"), "drift\n");
+    assert_eq!(asked("regatta plan --detailed"), "--detailed-exitcode\n");
+    assert_eq!(asked("regatta --color ne"), "never\n");
+}

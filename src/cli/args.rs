@@ -105,6 +105,8 @@ pub(super) enum Command {
     Fmt(FmtArgs),
     /// Print the schema of the fleet language, for editors
     Schema,
+    /// Print a script that completes regatta's arguments in your shell
+    Completions(CompletionsArgs),
     /// Show what apply would change on the live machines, and why
     Plan(PlanArgs),
     /// Make the live machines match the fleet file
@@ -186,6 +188,13 @@ pub(super) struct SudoersArgs {
 pub(super) struct ExplainArgs {
     /// The resource, such as `vm.web-1` or `image.bookworm`
     pub address: String,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
 }
 
 /// Arguments of `fmt`.

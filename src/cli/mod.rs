@@ -5,6 +5,7 @@ mod apply;
 mod args;
 mod check;
 mod commands;
+mod completions;
 mod console;
 mod cp;
 mod destroy;
@@ -106,6 +107,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Explain(args) => explain::run(global, args),
         Command::Fmt(args) => fmt::run(global, args),
         Command::Schema => Ok(schema::run()),
+        Command::Completions(args) => Ok(completions::run(args)),
         Command::Plan(args) => plan::run(global, form, args).await,
         Command::Apply(args) => apply::run(global, form, args).await,
         Command::Drift(args) => drift::run(global, form, args).await,

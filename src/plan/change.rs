@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::pattern;
-use crate::resource::{Address, Declared, Digest, Rules};
+use crate::resource::{Address, Digest, Rules};
 use crate::syntax::SourceRef;
 
 /// What is done to a resource.
@@ -99,8 +99,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// A declared resource that is right already: what comparing starts from.
-    pub(super) fn none(address: &Address, declared: &Declared) -> Self {
+    /// A resource that is right already: what comparing starts from.
+    pub(super) fn none(address: &Address, source: Option<&SourceRef>) -> Self {
         Self {
             address: address.clone(),
             action: Action::None,
@@ -108,13 +108,11 @@ impl Change {
             impact: Impact::None,
             attributes: Vec::new(),
             ignored: Vec::new(),
-            source: declared.source.clone(),
+            source: source.cloned(),
             note: None,
         }
     }
-}
 
-impl Change {
     /// Leaves what drifted as it is when nothing else differs and the file expects all of it. Says whether it did.
     pub(super) fn leave(&mut self, rules: &Rules) -> bool {
         let expected = |attribute: &Attribute| {

@@ -67,7 +67,7 @@ pub(super) fn remove(desired: &Desired, observed: &Observed, taken: &Taken<'_>, 
 
 /// A cluster is read or it is not. What should be known of it is said in every plan.
 fn cluster(address: &Address, declared: &Declared, reading: Option<&Reading<ObservedCluster>>) -> Change {
-    let mut change = Change::none(address, declared);
+    let mut change = Change::none(address, declared.source.as_ref());
     match reading {
         Some(Reading::Present(seen)) => change.note = notes(seen),
         Some(Reading::Unreadable(why)) => {
@@ -92,7 +92,7 @@ fn notes(seen: &ObservedCluster) -> Option<String> {
 
 impl Planned {
     fn declared(&mut self, (address, declared, spec): Guest<'_>, observed: &Observed, draft: &mut Draft) {
-        let mut change = Change::none(address, declared);
+        let mut change = Change::none(address, declared.source.as_ref());
         let cluster = observed.clusters.get(&spec.cluster);
         let reading = observed.cluster_guests.get(&spec.name);
         let (mut found, note) = found(reading, spec.running);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{self, Present, Wanted};
 use super::verdict::{Facts, Found, Wish, decide, difference};
-use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
+use super::{Aspect, Attribute, Cause, Change, Impact, Refusal, Rule, Shown};
 use crate::config::OnDrift;
 use crate::resource::{Address, Declared, Digest, FileSet, FileSetKind, GuestFiles, GuestPath};
 
@@ -38,7 +38,8 @@ pub(super) fn declared(
     ground: &Ground<'_>,
     claimed: &BTreeSet<&GuestPath>,
 ) -> SetPlan {
-    let mut plan = SetPlan { change: Change::none(address, declared), remove: Vec::new(), refusals: Vec::new() };
+    let mut plan =
+        SetPlan { change: Change::none(address, declared.source.as_ref()), remove: Vec::new(), refusals: Vec::new() };
     let found = match ground {
         Ground::Bare => compare(&mut plan, set, &GuestFiles::default(), Impact::None).map(|()| Found::Absent),
         Ground::Unknown(why) => Err(why.clone()),
@@ -71,16 +72,7 @@ pub(super) fn undeclared(
     state: Found,
 ) -> Option<SetPlan> {
     let written = files.manifest.get(address).filter(|_| matches!(address.kind(), "file-sync" | "file" | "secret"))?;
-    let mut change = Change {
-        address: address.clone(),
-        action: Action::None,
-        reason: Reason::UpToDate,
-        impact: Impact::None,
-        attributes: Vec::new(),
-        ignored: Vec::new(),
-        source: None,
-        note: None,
-    };
+    let mut change = Change::none(address, None);
     let live = if state == Found::Up { Impact::Live } else { Impact::None };
     let left: Vec<_> = written
         .iter()

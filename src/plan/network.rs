@@ -60,7 +60,7 @@ fn declared(
     spec: &BridgeSpec,
     refusals: &mut Vec<Refusal>,
 ) -> Change {
-    let mut change = Change::none(address, declared);
+    let mut change = Change::none(address, declared.source.as_ref());
     let refusal = |rule, message, help| Refusal {
         address: address.clone(),
         rule,

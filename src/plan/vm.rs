@@ -111,8 +111,13 @@ pub(super) fn declared(
 ) -> VmPlan {
     let reading = around.observed.guests.get(&want.name);
     let (mut found, mut note) = found(reading);
-    let mut plan =
-        VmPlan { found, change: Change::none(address, declared), grow: None, refusals: Vec::new(), rests: false };
+    let mut plan = VmPlan {
+        found,
+        change: Change::none(address, declared.source.as_ref()),
+        grow: None,
+        refusals: Vec::new(),
+        rests: false,
+    };
     match (found, reading) {
         (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want, around),
         (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {

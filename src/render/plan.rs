@@ -66,6 +66,9 @@ fn verdict(change: &Change) -> Pieces {
     pieces
 }
 
+/// The column that places end at, as far as there is one.
+const EDGE: usize = 120;
+
 /// One line when it fits: title, verdict, and the place at the right edge. Otherwise one line each.
 fn heading(title: &str, tone: Tone, verdict: &Pieces, place: Option<&SourceRef>, view: PlanView<'_>) -> Vec<String> {
     let screen = view.screen;
@@ -76,6 +79,8 @@ fn heading(title: &str, tone: Tone, verdict: &Pieces, place: Option<&SourceRef>,
     let painted = painted.join(" · ");
     let used = layout::columns(title) + 2 + layout::columns(&plain);
     let free = screen.columns().checked_sub(used + 2 + layout::columns(&source));
+    // At the far end of a wide terminal the eye loses the line.
+    let free = free.map(|free| free.saturating_sub(screen.columns().saturating_sub(EDGE)));
     let painted_place = screen.paint(Tone::Quiet, &source);
     let place = match (view.links, place) {
         (Some(directory), Some(place)) => link::place(&painted_place, place, directory),

@@ -36,6 +36,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("async_trait", IMPURE),
     ("camino", ANY),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
     ("ext4_view", DISKS),
     ("flate2", DISKS),
     ("hmac", &["effect"]),
