@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use regatta::effect::SystemClock;
 use regatta::exec::{
-    Cancel, Event, Failure, Identity, Journals, Limits, Outcome, Perform, Progress, Retry, RunId, Runner,
+    AuditFile, Cancel, Event, Failure, Gatekeeper, Identity, Journals, Limits, Outcome, Perform, Progress, Retry,
+    RunId, Runner,
 };
+use regatta::plan::gate::{Caller, Grants, Policy, Provenance};
 use regatta::plan::{Edge, Graph, Op, Repeat, Step, StepId};
 use regatta::resource::Address;
 
@@ -56,6 +59,13 @@ async fn run(size: u32) -> f64 {
         limits: Limits { parallel: 64, per_host: 64, per_storage: 64 },
         retry: Retry::default(),
         cancel: Cancel::default(),
+        gate: Gatekeeper {
+            caller: Caller::Pipeline,
+            policy: Policy::none(Caller::Pipeline),
+            grants: Grants::default(),
+            provenance: Provenance::default(),
+            audit: Arc::new(AuditFile::new(Utf8PathBuf::try_from(dir.path().join("audit.jsonl")).unwrap())),
+        },
     };
     let began = Instant::now();
     let identity = Identity { run: RunId::generate(), fleet: "bench".into(), resumes: Vec::new() };

@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 
 use super::args::{AdoptArgs, Global};
+use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, CutShort, RunOptions, Telling};
+use super::policy;
+use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
 use crate::driver::microvm::Where;
 use crate::effect::paths;
 use crate::exec::Limits;
 use crate::plan::Owner;
+use crate::plan::gate::Grants;
 use crate::render::Length;
-use crate::resource::{Reading, Stray};
+use crate::resource::{Observed, Reading, Stray};
 
 /// Finds them, plans, asks, and takes them over.
 pub(super) async fn run(global: &Global, form: Form, args: &AdoptArgs) -> Result<Exit, CliError> {
@@ -39,13 +42,16 @@ pub(super) async fn run(global: &Global, form: Form, args: &AdoptArgs) -> Result
     if plan.graph.steps.is_empty() {
         return run::nothing_to_do(&session, &plan, telling);
     }
-    let consent = Consent { given: args.yes, question: "Take over these guests?" };
-    run::carry_out(
-        &session,
-        &plan,
-        &RunOptions { cut_short: CutShort::Leave, consent, parallel: Limits::default().parallel, telling },
-    )
-    .await
+    let consent = Consent { given: args.yes, destroy: &[], question: "Take over these guests?" };
+    let options = RunOptions {
+        cut_short: CutShort::Leave,
+        consent,
+        caller: policy::caller(),
+        grants: Grants::default(),
+        parallel: Limits::default().parallel,
+        telling,
+    };
+    run::carry_out(&session, Observed::default(), &plan, &options).await
 }
 
 /// The guests that were asked for; all that are found when none was.

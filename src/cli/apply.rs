@@ -3,11 +3,14 @@
 use camino::Utf8Path;
 
 use super::args::{ApplyArgs, Global};
+use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, CutShort, RunOptions, Telling};
+use super::policy;
+use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
+use crate::plan::gate::Grants;
 use crate::plan::{Action, Plan};
 use crate::resource::Observed;
 
@@ -48,10 +51,16 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
         let error = CliError::refused("this would remove every guest of the fleet; nothing was done");
         return Err(error.hint("if that is meant, pass --allow-empty, or use `regatta destroy`"));
     }
-    let consent = Consent { given: args.yes, question: "Apply this?" };
-    let options =
-        RunOptions { cut_short: CutShort::TakeUp, consent, parallel: session.parallel(args.parallel), telling };
-    match run::carry_out(&session, &plan, &options).await? {
+    let consent = Consent { given: args.yes, destroy: &args.yes_destroy, question: "Apply this?" };
+    let options = RunOptions {
+        cut_short: CutShort::TakeUp,
+        consent,
+        caller: policy::caller(),
+        grants: Grants::default(),
+        parallel: session.parallel(args.parallel),
+        telling,
+    };
+    match run::carry_out(&session, observed, &plan, &options).await? {
         Exit::Success if skipped => Ok(Exit::Partial),
         exit => Ok(exit),
     }

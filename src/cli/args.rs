@@ -36,6 +36,9 @@ pub(super) struct GlobalArgs {
     /// Where images, disks and journals are kept [default: $XDG_STATE_HOME/regatta]
     #[arg(long, global = true, value_name = "DIR", env = "REGATTA_STATE_DIR")]
     pub state_dir: Option<Utf8PathBuf>,
+    /// A policy beside the host's and the fleet's; each can only make it stricter
+    #[arg(long, global = true, value_name = "FILE", env = "REGATTA_POLICY")]
+    pub policy: Option<Utf8PathBuf>,
     /// When to colour
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
@@ -57,7 +60,8 @@ impl GlobalArgs {
     pub(super) fn with_form(&self) -> (Global, Form) {
         let machines = matches!(self.format, Form::Json | Form::Jsonl);
         let format = if machines { Format::Json } else { Format::Human };
-        (Global { file: self.file.clone(), state_dir: self.state_dir.clone(), format }, self.format)
+        let (file, state_dir, policy) = (self.file.clone(), self.state_dir.clone(), self.policy.clone());
+        (Global { file, state_dir, policy, format }, self.format)
     }
 }
 
@@ -68,6 +72,8 @@ pub(super) struct Global {
     pub file: Utf8PathBuf,
     /// Where images, disks and journals are kept.
     pub state_dir: Option<Utf8PathBuf>,
+    /// A policy beside the host's and the fleet's.
+    pub policy: Option<Utf8PathBuf>,
     /// Form of what is no special form of a command: warnings, mistakes, reports.
     pub format: Format,
 }
@@ -284,6 +290,9 @@ pub(super) struct ApplyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Agree to lose this, where policy asks for more than --yes: an address, or a guest's name; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub yes_destroy: Vec<String>,
     /// Steps that may run at the same time; without, `parallelism` of the fleet, else 4
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: Option<u16>,
@@ -424,6 +433,9 @@ pub(super) struct DestroyArgs {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+    /// Agree to lose this, where policy asks for more than --yes: an address, or a guest's name; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub yes_destroy: Vec<String>,
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,

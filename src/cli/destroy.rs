@@ -1,11 +1,14 @@
 //! `regatta destroy`: removes every guest of the fleet, and nothing else.
 
 use super::args::{DestroyArgs, Global};
+use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, CutShort, RunOptions, Telling};
+use super::policy;
+use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
+use crate::plan::gate::Grants;
 use crate::plan::{Goal, Options};
 use crate::render::Length;
 
@@ -24,8 +27,14 @@ pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Resu
     if plan.is_empty() {
         return run::nothing_to_do(&session, &plan, Telling { form, out: &args.out });
     }
-    let consent = Consent { given: args.yes, question: "Remove these guests and everything on their disks?" };
-    let parallel = session.parallel(None);
-    let telling = Telling { form, out: &args.out };
-    run::carry_out(&session, &plan, &RunOptions { cut_short: CutShort::TakeUp, consent, parallel, telling }).await
+    let question = "Remove these guests and everything on their disks?";
+    let options = RunOptions {
+        cut_short: CutShort::TakeUp,
+        consent: Consent { given: args.yes, destroy: &args.yes_destroy, question },
+        caller: policy::caller(),
+        grants: Grants::default(),
+        parallel: session.parallel(None),
+        telling: Telling { form, out: &args.out },
+    };
+    run::carry_out(&session, observed, &plan, &options).await
 }

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use super::args::{ForgetArgs, Global};
+use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, CutShort, RunOptions, Telling};
+use super::policy;
+use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
 use crate::exec::Limits;
+use crate::plan::gate::Grants;
 use crate::plan::{Goal, Options};
 use crate::render::Length;
 use crate::resource::Reading;
@@ -32,12 +35,15 @@ pub(super) async fn run(global: &Global, form: Form, args: &ForgetArgs) -> Resul
         Exit::Success => {}
         exit => return Err(CliError { exit, ..CliError::failure("not all of them can be read; nothing was done") }),
     }
-    let consent = Consent { given: args.yes, question: "Let go of these guests?" };
+    let consent = Consent { given: args.yes, destroy: &[], question: "Let go of these guests?" };
     let telling = Telling { form, out: &[] };
-    run::carry_out(
-        &session,
-        &plan,
-        &RunOptions { cut_short: CutShort::Leave, consent, parallel: Limits::default().parallel, telling },
-    )
-    .await
+    let options = RunOptions {
+        cut_short: CutShort::Leave,
+        consent,
+        caller: policy::caller(),
+        grants: Grants::default(),
+        parallel: Limits::default().parallel,
+        telling,
+    };
+    run::carry_out(&session, observed, &plan, &options).await
 }

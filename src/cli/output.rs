@@ -139,16 +139,26 @@ fn screen(stream: &impl AsFd, choice: anstream::ColorChoice) -> Screen {
     Screen { width, colour }
 }
 
+/// Whether somebody sits at standard input.
+pub(super) fn is_person() -> bool {
+    use std::io::IsTerminal as _;
+    std::io::stdin().is_terminal()
+}
+
 /// Asks a yes/no question on the terminal. `None` when there is nobody to ask.
 pub(super) fn ask(question: &str) -> Option<bool> {
-    use std::io::IsTerminal as _;
-    if !std::io::stdin().is_terminal() {
+    answer(&format!("{question} [y/N]")).map(|answer| matches!(answer.as_str(), "y" | "Y" | "yes"))
+}
+
+/// Asks for a word on the terminal. `None` when there is nobody to ask.
+pub(super) fn answer(question: &str) -> Option<String> {
+    if !is_person() {
         return None;
     }
-    talk(&format!("{question} [y/N] "));
+    talk(&format!("{question} "));
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).ok()?;
-    Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Some(answer.trim().to_owned())
 }
 
 #[cfg(test)]

@@ -1,13 +1,15 @@
 //! `regatta start`, `regatta stop` and `regatta restart`: guests by name, as they were last applied.
 
 use super::args::{Global, PowerArgs};
+use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
-use super::run::{self, Consent, CutShort, RunOptions, Telling};
+use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
-use super::{output, plan};
+use super::{output, plan, policy};
 use crate::effect::{Clock as _, SystemClock};
 use crate::exec::Report;
+use crate::plan::gate::Grants;
 use crate::plan::power::{self, Power};
 use crate::plan::{Action, Pattern, Plan};
 use crate::resource::{Desired, Observed};
@@ -35,9 +37,15 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
         output::talk(&format!("nothing to do: {word} already: {}\n", guests.join(", ")));
         return run::tell_nothing(&Report::nothing(&plan.fleet, SystemClock.now()), telling);
     }
-    let consent = Consent { given: true, question: "" };
-    let parallel = session.parallel(args.parallel);
-    run::carry_out(&session, &plan, &RunOptions { cut_short: CutShort::Leave, consent, parallel, telling }).await
+    let options = RunOptions {
+        cut_short: CutShort::Leave,
+        consent: Consent::by_command(),
+        caller: policy::caller(),
+        grants: Grants::default(),
+        parallel: session.parallel(args.parallel),
+        telling,
+    };
+    run::carry_out(&session, observed, &plan, &options).await
 }
 
 fn check(desired: &Desired, observed: &Observed, (guests, power): (&[Pattern], Power)) -> Result<(), CliError> {

@@ -3,8 +3,11 @@
 use super::args::{Global, ProtectArgs};
 use super::error::{CliError, Exit};
 use super::session::Session;
-use super::{output, run};
+use super::{output, policy, run};
+use crate::config::Demand;
 use crate::driver::microvm::Protection;
+use crate::effect::{Clock as _, SystemClock};
+use crate::exec::{Audit as _, AuditFact};
 use crate::resource::Reading;
 
 /// Marks guests, all of them or none: names are looked up before anything is written.
@@ -21,9 +24,24 @@ pub(super) async fn run(global: &Global, args: &ProtectArgs, protection: Protect
         Protection::On => "protected",
         Protection::Off => "no longer protected",
     };
+    if protection == Protection::Off {
+        allow_unprotecting(&session, args)?;
+    }
     for guest in &args.guests {
         session.guests().protect(guest, protection)?;
         output::talk(&format!("{guest} is {word}\n"));
     }
     Ok(Exit::Success)
+}
+
+/// Whoever types a guest's name has named it; where signatures are asked for, that is not enough.
+fn allow_unprotecting(session: &Session, args: &ProtectArgs) -> Result<(), CliError> {
+    let caller = policy::caller();
+    if session.policies().for_caller(caller)?.demand() == Demand::Approval {
+        let error = CliError::refused("lifting a protection needs approval here; nothing was done");
+        return Err(error.hint("declare `protect #false`, and let the plan that lifts it be approved"));
+    }
+    let act = |guest: &String| AuditFact::Act { act: "unprotect".into(), subject: format!("vm.{guest}"), caller };
+    let acts: Vec<AuditFact> = args.guests.iter().map(act).collect();
+    session.audit().append(SystemClock.now(), &acts).map_err(|cause| CliError::failure(cause.to_string()))
 }

@@ -4,28 +4,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::args::Format;
+use super::consent::{Consent, Judged};
 use super::error::{CliError, Exit};
 use super::forms::{self, Form, Out};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
-use super::{lock, output, signals, ssh_config};
+use super::{consent, lock, output, signals, ssh_config};
 use crate::driver::{FleetDriver, LocalDriver};
 use crate::effect::{Clock, Lock, SystemClock, files};
 use crate::exec::journal::{Keep, Verdict, recover};
 use crate::exec::{
-    Cancel, Durations, Event, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
+    Cancel, Durations, Event, Gatekeeper, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
 };
 use crate::plan::Plan;
+use crate::plan::gate::{Caller, Grants, Provenance};
 use crate::render::{self, PlanView, Screen};
-
-/// Whether a person agreed already, and what to ask otherwise.
-pub(super) struct Consent {
-    /// `--yes`.
-    pub given: bool,
-    /// Asked on the terminal.
-    pub question: &'static str,
-}
+use crate::resource::Observed;
 
 /// In which forms a run is told.
 #[derive(Clone, Copy)]
@@ -50,7 +45,11 @@ pub(super) struct RunOptions<'a> {
     /// What becomes of runs that were cut short.
     pub cut_short: CutShort,
     /// Who agrees.
-    pub consent: Consent,
+    pub consent: Consent<'a>,
+    /// Who starts it.
+    pub caller: Caller,
+    /// What was agreed to beforehand.
+    pub grants: Grants,
     /// Steps at the same time.
     pub parallel: usize,
     /// How it is told.
@@ -100,17 +99,19 @@ pub(super) fn tell_nothing(nothing: &Report, telling: Telling<'_>) -> Result<Exi
 }
 
 /// Asks, unless told not to; runs the plan's steps; reports.
-pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Exit, CliError> {
-    let agreed = options.consent.given
-        || output::ask(options.consent.question).ok_or_else(|| {
-            let error = CliError::failure("nobody is there to confirm: standard input is no terminal");
-            error.hint("look at the plan, then pass --yes")
-        })?;
-    if !agreed {
+///
+/// `observed` is what the plan was made of: it says whose data there is.
+pub(super) async fn carry_out(
+    session: &Session,
+    observed: Observed,
+    plan: &Plan,
+    options: &RunOptions<'_>,
+) -> Result<Exit, CliError> {
+    let Some(gate) = gatekeeper(session, observed, plan, options)? else {
         output::talk("nothing was done\n");
         return Ok(Exit::Failure);
-    }
-    let done = perform(session, plan, options).await?;
+    };
+    let done = perform(session, plan, options, gate).await?;
     match options.telling.form {
         Form::Json => output::data(&render::report_json(&done)?),
         _ => output::talk(&render::report_text(&done, output::error_screen())),
@@ -120,13 +121,34 @@ pub(super) async fn carry_out(session: &Session, plan: &Plan, options: &RunOptio
     Ok(match done.outcome() {
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,
+        Outcome::Held => Exit::Refused,
         Outcome::Partial => Exit::Partial,
         Outcome::Reverted => Exit::Reverted,
         Outcome::Interrupted => Exit::Interrupted,
     })
 }
 
-async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Result<Report, CliError> {
+/// What every step of the run will have to pass; `None` when somebody said no.
+fn gatekeeper(
+    session: &Session,
+    observed: Observed,
+    plan: &Plan,
+    options: &RunOptions<'_>,
+) -> Result<Option<Gatekeeper>, CliError> {
+    let (caller, policy) = (options.caller, session.policies().for_caller(options.caller)?);
+    let provenance = Provenance::new(Arc::new(observed));
+    let judged = Judged { plan, provenance: &provenance, policy: &policy, caller };
+    let grants = consent::ask(&judged, options.consent, options.grants.clone())?;
+    let audit = Arc::new(session.audit());
+    Ok(grants.map(|grants| Gatekeeper { caller, policy, grants, provenance, audit }))
+}
+
+async fn perform(
+    session: &Session,
+    plan: &Plan,
+    options: &RunOptions<'_>,
+    gate: Gatekeeper,
+) -> Result<Report, CliError> {
     session.write_lock()?;
     let directory = session.state().runs(session.fleet());
     files::private_dir(&directory)?;
@@ -146,6 +168,7 @@ async fn perform(session: &Session, plan: &Plan, options: &RunOptions<'_>) -> Re
         limits: Limits::with_parallel(options.parallel),
         retry: Retry::default(),
         cancel,
+        gate,
     };
     let past: Vec<_> = journals.list()?.into_iter().filter_map(|listed| listed.story.ok()).collect();
     let screen = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));

@@ -11,6 +11,7 @@ use super::args::{Format, Global};
 use super::error::{CliError, Exit};
 use super::loader::FileLoader;
 use super::lock_file::{self, LockPath};
+use super::policy::Policies;
 use super::{lock, output};
 use crate::config::{self, Fleet, LockFile};
 use crate::driver::StateDir;
@@ -20,7 +21,10 @@ use crate::driver::network::Networks;
 use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
-use crate::effect::{CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths};
+use crate::effect::{
+    CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths, syslog,
+};
+use crate::exec::AuditFile;
 use crate::render;
 use crate::resource::{self, Desired, Inputs, Lowered, Observed};
 use crate::syntax::{Diagnostic, Severity, SourceMap};
@@ -138,6 +142,7 @@ pub(super) struct Session {
     /// The lock file as it should be, when that is not what it is.
     lock: Option<(LockPath, LockFile)>,
     clusters: Arc<Clusters>,
+    policies: Policies,
 }
 
 impl Session {
@@ -185,6 +190,7 @@ impl Session {
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
         let clusters = Arc::new(clusters::clusters(&loaded, &environment));
+        let policies = Policies::read(global, &environment, Some(&loaded.fleet))?;
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
@@ -202,6 +208,7 @@ impl Session {
             clusters,
             networks: Arc::new(networks),
             lock,
+            policies,
         })
     }
 
@@ -233,6 +240,17 @@ impl Session {
     /// The fleet's guests on this machine.
     pub(super) fn guests(&self) -> Arc<Guests> {
         Arc::clone(&self.guests)
+    }
+
+    /// Who has to agree.
+    pub(super) const fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    /// Where decisions are written down.
+    pub(super) fn audit(&self) -> AuditFile {
+        let file = AuditFile::new(self.state.audit_log());
+        if self.policies.syslog() { file.witnessed(syslog) } else { file }
     }
 
     /// The fleet's clusters.

@@ -247,7 +247,7 @@ impl<'a> Block<'a> {
 
 /// Nodes that people expect: parent (profiles are as guests), name, and what there is instead.
 const INSTEAD: [(&str, &str, &str); 12] = [
-    ("fleet", "policy", "there are no policies yet; `regatta protect` refuses plans that would remove a guest"),
+    ("fleet", "policy", "it stands beside `fleet`, at the top of the file"),
     ("vm", "secret", "a secret is what a file contains: `file \"~/.netrc\" { secret env=\"NETRC\"; }`"),
     ("vm", "profile", "profiles are declared at the top of a file; a guest names those it has with `use`"),
     ("vm", "name", "the name of a guest stands behind `vm`: `vm \"web\" { … }`"),

@@ -18,6 +18,7 @@ type Declared<T> = BTreeMap<String, (Span, T)>;
 #[derive(Default)]
 struct Declarations {
     header: Option<node::fleet::Header>,
+    policy: Option<(Span, super::Policy)>,
     hosts: Declared<()>,
     images: Declared<super::Image>,
     kernels: Declared<super::Kernel>,
@@ -51,6 +52,7 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
         name: name.unwrap_or_else(|| Setting::default_value(default_name.into())),
         owner: header.owner,
         parallelism: header.parallelism,
+        policy: declared.policy.map(|(_, policy)| super::Policy { of_fleet: true, ..policy }),
         images: unplaced(declared.images),
         kernels: unplaced(declared.kernels),
         networks: unplaced(declared.networks),
@@ -86,6 +88,7 @@ impl Declarations {
     fn add(&mut self, node: &Node, problems: &mut Problems) {
         match node.name.value.as_str() {
             "fleet" => self.add_header(node, problems),
+            "policy" => self.add_policy(node, problems),
             "host" => {
                 let host = node::host::decode(node, problems);
                 insert("host", &mut self.hosts, host.map(|name| (name, ())), problems);
@@ -121,6 +124,17 @@ impl Declarations {
         match (self.header.as_ref().and_then(|first| first.name.as_ref()), &header.name) {
             (Some(first), Some(again)) => problems.declared_twice("fleet", again, first.span),
             _ => self.header = Some(header),
+        }
+    }
+
+    fn add_policy(&mut self, node: &Node, problems: &mut Problems) {
+        let policy = node::policy::decode(node, problems);
+        match &self.policy {
+            None => self.policy = Some((node.name.span, policy)),
+            Some((first, _)) => problems.push(
+                Diagnostic::error("config::duplicate-node", "found a second `policy`", node.name.span, "again here")
+                    .also(*first, "first here"),
+            ),
         }
     }
 

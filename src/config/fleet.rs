@@ -48,6 +48,8 @@ pub struct Fleet {
     pub owner: Option<Spanned<String>>,
     /// How many steps run side by side; `None` leaves it to the machine.
     pub parallelism: Option<Spanned<u32>>,
+    /// Who has to agree before data is lost.
+    pub policy: Option<super::Policy>,
     /// By name.
     pub images: BTreeMap<String, Image>,
     /// By name.

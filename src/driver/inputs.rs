@@ -263,6 +263,7 @@ mod tests {
                 name: Setting::default_value("test".into()),
                 owner: None,
                 parallelism: None,
+                policy: None,
                 images: BTreeMap::new(),
                 kernels: BTreeMap::new(),
                 networks: BTreeMap::new(),

@@ -44,6 +44,11 @@ impl StateDir {
         self.root.join("locks/host.lock")
     }
 
+    /// What was decided, and on whose word.
+    pub fn audit_log(&self) -> Utf8PathBuf {
+        self.root.join("audit.jsonl")
+    }
+
     /// What was run as root, one line a call.
     pub fn audit(&self) -> Utf8PathBuf {
         self.root.join("privileged.jsonl")

@@ -192,6 +192,28 @@ pub fn read_tail(path: &Utf8Path, limit: u64) -> Result<Vec<u8>, FileError> {
     Ok(contents)
 }
 
+/// Makes sure that only root can have written a file: it and every directory above it are root's, no link, and writable by nobody
+/// else.
+///
+/// # Errors
+/// When one of them is not, or cannot be looked at.
+pub fn expect_root_owned(path: &Utf8Path) -> Result<(), FileError> {
+    for part in path.ancestors().filter(|part| !part.as_str().is_empty()) {
+        let found = part.symlink_metadata().map_err(FileError::io("look at", part))?;
+        let expected = "root's, and writable by nobody else";
+        if found.is_symlink() {
+            return Err(FileError::unexpected(part, "a link", expected));
+        }
+        if found.uid() != 0 {
+            return Err(FileError::unexpected(part, format!("of user {}", found.uid()), expected));
+        }
+        if found.mode() & 0o022 != 0 {
+            return Err(FileError::unexpected(part, format!("of mode {:04o}", found.mode() & 0o7777), expected));
+        }
+    }
+    Ok(())
+}
+
 /// Opens a regular file to read it; `None` when there is none.
 fn open_regular(path: &Utf8Path) -> Result<Option<File>, FileError> {
     let fail = |cause| FileError::io("read", path)(cause);

@@ -18,6 +18,7 @@ mod seal;
 mod socket;
 mod sparse;
 mod ssh;
+mod syslog;
 mod terminal;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -43,5 +44,6 @@ pub use ssh::{
     Streams, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config, with_include,
     without_include,
 };
+pub use syslog::syslog;
 pub use terminal::{Keys, RawTerminal};
 pub use usage::{ProcessUsage, process_usage};

@@ -7,6 +7,7 @@ use super::RunId;
 use super::perform::Failure;
 use super::report::{Outcome, StopCause};
 use crate::plan::StepId;
+use crate::plan::gate::Need;
 use crate::resource::Address;
 
 /// One thing that happened, and when.
@@ -95,6 +96,19 @@ pub enum EventKind {
         op: String,
         /// The step that failed.
         because: StepId,
+    },
+    /// A step will not start, because somebody has to agree first.
+    StepHeld {
+        /// Which.
+        step: StepId,
+        /// The resource it is reported under.
+        address: Option<Address>,
+        /// What it would do: the name of its op.
+        op: String,
+        /// The step that lacks an agreement: itself, or one that it belongs to.
+        because: StepId,
+        /// What that one lacks.
+        need: Need,
     },
     /// A step will not start, because what it would put back did not fail.
     StepUnneeded {

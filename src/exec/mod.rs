@@ -3,10 +3,12 @@
 //! One coordinator ([`Runner::run`]) owns the schedule, the journal and the events; workers only perform. A step's
 //! beginning is on disk before it begins, and its end before anything that needs it begins. See `docs/design/run.md`.
 
+pub mod audit;
 mod cancel;
 mod claim;
 mod estimate;
 mod event;
+mod gatekeeper;
 pub mod journal;
 mod perform;
 mod rehearsed;
@@ -19,10 +21,12 @@ mod schedule;
 mod testkit;
 mod worker;
 
+pub use audit::{Audit, AuditFact, AuditFile};
 pub use cancel::{Cancel, CancelLevel};
 pub use claim::{Claim, Limits};
 pub use estimate::{Durations, estimate};
 pub use event::{Event, EventKind};
+pub use gatekeeper::Gatekeeper;
 pub use journal::{Identity, Journal, Journals};
 pub use perform::{Failure, FailureKind, Perform, Progress};
 pub use rehearsed::{Asked, Rehearsed};

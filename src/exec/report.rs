@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RunId;
 use super::perform::{Failure, FailureKind};
+use crate::plan::gate::Need;
 use crate::plan::{Graph, StepId};
 use crate::resource::Address;
 
@@ -25,6 +26,8 @@ pub enum Outcome {
     Partial,
     /// What failed was put back as it was.
     Reverted,
+    /// Nothing failed, and something waits for somebody's agreement.
+    Held,
     /// Somebody stopped it, or it died.
     Interrupted,
 }
@@ -35,6 +38,7 @@ impl Outcome {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::Held => 3,
             Self::Partial => 4,
             Self::Reverted => 5,
             Self::Interrupted => 130,
@@ -79,6 +83,13 @@ pub enum StepOutcome {
     Skipped {
         /// That step.
         because: StepId,
+    },
+    /// Not started, because somebody has to agree first.
+    Held {
+        /// The step that lacks it: itself, or one that it belongs to or comes after.
+        because: StepId,
+        /// What that one lacks.
+        need: Need,
     },
     /// Not started, because what it would put back did not fail.
     Unneeded,
@@ -139,10 +150,18 @@ pub struct Counts {
     pub failed: usize,
     /// Skipped because of a failed one.
     pub skipped: usize,
+    /// Never started, because somebody has to agree first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: usize,
     /// Never started, because the run stopped.
     pub not_started: usize,
     /// Never started, because there was nothing to put back.
     pub unneeded: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks with a reference")]
+const fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Report {
@@ -183,6 +202,7 @@ impl Report {
                 StepOutcome::Done => counts.done += 1,
                 StepOutcome::Failed { .. } => counts.failed += 1,
                 StepOutcome::Skipped { .. } => counts.skipped += 1,
+                StepOutcome::Held { .. } => counts.held += 1,
                 StepOutcome::NotStarted => counts.not_started += 1,
                 StepOutcome::Unneeded => counts.unneeded += 1,
             }
@@ -209,12 +229,21 @@ impl Report {
         self.steps.iter().filter(move |step| is_unknown(&step.outcome))
     }
 
+    /// Steps that lack somebody's agreement, and what each lacks. Those that only belong to one are left out.
+    pub fn held(&self) -> impl Iterator<Item = (&StepReport, &Need)> {
+        self.steps.iter().filter_map(|step| match &step.outcome {
+            StepOutcome::Held { because, need } if *because == step.step => Some((step, need)),
+            _ => None,
+        })
+    }
+
     /// How it ended as a whole.
     pub fn outcome(&self) -> Outcome {
         let counts = self.counts();
         match &self.stopped {
             Some(StopCause::Journal { .. } | StopCause::Malformed { .. }) => Outcome::Failed,
             Some(StopCause::Cancelled | StopCause::Aborted) => Outcome::Interrupted,
+            None if counts.failed == 0 && counts.held > 0 => Outcome::Held,
             None if counts.failed == 0 => Outcome::Done,
             None if self.reverted.len() == self.failures.len() => Outcome::Reverted,
             None if counts.done == 0 => Outcome::Failed,

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::audit::AuditFact;
 use super::cancel::{Cancel, CancelLevel};
 use super::claim::Limits;
 use super::event::{Event, EventKind};
+use super::gatekeeper::{Gatekeeper, Watch};
 use super::journal::{Fact, Journal, between_ms};
 use super::perform::{Failure, FailureKind, Perform};
 use super::report::{Report, StepOutcome, StepReport, StopCause};
@@ -15,6 +17,7 @@ use super::retry::Retry;
 use super::schedule::{Fallout, Schedule};
 use super::worker::{Message, Workers};
 use crate::effect::Clock;
+use crate::plan::gate::{Decision, Need};
 use crate::plan::{Graph, StepId};
 use crate::resource::Address;
 
@@ -33,6 +36,8 @@ pub struct Runner {
     pub retry: Retry,
     /// How it is stopped.
     pub cancel: Cancel,
+    /// What every step has to pass.
+    pub gate: Gatekeeper,
 }
 
 impl Runner {
@@ -49,6 +54,7 @@ impl Runner {
         let mut coordinator = Coordinator {
             runner: self,
             graph,
+            gate: self.gate.watch(journal.run()),
             journal,
             emit,
             report,
@@ -58,7 +64,10 @@ impl Runner {
         };
         coordinator.begin();
         match schedule {
-            Some(mut schedule) => coordinator.drive(&mut schedule).await,
+            Some(mut schedule) => {
+                coordinator.screen(&mut schedule);
+                coordinator.drive(&mut schedule).await;
+            }
             None => coordinator.report.stopped = stopped,
         }
         coordinator.finish()
@@ -69,6 +78,8 @@ impl Runner {
 #[derive(Debug, Default)]
 struct Batch {
     facts: Vec<Fact>,
+    /// What the gate decided and what became of it: on disk before the facts are.
+    audit: Vec<AuditFact>,
     events: Vec<EventKind>,
     /// Steps to perform: only if the append succeeds.
     starts: Vec<StepId>,
@@ -79,6 +90,7 @@ struct Batch {
 struct Coordinator<'a> {
     runner: &'a Runner,
     graph: &'a Graph,
+    gate: Watch,
     journal: Journal,
     emit: &'a mut dyn FnMut(&Event),
     report: Report,
@@ -92,7 +104,33 @@ impl Coordinator<'_> {
     fn begin(&mut self) {
         let steps = u32::try_from(self.graph.steps.len()).unwrap_or(u32::MAX);
         let (run, fleet) = (self.report.run, self.report.fleet.clone());
+        self.batch.audit.push(self.gate.begins(&fleet, self.graph));
         self.tell(EventKind::RunStarted { run, fleet, steps });
+    }
+
+    /// Settles what has to wait for somebody's agreement, before anything begins.
+    fn screen(&mut self, schedule: &mut Schedule) {
+        let held = self.gate.screen(self.graph, self.runner.clock.now());
+        let fallout = schedule.hold(held.keys().copied());
+        for (step, why) in held {
+            if why.because == step {
+                let decision = Decision::Held { need: why.need.clone() };
+                self.batch.audit.push(self.gate.decision(&self.graph.steps[step.0 as usize], decision));
+            }
+            self.held(step, why.because, why.need);
+        }
+        let first = self.report.held().next().map(|(step, _)| step.step);
+        if let Some(first) = first {
+            self.spread(first, fallout);
+        }
+    }
+
+    /// Enters a step that does not begin because somebody has to agree first.
+    fn held(&mut self, step: StepId, because: StepId, need: Need) {
+        self.settle(step, StepOutcome::Held { because, need: need.clone() });
+        self.batch.facts.push(Fact::Held { step, because });
+        let (address, op) = self.name_of(step);
+        self.batch.events.push(EventKind::StepHeld { step, address, op, because, need });
     }
 
     async fn drive(&mut self, schedule: &mut Schedule) {
@@ -143,11 +181,20 @@ impl Coordinator<'_> {
         while self.report.stopped.is_none()
             && let Some(step) = schedule.start_next()
         {
-            self.start(step);
+            self.start(step, schedule);
         }
     }
 
-    fn start(&mut self, step: StepId) {
+    /// Asks the gate, and starts a step that may begin. One that may not any more (an approval can expire during a run) ends its lane
+    /// as a failure would, so that what was begun is put back.
+    fn start(&mut self, step: StepId, schedule: &mut Schedule) {
+        let (decision, fact) = self.gate.ask(&self.graph.steps[step.0 as usize], self.runner.clock.now());
+        self.batch.audit.push(fact);
+        if let Decision::Held { need } = decision {
+            self.retrying[step.0 as usize] = None;
+            self.held(step, step, need);
+            return self.spread(step, schedule.failed(step));
+        }
         let attempt = self.report.steps[step.0 as usize].attempts + 1;
         self.batch.facts.push(Fact::Started { step, attempt });
         let (address, op) = self.name_of(step);
@@ -162,12 +209,14 @@ impl Coordinator<'_> {
 
     /// Makes the batch durable, and only then does what it announces.
     fn commit(&mut self, schedule: &mut Schedule) {
-        let Batch { facts, events, starts, waits } = std::mem::take(&mut self.batch);
-        if facts.is_empty() {
+        let Batch { facts, audit, events, starts, waits } = std::mem::take(&mut self.batch);
+        if facts.is_empty() && audit.is_empty() {
             return;
         }
         let now = self.runner.clock.now();
-        match self.journal.record(now, facts) {
+        let audited = self.gate.record(now, &audit).map_err(|error| error.to_string());
+        let recorded = audited.and_then(|()| self.journal.record(now, facts).map_err(|error| error.to_string()));
+        match recorded {
             Ok(()) => {
                 for step in starts {
                     self.begin_attempt(step, now);
@@ -177,8 +226,8 @@ impl Coordinator<'_> {
                 }
                 events.into_iter().for_each(|event| self.tell_at(now, event));
             }
-            Err(error) => {
-                self.stop(StopCause::Journal { message: error.to_string() }, schedule);
+            Err(message) => {
+                self.stop(StopCause::Journal { message }, schedule);
                 let happened = |event: &EventKind| {
                     !matches!(event, EventKind::StepStarted { .. } | EventKind::StepRetrying { .. })
                 };
@@ -227,7 +276,7 @@ impl Coordinator<'_> {
             Message::Progress(step, text) => self.progress(step, text),
             Message::Noted(step, text) => self.noted(step, text),
             Message::Waited(step) if self.report.stopped.is_some() => self.give_up_retry(step, schedule),
-            Message::Waited(step) => self.start(step),
+            Message::Waited(step) => self.start(step, schedule),
             // An abort ended the wait before it could say so.
             Message::Ended(step, _) if self.retrying[step.0 as usize].is_some() => self.give_up_retry(step, schedule),
             Message::Ended(step, Ok(())) => self.done(step, schedule),
@@ -249,6 +298,7 @@ impl Coordinator<'_> {
 
     fn done(&mut self, step: StepId, schedule: &mut Schedule) {
         let elapsed_ms = self.settle(step, StepOutcome::Done);
+        self.batch.audit.push(self.gate.ended(step, "done"));
         self.batch.facts.push(Fact::Done { step });
         self.batch.events.push(EventKind::StepDone { step, elapsed_ms });
         self.spread(step, schedule.done(step));
@@ -281,6 +331,8 @@ impl Coordinator<'_> {
     fn fail(&mut self, step: StepId, failure: Failure, schedule: &mut Schedule) {
         let elapsed_ms = self.settle(step, StepOutcome::Failed { failure: failure.clone() });
         self.report.failures.push(step);
+        let outcome = if failure.kind == FailureKind::Unknown { "unknown" } else { "failed" };
+        self.batch.audit.push(self.gate.ended(step, outcome));
         self.batch.facts.push(match failure.kind {
             FailureKind::Unknown => Fact::Unknown { step, failure: failure.clone() },
             FailureKind::Transient | FailureKind::Permanent => Fact::Failed { step, failure: failure.clone() },
@@ -331,10 +383,13 @@ impl Coordinator<'_> {
         let now = self.runner.clock.now();
         self.report.note_reverted(self.graph);
         let outcome = self.report.outcome();
-        if let Err(error) = self.journal.record(now, [Fact::Finished { outcome }])
+        self.batch.audit.push(self.gate.finished(outcome));
+        let audited = self.gate.record(now, &self.batch.audit).map_err(|error| error.to_string());
+        let recorded = self.journal.record(now, [Fact::Finished { outcome }]).map_err(|error| error.to_string());
+        if let Err(message) = recorded.and(audited)
             && self.report.stopped.is_none()
         {
-            self.report.stopped = Some(StopCause::Journal { message: error.to_string() });
+            self.report.stopped = Some(StopCause::Journal { message });
         }
         self.report.elapsed_ms = between_ms(self.report.started, now);
         let (outcome, elapsed_ms) = (self.report.outcome(), self.report.elapsed_ms);

@@ -231,6 +231,28 @@ impl Schedule {
         fallout
     }
 
+    /// Settles steps that have not begun and will not, before anything has. Whatever comes after one of them is among them. Rescues
+    /// that only watched them are not needed.
+    pub fn hold(&mut self, ids: impl IntoIterator<Item = StepId>) -> Fallout {
+        let held: Vec<StepId> = ids.into_iter().filter(|id| self.nodes[at(*id)].state != State::Settled).collect();
+        for id in &held {
+            self.nodes[at(*id)].state = State::Settled;
+        }
+        let mut fallout = Fallout::default();
+        for id in &held {
+            self.settle_dependents(*id, &mut fallout.skipped);
+            self.tell_watchers(*id, End::Harmless, &mut fallout.unneeded);
+        }
+        for skipped in &fallout.skipped {
+            self.tell_watchers(*skipped, End::Harmless, &mut fallout.unneeded);
+        }
+        let Self { ready, nodes, .. } = self;
+        ready.retain(|urgency| nodes[at(urgency.id.0)].state == State::Ready);
+        fallout.skipped.sort_unstable();
+        fallout.unneeded.sort_unstable();
+        fallout
+    }
+
     /// Makes a step ready that waits for nothing any more.
     fn wake(&mut self, id: StepId) {
         let node = &mut self.nodes[at(id)];

@@ -6,11 +6,14 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use super::audit::{Audit, AuditFact};
 use super::cancel::Cancel;
+use super::gatekeeper::Gatekeeper;
 use super::journal::{Identity, Journal, Log};
 use super::perform::{Failure, Perform, Progress};
 use super::{Event, Limits, Report, Retry, RunId, Runner};
 use crate::effect::Clock;
+use crate::plan::gate::{Agreement, Caller, Grants, Policy, Provenance};
 use crate::plan::{Edge, Graph, Op, Repeat, Step, StepId};
 use crate::resource::Address;
 
@@ -34,6 +37,40 @@ pub(super) fn id() -> RunId {
 
 pub(super) fn identity() -> Identity {
     Identity { run: id(), fleet: "demo".into(), resumes: Vec::new() }
+}
+
+/// Keeps what it is told, or fails when it is told to.
+#[derive(Debug, Default)]
+pub(super) struct MemoryAudit {
+    pub(super) facts: Mutex<Vec<AuditFact>>,
+    /// Appends that succeed before all others fail.
+    pub(super) good: Option<usize>,
+    appends: Mutex<usize>,
+}
+
+impl Audit for MemoryAudit {
+    fn append(&self, _: Timestamp, facts: &[AuditFact]) -> std::io::Result<()> {
+        let mut appends = self.appends.lock().unwrap();
+        if self.good.is_some_and(|good| *appends >= good) {
+            return Err(std::io::Error::from_raw_os_error(28));
+        }
+        *appends += 1;
+        self.facts.lock().unwrap().extend_from_slice(facts);
+        Ok(())
+    }
+}
+
+/// Somebody agreed to everything, and no policy asks for more.
+pub(super) fn agreed() -> Gatekeeper {
+    let mut grants = Grants::default();
+    grants.agree(Agreement::Yes);
+    Gatekeeper {
+        caller: Caller::Pipeline,
+        policy: Policy::none(Caller::Pipeline),
+        grants,
+        provenance: Provenance::default(),
+        audit: Arc::new(MemoryAudit::default()),
+    }
 }
 
 /// Always the same moment.
@@ -146,6 +183,7 @@ pub(super) async fn run(
         limits: Limits { parallel, per_host: 100, per_storage: 100 },
         retry: Retry { first_wait: std::time::Duration::ZERO, ..Retry::default() },
         cancel: script.cancel.clone(),
+        gate: agreed(),
     };
     let journal = Journal::begin(Box::new(log.clone()), identity(), graph, Timestamp::UNIX_EPOCH).unwrap();
     let mut events = Vec::new();

@@ -140,6 +140,7 @@ impl Planned {
         }
         change.attributes.extend(notes_differ(spec, seen));
         change.attributes.extend(state_differs(spec, seen));
+        self.refusals.extend(lifted_with_others(change, seen));
         change.attributes.extend(restart_is_due(spec, seen));
         if !change.attributes.iter().any(is_configuration) && seen.mark.applied != spec.values {
             let text = |text: &str| Some(Value::Text(text.to_owned()));
@@ -352,6 +353,19 @@ fn destroy(draft: &mut Draft, address: &Address, seen: &ObservedClusterGuest, na
     if let Some(stop) = stop {
         draft.after(destroy, stop, "nothing else may use its disks");
     }
+}
+
+/// Protection goes alone: an edit that changes anything else as well cannot take it away (`docs/design/gate.md`).
+fn lifted_with_others(change: &Change, seen: &ObservedClusterGuest) -> Option<Refusal> {
+    let protected = seen.values.get("protection").and_then(Value::as_text) == Some("true");
+    let lifted = protected && change.attributes.iter().any(|attribute| attribute.path == "protection");
+    (lifted && change.attributes.len() > 1).then(|| Refusal {
+        address: change.address.clone(),
+        rule: Rule::Protected,
+        message: "the guest's protection would be lifted together with other changes".into(),
+        help: "apply `protection #false` alone first, then the other changes".into(),
+        source: change.source.clone(),
+    })
 }
 
 fn not_ours(change: &Change, vmid: u32) -> Refusal {

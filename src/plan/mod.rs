@@ -14,6 +14,7 @@ mod drift;
 mod file;
 mod files;
 mod fingerprint;
+pub mod gate;
 mod guests;
 mod lane;
 mod network;

@@ -59,7 +59,7 @@ fn status(story: &Story, pulse: Pulse) -> (Tone, &'static str) {
 /// How many steps ended how: `5 done, 1 failed of 8 steps`.
 fn tally(story: &Story) -> String {
     let mut parts: Vec<(usize, &str)> = Vec::new();
-    for word in ["done", "failed", "unknown", "skipped", "started"] {
+    for word in ["done", "failed", "unknown", "skipped", "held", "started"] {
         let number = story.steps.iter().filter(|step| phase(step).1 == word).count();
         if number > 0 {
             parts.push((number, word));
@@ -78,6 +78,7 @@ fn phase(step: &StepStory) -> (Tone, &'static str) {
         StepPhase::Failed(_) => (Tone::Alarm, "failed"),
         StepPhase::Unknown(_) => (Tone::Alarm, "unknown"),
         StepPhase::Skipped(_) => (Tone::Changed, "skipped"),
+        StepPhase::Held(_) => (Tone::Changed, "held"),
         StepPhase::Unneeded => (Tone::Quiet, "not needed"),
     }
 }
@@ -133,6 +134,8 @@ fn why(story: &Story, step: &StepStory) -> String {
             format!(": {}", scrub::line(&failure.causes.join(": ")))
         }
         StepPhase::Skipped(because) => format!(", because `{}` failed", title_of(story, *because)),
+        StepPhase::Held(because) if *because == step.planned.step => ", needs approval".to_owned(),
+        StepPhase::Held(because) => format!(", with `{}`", title_of(story, *because)),
         StepPhase::Planned | StepPhase::Started(_) | StepPhase::Waiting(_) | StepPhase::Done | StepPhase::Unneeded => {
             String::new()
         }

@@ -111,7 +111,9 @@ impl LiveProgress {
                 self.active.remove(step);
                 self.ended += 1;
             }
-            EventKind::StepSkipped { .. } | EventKind::StepUnneeded { .. } => self.ended += 1,
+            EventKind::StepSkipped { .. } | EventKind::StepHeld { .. } | EventKind::StepUnneeded { .. } => {
+                self.ended += 1
+            }
             EventKind::RunFinished { .. } => self.active.clear(),
             EventKind::Stopping { .. } => self.expected = None,
         }

@@ -61,6 +61,12 @@ impl ProgressLines {
                 let skipped = self.screen.paint(Tone::Changed, "skipped");
                 format!("{}: {skipped}, because `{}` failed", name(op, address.as_ref()), self.name(*because))
             }
+            EventKind::StepHeld { step, address, op, because, need } => {
+                let (name, held) = (name(op, address.as_ref()), self.screen.paint(Tone::Changed, "held"));
+                let why = if step == because { need.to_string() } else { format!("with `{}`", self.name(*because)) };
+                self.names.insert(*step, name.clone());
+                format!("{name}: {held}, {why}")
+            }
             EventKind::StepUnneeded { step } => format!("{}: not needed", self.name(*step)),
             EventKind::Stopping { cause, running } => self.stopping(cause, *running),
             EventKind::RunFinished { outcome, elapsed_ms } => {
@@ -110,6 +116,7 @@ pub(super) const fn ending(outcome: Outcome) -> (Tone, &'static str) {
         Outcome::Failed => (Tone::Alarm, "failed"),
         Outcome::Partial => (Tone::Alarm, "finished in part"),
         Outcome::Reverted => (Tone::Alarm, "reverted"),
+        Outcome::Held => (Tone::Changed, "held"),
         Outcome::Interrupted => (Tone::Changed, "interrupted"),
     }
 }

@@ -40,6 +40,10 @@ pub fn report_text(report: &Report, screen: Screen) -> String {
     for id in &report.failures {
         failure(&mut text, report, *id, screen);
     }
+    for (step, need) in report.held() {
+        let title = screen.paint(Tone::Changed, &title_of(step));
+        push(&mut text, &format!("\n{title} is held: it loses {}, and {need}", need.loss.words()));
+    }
     if let Some(hint) = how_to_go_on(report) {
         push(&mut text, &format!("\n{hint}"));
     }
@@ -50,7 +54,12 @@ fn summary(report: &Report, screen: Screen) -> String {
     let counts = report.counts();
     let (tone, word) = ending(report.outcome());
     let mut parts = vec![format!("{} done", counts.done)];
-    let others = [(counts.failed, "failed"), (counts.skipped, "skipped"), (counts.not_started, "not started")];
+    let others = [
+        (counts.failed, "failed"),
+        (counts.skipped, "skipped"),
+        (counts.held, "held"),
+        (counts.not_started, "not started"),
+    ];
     parts.extend(others.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")));
     format!(
         "{} after {}: {}, {} {}\n",
@@ -109,6 +118,7 @@ fn how_to_go_on(report: &Report) -> Option<&'static str> {
     match report.outcome() {
         Outcome::Done => None,
         Outcome::Reverted => Some("What failed was put back as it was. To go on: mend the cause and apply again."),
+        Outcome::Held => Some("To go on: whoever may agree looks at the plan, and agrees or signs; then apply again."),
         Outcome::Failed | Outcome::Partial => {
             Some("To go on: mend the cause and apply again; what is done already is found and not done twice.")
         }

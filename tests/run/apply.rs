@@ -6,7 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use regatta::effect::Clock;
 use regatta::exec::journal::{RunPhase, StepPhase, Story, read_story};
-use regatta::exec::{Cancel, Event, Identity, Journal, Limits, Outcome, Report, Retry, RunId, Runner};
+use regatta::exec::{
+    Audit, AuditFact, Cancel, Event, Gatekeeper, Identity, Journal, Limits, Outcome, Report, Retry, RunId, Runner,
+};
+use regatta::plan::gate::{Agreement, Caller, Grants, Policy, Provenance};
 use regatta::plan::{Graph, Options, Plan, StepId};
 use regatta::resource::Desired;
 
@@ -22,6 +25,29 @@ pub(crate) struct Stopped;
 impl Clock for Stopped {
     fn now(&self) -> Timestamp {
         Timestamp::UNIX_EPOCH
+    }
+}
+
+/// Keeps nothing: what is written down is looked at in `gate.rs`.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+impl Audit for Unread {
+    fn append(&self, _: Timestamp, _: &[AuditFact]) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Somebody agreed to everything, and no policy asks for more.
+pub(crate) fn agreed(state: &State) -> Gatekeeper {
+    let mut grants = Grants::default();
+    grants.agree(Agreement::Yes);
+    Gatekeeper {
+        caller: Caller::Pipeline,
+        policy: Policy::none(Caller::Pipeline),
+        grants,
+        provenance: Provenance::new(Arc::new(state.observe([]))),
+        audit: Arc::new(Unread),
     }
 }
 
@@ -65,6 +91,7 @@ async fn run(state: &State, graph: Graph, end: End, faults: &[(StepId, Fault)]) 
         limits: Limits::default(),
         retry: Retry { first_wait: Duration::ZERO, ..Retry::default() },
         cancel: Cancel::default(),
+        gate: agreed(state),
     };
     let disk = Disk::default();
     let log = Box::new(MortalLog { disk: disk.clone(), fate: fate.clone() });

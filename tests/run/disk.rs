@@ -99,6 +99,7 @@ fn run(journals: &Journals, graph: &Graph, id: u128) -> (Result<Report, JournalE
         limits: Limits { parallel: 1, per_host: 1, per_storage: 1 },
         retry: Retry { first_wait: Duration::ZERO, ..Retry::default() },
         cancel: Cancel::default(),
+        gate: apply::agreed(&State::default()),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut unheard = |_: &Event| {};

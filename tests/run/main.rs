@@ -8,6 +8,7 @@ mod apply;
 mod disk;
 mod fate;
 mod fleet;
+mod gate;
 mod matrix;
 mod perform;
 mod world;

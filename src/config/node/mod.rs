@@ -19,6 +19,7 @@ pub(super) mod kernel;
 pub(super) mod module;
 pub(super) mod moved;
 pub(super) mod network;
+pub(super) mod policy;
 pub(super) mod profile;
 pub(super) mod secret;
 pub(super) mod vm;
@@ -34,6 +35,7 @@ pub static DOCUMENT: NodeRule = NodeRule {
         ChildRule::at_most_once(&module::MODULE),
         ChildRule::any(&import::IMPORT),
         ChildRule::at_most_once(&fleet::FLEET),
+        ChildRule::at_most_once(&policy::POLICY),
         ChildRule::any(&host::HOST),
         ChildRule::any(&image::IMAGE),
         ChildRule::any(&kernel::KERNEL),

@@ -93,6 +93,13 @@ pub enum Fact {
         /// The failed step that it needs.
         because: StepId,
     },
+    /// A step will not start: somebody has to agree first.
+    Held {
+        /// Which.
+        step: StepId,
+        /// The step that lacks an agreement: itself, or one that it belongs to.
+        because: StepId,
+    },
     /// A step will not start: it would put back what did not fail.
     Unneeded {
         /// Which.
@@ -137,6 +144,7 @@ impl Fact {
             Self::Failed { .. } => "failed",
             Self::Unknown { .. } => "unknown",
             Self::Skipped { .. } => "skipped",
+            Self::Held { .. } => "held",
             Self::Unneeded { .. } => "unneeded",
             Self::Finished { .. } => "finished",
             Self::Interrupted { .. } => "interrupted",
@@ -153,6 +161,7 @@ impl Fact {
             | Self::Failed { step, .. }
             | Self::Unknown { step, .. }
             | Self::Skipped { step, .. }
+            | Self::Held { step, .. }
             | Self::Unneeded { step } => Some(*step),
             Self::Begun { .. } | Self::Finished { .. } | Self::Interrupted { .. } => None,
         }

@@ -50,6 +50,7 @@ const fn verdict(phase: &StepPhase, repeat: Repeat) -> Option<Verdict> {
             | StepPhase::Done
             | StepPhase::Failed(_)
             | StepPhase::Skipped(_)
+            | StepPhase::Held(_)
             | StepPhase::Unneeded,
             _,
         ) => None,

@@ -10,6 +10,7 @@
 //!           │            retrying │     └──failed──▶ failed
 //!           │                   ▼ started n+1          ▲
 //!           │                 waiting ──failed─────────┘
+//!           ├──held──▶ held              (also from waiting)
 //!           ├──skipped──▶ skipped
 //!           └──unneeded──▶ unneeded
 //! ```
@@ -55,6 +56,8 @@ pub enum StepPhase {
     Unknown(Failure),
     /// Not begun, and never will be: this step failed.
     Skipped(StepId),
+    /// Not begun, and never will be: somebody has to agree first. The step that lacks it.
+    Held(StepId),
     /// Not begun, and never will be: what it would put back did not fail.
     Unneeded,
 }
@@ -189,6 +192,9 @@ impl Story {
                 Change::Step(step, StepPhase::Unknown(failure))
             }
             (Open, Some(Planned), Fact::Skipped { step, because }) => Change::Step(step, StepPhase::Skipped(because)),
+            (Open, Some(Planned | Waiting(_)), Fact::Held { step, because }) => {
+                Change::Step(step, StepPhase::Held(because))
+            }
             (Open, Some(Planned), Fact::Unneeded { step }) => Change::Step(step, StepPhase::Unneeded),
             (Open, None, Fact::Finished { outcome }) if !self.steps.iter().any(StepStory::runs) => {
                 Change::Close(outcome)
@@ -221,7 +227,11 @@ impl Story {
                 story.started.get_or_insert(at);
             }
             StepPhase::Planned | StepPhase::Waiting(_) | StepPhase::Unneeded => {}
-            StepPhase::Done | StepPhase::Failed(_) | StepPhase::Unknown(_) | StepPhase::Skipped(_) => {
+            StepPhase::Done
+            | StepPhase::Failed(_)
+            | StepPhase::Unknown(_)
+            | StepPhase::Skipped(_)
+            | StepPhase::Held(_) => {
                 story.ended = Some(at);
             }
         }

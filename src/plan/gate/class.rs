@@ -1,0 +1,123 @@
+//! What a step does to data: benign, or destructive (LESSON 43).
+//!
+//! The question is whether it removes or overwrites data that is not provably ours and temporary, not what it is called. What is
+//! not known counts as destructive.
+
+use serde::{Deserialize, Serialize};
+
+use super::Provenance;
+use crate::plan::Op;
+use crate::resource::{Content, FileSet, GuestPath};
+
+/// What a step does to data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Nothing that cannot be had again.
+    Benign(Harmless),
+    /// It loses data, or may.
+    Destructive(Loss),
+}
+
+/// Why a step loses nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harmless {
+    /// It removes and overwrites nothing.
+    AddsOnly,
+    /// What it removes was made in this run.
+    MadeInThisRun,
+    /// What it removes was never whole: its record says that its making was cut short.
+    NeverWhole,
+    /// What it overwrites are files that we wrote, or parts of files that are ours.
+    OwnFiles,
+}
+
+/// What is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Loss {
+    /// A guest with all its disks.
+    Guest,
+    /// What was written to a root disk.
+    RootDisk,
+    /// Files that we did not write.
+    Files,
+    /// A volume of a guest.
+    Volume,
+    /// What keeps a guest from being removed.
+    Protection,
+}
+
+impl Loss {
+    /// In words, for people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Guest => "the guest with all its disks",
+            Self::RootDisk => "what was written to the root disk",
+            Self::Files => "files that regatta did not write",
+            Self::Volume => "a volume",
+            Self::Protection => "the protection of the guest",
+        }
+    }
+}
+
+/// Classes a step. Exhaustive, so that a new operation does not compile before somebody has said what it does to data.
+pub fn class(op: &Op, provenance: &Provenance) -> Class {
+    match op {
+        Op::BuildImage { .. }
+        | Op::BuildKernel { .. }
+        | Op::EnsureNetwork { .. }
+        | Op::DestroyNetwork { .. }
+        | Op::CreateGuest { .. }
+        | Op::GrowWorkDisk { .. }
+        | Op::StartGuest { .. }
+        | Op::AwaitReady { .. }
+        | Op::StopGuest { .. }
+        | Op::RenameGuest { .. }
+        | Op::ForgetGuest { .. }
+        | Op::AdoptGuest { .. }
+        | Op::CreateClusterGuest { .. }
+        | Op::StartClusterGuest { .. }
+        | Op::RestartClusterGuest { .. }
+        | Op::StopClusterGuest { .. } => Class::Benign(Harmless::AddsOnly),
+        Op::ProtectGuest { protected: true, .. } => Class::Benign(Harmless::AddsOnly),
+        Op::ProtectGuest { protected: false, .. } => Class::Destructive(Loss::Protection),
+        Op::DestroyGuest { guest } => temporary(provenance.is_temporary(guest), Loss::Guest),
+        Op::ReplaceRoot { vm } => temporary(provenance.is_temporary(&vm.name), Loss::RootDisk),
+        Op::RestoreRoot { vm } => {
+            let made_here = provenance.has_new_root(&vm.name).then_some(Harmless::MadeInThisRun);
+            temporary(made_here.or_else(|| provenance.is_temporary(&vm.name)), Loss::RootDisk)
+        }
+        Op::WriteFiles { guest, sets, remove } => files(guest, sets, remove, provenance),
+        Op::DestroyClusterGuest { guest, .. } => temporary(provenance.is_made_here(guest), Loss::Guest),
+        Op::UpdateClusterGuest { guest } => match provenance.cluster_loss(guest) {
+            None => Class::Benign(Harmless::AddsOnly),
+            Some(loss) => Class::Destructive(loss),
+        },
+    }
+}
+
+const fn temporary(because: Option<Harmless>, loss: Loss) -> Class {
+    match because {
+        Some(because) => Class::Benign(because),
+        None => Class::Destructive(loss),
+    }
+}
+
+/// Files are ours when the guest's manifest says that we wrote them; what is merged keeps what is not ours by itself.
+fn files(
+    guest: &str,
+    sets: &[(crate::resource::Address, FileSet)],
+    remove: &[GuestPath],
+    provenance: &Provenance,
+) -> Class {
+    if let Some(because) = provenance.is_temporary(guest) {
+        return Class::Benign(because);
+    }
+    let written = sets.iter().flat_map(|(_, set)| &set.files);
+    let replaced =
+        written.filter(|(_, file)| !matches!(file.content, Content::AuthorizedKeys(_) | Content::GitIdentity { .. }));
+    let overwrites = replaced.into_iter().all(|(path, file)| provenance.may_overwrite(guest, path, file));
+    let removes = remove.iter().all(|path| provenance.may_remove(guest, path));
+    if overwrites && removes { Class::Benign(Harmless::OwnFiles) } else { Class::Destructive(Loss::Files) }
+}

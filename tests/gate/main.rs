@@ -1,0 +1,7 @@
+//! The gate on the real binary: policies, approvals, the audit log. Guests are records and files, as an apply left them; none is
+//! started.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what cannot be run here is a failed test")]
+
+mod policy;
+mod world;
