@@ -112,7 +112,7 @@ impl LiveProgress {
                 self.ended += 1;
             }
             EventKind::StepSkipped { .. } | EventKind::StepHeld { .. } | EventKind::StepUnneeded { .. } => {
-                self.ended += 1
+                self.ended += 1;
             }
             EventKind::RunFinished { .. } => self.active.clear(),
             EventKind::Stopping { .. } => self.expected = None,
