@@ -4,15 +4,17 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::args::{Format, Global, SnapshotArgs, SnapshotCommand};
+use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
-use super::output;
 use super::plan::{self, Shown};
-use super::run::{self, Consent, CutShort, RunOptions, Telling};
+use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
+use super::{output, policy};
 use crate::driver::microvm::KeptSnapshot;
 use crate::effect::{Clock as _, SystemClock};
 use crate::exec::Limits;
+use crate::plan::gate::Grants;
 use crate::plan::{Impact, Pattern, Snapshots, power};
 use crate::render::{self, Length};
 use crate::resource::{Observed, Reading, RunState};
@@ -44,20 +46,23 @@ async fn change(global: &Global, form: Form, session: &Session, args: &SnapshotA
                 Ok((guest, Snapshots::Take { name: name.clone(), why: "asked for".into(), impact }))
             };
             let asked = guests.into_iter().map(take).collect::<Result<Vec<_>, CliError>>()?;
-            (asked, Consent { given: true, question: "" })
+            (asked, Consent::by_command())
         }
         SnapshotCommand::Restore { guest, snapshot, yes } => {
             must_have(session, guest, std::slice::from_ref(snapshot))?;
             must_be_stopped(&observed, guest)?;
             let restore = Snapshots::Restore { name: snapshot.clone(), kept: format!("before-{now}") };
-            (vec![(guest.clone(), restore)], Consent { given: *yes, question: "Put this snapshot back?" })
+            (vec![(guest.clone(), restore)], Consent { given: *yes, destroy: &[], question: "Put this snapshot back?" })
         }
         SnapshotCommand::Delete { guest, snapshots, yes } => {
             must_have(session, guest, snapshots)?;
             let delete = Snapshots::Delete { names: snapshots.clone() };
-            (vec![(guest.clone(), delete)], Consent { given: *yes, question: "Remove these snapshots for good?" })
+            (
+                vec![(guest.clone(), delete)],
+                Consent { given: *yes, destroy: &[], question: "Remove these snapshots for good?" },
+            )
         }
-        SnapshotCommand::List { .. } => (Vec::new(), Consent { given: true, question: "" }),
+        SnapshotCommand::List { .. } => (Vec::new(), Consent::by_command()),
     };
     let plan = crate::plan::snapshots(session.desired(), &asked);
     run::show_before(&plan, global.format, Shown { length: Length::Short, next: "" })?;
@@ -65,9 +70,15 @@ async fn change(global: &Global, form: Form, session: &Session, args: &SnapshotA
         Exit::Success => {}
         exit => return Err(CliError { exit, ..CliError::failure("nothing was done") }),
     }
-    let telling = Telling { form, out: &[] };
-    let parallel = Limits::default().parallel;
-    run::carry_out(session, &plan, &RunOptions { cut_short: CutShort::Leave, consent, parallel, telling }).await
+    let options = RunOptions {
+        cut_short: CutShort::Leave,
+        consent,
+        caller: policy::caller(),
+        grants: Grants::default(),
+        parallel: Limits::default().parallel,
+        telling: Telling { form, out: &[] },
+    };
+    run::carry_out(session, observed, &plan, &options).await
 }
 
 /// The guests that patterns name; each pattern must name one that is there.

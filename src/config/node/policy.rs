@@ -15,6 +15,7 @@ const OPERATIONS: Kind = Kind::Choice(&[
     "restore-root",
     "destroy-guest",
     "protect-guest",
+    "delete-snapshot",
     "update-cluster-guest",
     "destroy-cluster-guest",
 ]);

@@ -42,6 +42,8 @@ pub enum Loss {
     RootDisk,
     /// Files that we did not write.
     Files,
+    /// A snapshot.
+    Snapshot,
     /// A volume of a guest.
     Volume,
     /// What keeps a guest from being removed.
@@ -55,6 +57,7 @@ impl Loss {
             Self::Guest => "the guest with all its disks",
             Self::RootDisk => "what was written to the root disk",
             Self::Files => "files that regatta did not write",
+            Self::Snapshot => "a snapshot",
             Self::Volume => "a volume",
             Self::Protection => "the protection of the guest",
         }
@@ -74,6 +77,9 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         | Op::AwaitReady { .. }
         | Op::StopGuest { .. }
         | Op::RenameGuest { .. }
+        | Op::SnapshotGuest { .. }
+        // The disks that it has are kept as a snapshot.
+        | Op::RestoreSnapshot { .. }
         | Op::ForgetGuest { .. }
         | Op::AdoptGuest { .. }
         | Op::CreateClusterGuest { .. }
@@ -82,6 +88,7 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         | Op::StopClusterGuest { .. } => Class::Benign(Harmless::AddsOnly),
         Op::ProtectGuest { protected: true, .. } => Class::Benign(Harmless::AddsOnly),
         Op::ProtectGuest { protected: false, .. } => Class::Destructive(Loss::Protection),
+        Op::DeleteSnapshot { .. } => Class::Destructive(Loss::Snapshot),
         Op::DestroyGuest { guest } => temporary(provenance.is_temporary(guest), Loss::Guest),
         Op::ReplaceRoot { vm } => temporary(provenance.is_temporary(&vm.name), Loss::RootDisk),
         Op::RestoreRoot { vm } => {
