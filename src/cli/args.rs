@@ -137,6 +137,10 @@ pub(super) enum Command {
     Pause(PauseArgs),
     /// Let paused guests go on
     Resume(PauseArgs),
+    /// Keep the memory of running guests in files and end their virtual machines
+    Suspend(PauseArgs),
+    /// Let suspended guests go on where they were
+    Wake(WakeArgs),
     /// Print what a guest's console said
     Logs(LogsArgs),
     /// Join a guest's serial console; Ctrl-] leaves it
@@ -382,7 +386,21 @@ pub(super) struct PowerArgs {
     pub out: Vec<Out>,
 }
 
-/// Arguments of `pause` and `resume`.
+/// Arguments of `wake`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct WakeArgs {
+    /// The guests: names with `*` and `?`, or `tag:NAME`
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<Pattern>,
+    /// Give up their memory instead: they are stopped then, as after a power cut
+    #[arg(long)]
+    pub discard: bool,
+    /// Wait this many seconds for an apply on this host to finish
+    #[arg(long, value_name = "SECONDS", default_value = "0")]
+    pub wait: u64,
+}
+
+/// Arguments of `pause`, `resume` and `suspend`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct PauseArgs {
     /// The guests: names with `*` and `?`, or `tag:NAME`

@@ -47,6 +47,7 @@ mod ssh;
 mod ssh_config;
 mod status;
 mod sudoers;
+mod suspend;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -123,6 +124,8 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Restart(args) => power::run(global, form, (args, Power::Cycle)).await,
         Command::Pause(args) => pause::run(global, args, Pause::On).await,
         Command::Resume(args) => pause::run(global, args, Pause::Off).await,
+        Command::Suspend(args) => suspend::suspend(global, args).await,
+        Command::Wake(args) => suspend::wake(global, args).await,
         Command::Logs(args) => logs::run(global, args).await,
         Command::Console(args) => console::run(global, args).await,
         Command::KeepConsole(args) => console::keep(args).await,

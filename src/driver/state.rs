@@ -135,6 +135,21 @@ impl GuestDir {
         self.root.join("restoring.json")
     }
 
+    /// Memory of a suspended guest; while it is there, the guest is suspended.
+    pub fn memory(&self) -> Utf8PathBuf {
+        self.root.join("memory")
+    }
+
+    /// The same while the guest is woken: from the moment its disks may change on, it is never used again.
+    pub fn waking_memory(&self) -> Utf8PathBuf {
+        self.root.join("memory.waking")
+    }
+
+    /// What Firecracker keeps apart from the memory: its devices.
+    pub fn devices(&self) -> Utf8PathBuf {
+        self.root.join("memory.devices")
+    }
+
     /// What the serial console printed last.
     pub fn console(&self) -> Utf8PathBuf {
         self.root.join("console.log")
@@ -169,6 +184,14 @@ impl GuestDir {
     /// As [`GuestDir::control_socket`].
     pub fn serial_socket(&self) -> Result<Utf8PathBuf, String> {
         self.socket("tty.sock")
+    }
+
+    /// Where memory goes from and to QEMU.
+    ///
+    /// # Errors
+    /// As [`GuestDir::control_socket`].
+    pub fn memory_socket(&self) -> Result<Utf8PathBuf, String> {
+        self.socket("mem.sock")
     }
 
     /// Where people join the console.

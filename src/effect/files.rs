@@ -105,6 +105,31 @@ pub fn create(path: &Utf8Path) -> Result<File, FileError> {
     File::create(path).map_err(FileError::io("create", path))
 }
 
+/// Opens an empty file of mode 0600 for writing, in place of one of that name.
+///
+/// # Errors
+/// When it cannot be made or opened.
+pub fn create_private(path: &Utf8Path) -> Result<File, FileError> {
+    let fail = |cause| FileError::io("create", path)(cause);
+    // One that others can read would keep its mode.
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(fail(cause)),
+        _ => {}
+    }
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(fail)
+}
+
+/// Makes sure that a file of somebody else's writing, and its name, are on the disk.
+///
+/// # Errors
+/// When it is not there, or cannot be synced.
+pub fn sync(path: &Utf8Path) -> Result<(), FileError> {
+    let fail = |cause| FileError::io("sync", path)(cause);
+    File::open(path).and_then(|file| file.sync_all()).map_err(fail)?;
+    let dir = path.parent().unwrap_or(Utf8Path::new("."));
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(fail)
+}
+
 fn write_with_mode(path: &Utf8Path, contents: &[u8], mode: u32) -> Result<(), FileError> {
     let fail = |cause| FileError::io("write", path)(cause);
     let dir = path.parent().filter(|dir| !dir.as_str().is_empty()).unwrap_or(Utf8Path::new("."));

@@ -143,6 +143,7 @@ impl<'a> Guest<'a> {
             state: match guest.state {
                 RunState::Running(_) => "running",
                 RunState::Stopped => "stopped",
+                RunState::Suspended => "suspended",
                 RunState::Unknown(_) => "unknown",
             },
             work_disk: Seen::of(&guest.work_disk, |size| size),

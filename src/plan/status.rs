@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::verdict::Found;
 use super::{Action, Cause, Change, Plan, cluster, vm};
 use crate::config::ByteSize;
-use crate::resource::{Address, Observed, Reading};
+use crate::resource::{Address, Observed, Reading, RunState};
 
 /// One guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,8 @@ pub enum GuestState {
     Unfinished,
     /// It is there and does not run.
     Stopped,
+    /// It does not run, and goes on where it was when it is woken.
+    Suspended,
     /// It runs.
     Running,
     /// It cannot be told.
@@ -95,6 +97,9 @@ fn guest(name: &str, changes: &[&Change], observed: &Observed) -> GuestStatus {
     GuestStatus {
         name: name.into(),
         state: match found {
+            _ if reading.and_then(Reading::present).is_some_and(|guest| guest.state == RunState::Suspended) => {
+                GuestState::Suspended
+            }
             Found::Absent => GuestState::Absent,
             Found::Unfinished => GuestState::Unfinished,
             Found::Down => GuestState::Stopped,

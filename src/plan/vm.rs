@@ -34,6 +34,10 @@ pub(super) fn found(reading: Option<&Reading<ObservedGuest>>) -> (Found, Option<
     };
     match (&guest.state, &guest.record.applied.disks) {
         (RunState::Unknown(why), _) => (Found::Unknown, Some(format!("cannot tell whether it runs: {why}"))),
+        (RunState::Suspended, _) => {
+            let name = &guest.record.name;
+            (Found::Unknown, Some(format!("it is suspended: `regatta wake {name}` lets it go on")))
+        }
         (RunState::Stopped, None) => (Found::Unfinished, None),
         (RunState::Running(_), None) => {
             (Found::Unknown, Some("its record says that its disks are unfinished, but its VMM runs".into()))

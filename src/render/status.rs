@@ -85,6 +85,7 @@ const fn state(state: GuestState) -> (Tone, &'static str) {
         GuestState::Absent => (Tone::Quiet, "absent"),
         GuestState::Unfinished => (Tone::Changed, "unfinished"),
         GuestState::Stopped => (Tone::Changed, "stopped"),
+        GuestState::Suspended => (Tone::Changed, "suspended"),
         GuestState::Running => (Tone::Added, "running"),
         GuestState::Unknown => (Tone::Alarm, "unknown"),
     }

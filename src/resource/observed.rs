@@ -124,6 +124,8 @@ pub enum RunState {
     Running(ProcessIdentity),
     /// It is certainly not.
     Stopped,
+    /// It is certainly not, but its memory is kept and goes on one day: its disks belong to that until then.
+    Suspended,
     /// It cannot be told, for this reason.
     Unknown(String),
 }

@@ -4,6 +4,7 @@
 //! - a socket that is there already ends it at once, and a signal leaves its own behind;
 //! - it is configured before the start and not after it, and starts once;
 //! - unknown paths, unknown and missing properties, and files that are not there are refused with 400;
+//! - memory is saved while it is paused, and loaded by a process to which nothing else was put;
 //! - `SendCtrlAltDel` ends it, as a guest's reset does.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -89,11 +90,37 @@ impl Fake {
                 };
                 Ok(Value::Null)
             }
+            ("PUT", "/snapshot/create") if self.state == "Paused" => {
+                for (key, content) in [("snapshot_path", "devices"), ("mem_file_path", "memory")] {
+                    let file = body.and_then(|body| body[key].as_str()).ok_or(format!("missing field `{key}`"))?;
+                    std::fs::write(file, content).map_err(|error| error.to_string())?;
+                }
+                Ok(Value::Null)
+            }
+            ("PUT", "/snapshot/create") => Err("Cannot save a microVM that is not paused.".into()),
+            ("PUT", "/snapshot/load") if !started && self.put.is_empty() => self.load(body),
+            ("PUT", "/snapshot/load") => Err("Loading a microVM snapshot is not allowed after configuring it.".into()),
             ("PUT", "/actions") => self.act(body.and_then(|body| body["action_type"].as_str()).unwrap_or_default()),
             ("PUT", _) if started => Err("The requested operation is not supported after starting the microVM.".into()),
             ("PUT", _) => self.configure(path, body),
             _ => Err(format!("Invalid request method and/or path: {method} {path}.")),
         }
+    }
+
+    /// Takes up what [`Fake::answer`] saved.
+    fn load(&mut self, body: Option<&Value>) -> Result<Value, String> {
+        let body = body.ok_or("Empty PUT request.")?;
+        let (devices, backend) = (&body["snapshot_path"], &body["mem_backend"]);
+        for (file, content) in [(devices, "devices"), (&backend["backend_path"], "memory")] {
+            let file = file.as_str().ok_or("missing field")?;
+            let found = std::fs::read_to_string(file).map_err(|error| format!("{error} {file}"))?;
+            if found != content {
+                return Err(format!("found `{found}`, expected `{content}`"));
+            }
+        }
+        println!("went on: regatta-init: starting the guest's init");
+        self.state = if body["resume_vm"] == true { "Running" } else { "Paused" };
+        Ok(Value::Null)
     }
 
     fn configure(&mut self, path: &str, body: Option<&Value>) -> Result<Value, String> {

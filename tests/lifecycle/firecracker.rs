@@ -23,7 +23,7 @@ use crate::openapi::Api;
 use crate::{end, eventually, fake, keepers, processes};
 
 /// What is done, in this order; after each, everything in [`Life::holds`] must hold.
-const ACTIONS: [Action; 19] = [
+const ACTIONS: [Action; 26] = [
     Action::Start,
     Action::StartAgain,
     Action::JoinConsole,
@@ -36,6 +36,13 @@ const ACTIONS: [Action; 19] = [
     Action::Pause,
     Action::Stop,
     Action::Start,
+    Action::Suspend,
+    Action::SuspendAgain,
+    Action::RefusedWhileSuspended,
+    Action::Wake,
+    Action::Pause,
+    Action::Suspend,
+    Action::Wake,
     Action::KillKeeper,
     Action::JoinConsole,
     Action::KillVmm,
@@ -55,6 +62,11 @@ enum Action {
     Resume,
     Stop,
     StopAgain,
+    Suspend,
+    SuspendAgain,
+    /// Nothing else uses the disks of a guest whose memory is kept.
+    RefusedWhileSuspended,
+    Wake,
     KillKeeper,
     /// By a signal, which leaves its socket behind.
     KillVmm,
@@ -98,6 +110,8 @@ fn requests_are_as_published(requests: &str) {
         ("PUT", "/entropy"),
         ("PUT", "/actions"),
         ("PATCH", "/vm"),
+        ("PUT", "/snapshot/create"),
+        ("PUT", "/snapshot/load"),
     ] {
         assert!(sent(method, path), "{method} {path} was never sent");
     }
@@ -166,6 +180,7 @@ struct Life {
     runs: bool,
     kept: bool,
     exists: bool,
+    suspended: bool,
 }
 
 impl Life {
@@ -208,6 +223,7 @@ impl Life {
             runs: false,
             kept: false,
             exists: true,
+            suspended: false,
         };
         life.perform(Op::CreateGuest { vm: life.vm.clone() }).await.unwrap();
         life
@@ -241,6 +257,32 @@ impl Life {
             }
             Action::Pause | Action::PauseAgain => self.guests.pause("web", Pause::On).await.unwrap(),
             Action::Resume => self.guests.pause("web", Pause::Off).await.unwrap(),
+            Action::Suspend | Action::SuspendAgain => {
+                self.collect_requests();
+                self.guests.suspend("web", &Notes(Arc::default())).await.unwrap();
+                (self.runs, self.kept, self.suspended) = (false, false, true);
+            }
+            Action::RefusedWhileSuspended => {
+                let expected = Failure::permanent("guest `web` is suspended").hint("`regatta wake web` lets it go on");
+                for op in [
+                    Op::StartGuest { vm: self.vm.clone() },
+                    Op::StopGuest { guest: guest() },
+                    Op::ReplaceRoot { vm: self.vm.clone() },
+                    Op::GrowWorkDisk { guest: guest(), to: ByteSize::mib(32) },
+                    Op::DestroyGuest { guest: guest() },
+                ] {
+                    let name = op.name();
+                    let refused = self.perform(op).await.unwrap_err();
+                    assert_eq!(refused.causes.last(), expected.causes.last(), "{name}");
+                }
+            }
+            Action::Wake => {
+                self.guests.wake("web", &Notes(Arc::default())).await.unwrap();
+                for gone in ["memory", "memory.waking", "memory.devices"] {
+                    assert!(!self.root.join(gone).exists(), "LESSON 31: it goes on once");
+                }
+                (self.runs, self.kept, self.suspended) = (true, true, false);
+            }
             Action::Stop | Action::StopAgain => {
                 self.collect_requests();
                 self.perform(Op::StopGuest { guest: guest() }).await.unwrap();
@@ -300,7 +342,8 @@ impl Life {
             RunState::Running(process) => {
                 assert_eq!((self.runs, self.vmms()), (true, vec![process.pid]), "after {after}");
             }
-            RunState::Stopped => assert!(!self.runs, "after {after}"),
+            RunState::Stopped => assert_eq!((self.runs, self.suspended), (false, false), "after {after}"),
+            RunState::Suspended => assert!(self.suspended, "after {after}"),
             RunState::Unknown(why) => panic!("after {after}: {why}"),
         }
         let work_disk = inode(&self.root.join("work.img"));

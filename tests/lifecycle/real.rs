@@ -11,11 +11,13 @@ use serde_json::Value;
 use crate::{end, eventually, keepers, processes};
 
 /// What is done on QEMU, in this order; after each, everything in [`Life::holds`] must hold.
-const ON_QEMU: [Action; 16] = [
+const ON_QEMU: [Action; 18] = [
     Action::Apply("microvm"),
     Action::Restart,
     Action::RebootInside,
     Action::PauseAndResume,
+    Action::Suspend,
+    Action::Wake,
     Action::Stop,
     Action::Start,
     Action::KillKeeper,
@@ -31,10 +33,12 @@ const ON_QEMU: [Action; 16] = [
 ];
 
 /// What is done on Firecracker. Between it and QEMU the root disk is made anew.
-const ON_FIRECRACKER: [Action; 16] = [
+const ON_FIRECRACKER: [Action; 18] = [
     Action::Apply("firecracker"),
     Action::Restart,
     Action::PauseAndResume,
+    Action::Suspend,
+    Action::Wake,
     Action::Stop,
     Action::Start,
     Action::KillKeeper,
@@ -60,6 +64,9 @@ enum Action {
     /// `reboot` in the guest: the same VMM, another boot.
     RebootInside,
     PauseAndResume,
+    /// Its memory goes to a file; what runs in it goes on when it is woken.
+    Suspend,
+    Wake,
     Stop,
     Start,
     KillKeeper,
@@ -122,6 +129,7 @@ struct Life {
     runs: bool,
     kept: bool,
     exists: bool,
+    suspended: bool,
     /// What the guest must never lose: it is made at the first start.
     identity: Option<String>,
     root_is_new: bool,
@@ -140,7 +148,17 @@ impl Life {
         // A state directory that already has an image saves building one.
         let given = std::env::var_os("REGATTA_SCENARIO_STATE").map(PathBuf::from);
         let state = given.unwrap_or_else(|| dir.path().join("state"));
-        Self { dir, state, namespace, runs: false, kept: false, exists: false, identity: None, root_is_new: true }
+        Self {
+            dir,
+            state,
+            namespace,
+            runs: false,
+            kept: false,
+            exists: false,
+            suspended: false,
+            identity: None,
+            root_is_new: true,
+        }
     }
 
     fn go(&mut self, actions: &[Action]) {
@@ -229,6 +247,8 @@ impl Life {
                 assert!(plan.stdout.contains("`regatta resume one`"), "{}", plan.stdout);
                 self.ok(&["resume", "one"]);
             }
+            Action::Suspend => self.suspend(),
+            Action::Wake => self.wake(),
             Action::Stop => {
                 self.ok(&["stop", "o*"]);
                 (self.runs, self.kept) = (false, false);
@@ -274,6 +294,24 @@ impl Life {
                 (self.runs, self.kept, self.exists) = (false, false, false);
             }
         }
+    }
+
+    fn suspend(&mut self) {
+        self.inside(&["sh", "-c", "echo kept >/run/only-in-memory"]);
+        self.ok(&["suspend", "one"]);
+        assert!(self.run(&["plan"]).stdout.contains("`regatta wake one`"), "nothing is planned for it");
+        assert_eq!(self.run(&["start", "one"]).code, 1, "a second VMM on its disks");
+        (self.runs, self.kept, self.suspended) = (false, false, true);
+    }
+
+    fn wake(&mut self) {
+        self.ok(&["wake", "one"]);
+        assert_eq!(self.inside(&["cat", "/run/only-in-memory"]), "kept\n");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+        let theirs: u64 = self.inside(&["date", "+%s"]).trim().parse().unwrap();
+        assert!(now.abs_diff(theirs) < 30, "its clock is {theirs}, ours {now}");
+        assert!(!self.guest("memory").exists() && !self.guest("memory.waking").exists(), "LESSON 31");
+        (self.runs, self.kept, self.suspended) = (true, true, false);
     }
 
     fn declare(&self, machine: &str) {
@@ -326,7 +364,11 @@ impl Life {
             return assert!(!self.guest("").exists(), "nothing is left");
         }
         let status: Value = serde_json::from_str(&self.ok(&["status", "--format", "json"]).stdout).unwrap();
-        let state = if self.runs { "running" } else { "stopped" };
+        let state = match (self.runs, self.suspended) {
+            (true, _) => "running",
+            (false, true) => "suspended",
+            (false, false) => "stopped",
+        };
         assert_eq!(status["guests"][0]["state"], state, "after {action:?}");
         if !self.runs {
             return;

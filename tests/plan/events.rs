@@ -2,7 +2,7 @@
 
 use regatta::config::ByteSize;
 use regatta::resource::{
-    Address, Digest, FileKind, GuestPath, ObservedFile, ObservedNetwork, Obstacle, Reading, RunState,
+    Address, Digest, FileKind, GuestPath, ObservedFile, ObservedGuest, ObservedNetwork, Obstacle, Reading, RunState,
 };
 use serde::Deserialize;
 
@@ -14,6 +14,8 @@ use crate::world::{World, file};
 pub enum Event {
     /// The VMM is killed.
     Killed { guest: String },
+    /// Its memory is kept in a file.
+    Suspended { guest: String },
     /// It cannot be told whether it runs.
     Unclear { guest: String, why: String },
     /// The guest cannot be read at all.
@@ -65,6 +67,7 @@ impl Event {
     pub fn happen(&self, world: &mut World) {
         match self {
             Self::Killed { guest } => world.guest(guest).state = RunState::Stopped,
+            Self::Suspended { guest } => suspend(world.guest(guest)),
             Self::Unclear { guest, why } => world.guest(guest).state = RunState::Unknown(why.clone()),
             Self::Unreadable { guest, why } => {
                 world.observed.guests.insert(guest.clone(), Reading::Unreadable(why.clone()));
@@ -133,6 +136,11 @@ impl Event {
             Self::StoreEmptied => world.observed.built.clear(),
         }
     }
+}
+
+fn suspend(guest: &mut ObservedGuest) {
+    guest.state = RunState::Suspended;
+    guest.files = Reading::Unreadable("it is suspended".into());
 }
 
 fn bridge<'a>(world: &'a mut World, name: &str) -> &'a mut ObservedNetwork {

@@ -123,8 +123,10 @@ impl Guests {
     /// When there is no such guest, or it is stopped.
     pub fn login(&self, guest: &str) -> Result<Login, Failure> {
         let record = self.record(guest)?;
-        if self.run_state(&record) == RunState::Stopped {
-            return Err(is_stopped(guest));
+        match self.run_state(&record) {
+            RunState::Stopped => return Err(is_stopped(guest)),
+            RunState::Suspended => return Err(is_suspended(guest)),
+            RunState::Running(_) | RunState::Unknown(_) => {}
         }
         Ok(self.login_of(&record))
     }
@@ -173,21 +175,34 @@ impl Guests {
     /// command lines of all processes, in one pass for all guests.
     pub(super) fn run_states<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> BTreeMap<Uuid, RunState> {
         let mut states = BTreeMap::new();
-        let mut unrecorded = Vec::new();
+        let (mut unrecorded, mut at_rest) = (Vec::new(), BTreeMap::new());
         for record in records {
             match self.recorded_state(record) {
                 Some(state) => drop(states.insert(record.uuid, state)),
-                None => unrecorded.push(record.uuid),
+                None => {
+                    unrecorded.push(record.uuid);
+                    at_rest.insert(record.uuid, self.at_rest(&record.name));
+                }
             }
         }
         match self.find_processes(&unrecorded) {
             Ok(mut found) => {
-                let state = |uuid| (uuid, found.remove(&uuid).map_or(RunState::Stopped, RunState::Running));
-                states.extend(unrecorded.into_iter().map(state));
+                states.extend(at_rest);
+                let running = |uuid| Some((uuid, RunState::Running(found.remove(&uuid)?)));
+                states.extend(unrecorded.into_iter().filter_map(running));
             }
             Err(why) => states.extend(unrecorded.into_iter().map(|uuid| (uuid, RunState::Unknown(why.clone())))),
         }
         states
+    }
+
+    /// What a guest is that has no VMM.
+    fn at_rest(&self, guest: &str) -> RunState {
+        match paths::exists(&self.dir(guest).memory()) {
+            Ok(true) => RunState::Suspended,
+            Ok(false) => RunState::Stopped,
+            Err(why) => RunState::Unknown(why.to_string()),
+        }
     }
 
     /// What the recorded process says; `None` when it is gone.
@@ -229,6 +244,7 @@ impl Guests {
             RunState::Running(ProcessIdentity { pid, .. }) => {
                 Err(Failure::permanent(format!("guest `{}` runs (pid {pid}), expected it stopped", record.name)))
             }
+            RunState::Suspended => Err(is_suspended(&record.name)),
             RunState::Unknown(why) => Err(cannot_tell(&record.name, why)),
         }
     }
@@ -239,6 +255,7 @@ impl Guests {
         match self.run_state(&record) {
             RunState::Running(_) => Ok(record),
             RunState::Stopped => Err(is_stopped(guest)),
+            RunState::Suspended => Err(is_suspended(guest)),
             RunState::Unknown(why) => Err(cannot_tell(guest, why)),
         }
     }
@@ -247,6 +264,11 @@ impl Guests {
 /// The failure of what must not be done to a guest that may run or not (LESSON 21).
 pub(super) fn cannot_tell(guest: &str, why: String) -> Failure {
     Failure::unknown(why).context(format!("cannot tell whether guest `{guest}` runs"))
+}
+
+/// The failure of what must not be done while a guest's memory belongs to its disks.
+pub(super) fn is_suspended(guest: &str) -> Failure {
+    Failure::permanent(format!("guest `{guest}` is suspended")).hint(format!("`regatta wake {guest}` lets it go on"))
 }
 
 fn is_stopped(guest: &str) -> Failure {

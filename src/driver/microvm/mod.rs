@@ -7,6 +7,7 @@ mod disks;
 mod firecracker;
 mod guests;
 mod identity;
+mod migration;
 mod observe;
 mod obstacles;
 mod owner;
@@ -22,6 +23,7 @@ mod serial;
 mod snapshot;
 mod start;
 mod stop;
+mod suspend;
 #[cfg(test)]
 mod tests;
 mod usage;

@@ -152,6 +152,10 @@ impl Guests {
             state if record.applied.disks.is_none() => (state, Reading::Absent),
             RunState::Unknown(why) => (RunState::Unknown(why.clone()), Reading::Unreadable(why)),
             RunState::Stopped => (RunState::Stopped, self.read_stopped(&record, wanted).await),
+            RunState::Suspended => {
+                let why = format!("it is suspended: `regatta wake {}` lets it go on", record.name);
+                (RunState::Suspended, Reading::Unreadable(why))
+            }
             running @ RunState::Running(_) => self.observe_running(&record, running, wanted).await,
         };
         ObservedGuest { record, state, work_disk, files }
@@ -182,7 +186,9 @@ impl Guests {
             Ok(files @ (Reading::Present(_) | Reading::Absent)) => (running, files),
             Ok(Reading::Unreadable(why)) | Err(why) => match self.run_state(record) {
                 RunState::Stopped => (RunState::Stopped, self.read_stopped(record, wanted).await),
-                RunState::Running(_) | RunState::Unknown(_) => (running, Reading::Unreadable(why)),
+                RunState::Running(_) | RunState::Suspended | RunState::Unknown(_) => {
+                    (running, Reading::Unreadable(why))
+                }
             },
         }
     }

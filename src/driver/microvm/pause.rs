@@ -24,7 +24,11 @@ impl Guests {
         let wish = match pause {
             Pause::On if self.is_paused(&record).await => return Ok(()),
             Pause::On => Wish::Pause,
-            Pause::Off => Wish::Resume,
+            Pause::Off => {
+                // What it goes on with is not what was kept.
+                self.forget_memory(guest)?;
+                Wish::Resume
+            }
         };
         let asked = self.ask(&record, wish).await;
         asked.map_err(|why| Failure::permanent(why).context(format!("guest `{guest}` does not {wish}")))

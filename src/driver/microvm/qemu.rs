@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8Path;
+use serde_json::Value;
 
 use super::console::Line;
-use super::qmp;
-use super::vmm::{Habits, Host, Launch, Pace, Vmm, Wish};
+use super::vmm::{Habits, Host, Launch, Memory, Pace, Vmm, Wish};
+use super::{migration, qmp};
 use crate::config::{Accelerator, Machine};
 use crate::driver::GuestDir;
 use crate::effect::{Command, connect_unix};
@@ -30,7 +31,14 @@ impl Vmm for Qemu {
             return Err(Failure::permanent("found pipes as QEMU's serial line, expected a socket"));
         };
         host.run.run_ok(&start(launch, serial)).await?;
-        Ok(())
+        let Some(memory) = launch.memory else { return Ok(()) };
+        let loaded = migration::load(launch.control_socket, memory).await;
+        loaded.map_err(|why| Failure::permanent(why).context("QEMU cannot take up the guest's memory"))
+    }
+
+    async fn save(&self, control: &Utf8Path, memory: &Memory) -> Result<(), String> {
+        execute(control, "stop", Value::Null).await?;
+        migration::save(control, memory).await
     }
 
     async fn ask(&self, control: &Utf8Path, wish: Wish) -> Result<(), String> {
@@ -40,12 +48,14 @@ impl Vmm for Qemu {
             Wish::Pause => "stop",
             Wish::Resume => "cont",
         };
-        execute(control, command).await.map(drop)
+        execute(control, command, Value::Null).await.map(drop)
     }
 
     async fn pace(&self, control: &Utf8Path) -> Result<Pace, String> {
-        let status = execute(control, "query-status").await?;
-        let paused = status.get("status").and_then(serde_json::Value::as_str) == Some("paused");
+        let status = execute(control, "query-status", Value::Null).await?;
+        let status = status.get("status").and_then(Value::as_str);
+        // After its memory was saved, or taken up, it stands still as well.
+        let paused = matches!(status, Some("paused" | "postmigrate" | "prelaunch"));
         Ok(if paused { Pace::Paused } else { Pace::Running })
     }
 
@@ -58,9 +68,10 @@ impl Vmm for Qemu {
     }
 }
 
-async fn execute(control: &Utf8Path, command: &str) -> Result<serde_json::Value, String> {
+/// Asks a running QEMU for one thing; `arguments` may be null.
+pub(super) async fn execute(control: &Utf8Path, command: &str, arguments: Value) -> Result<Value, String> {
     let stream = connect_unix(control, DEADLINE).await.map_err(|error| error.to_string())?;
-    qmp::execute(stream, command, DEADLINE).await.map_err(|error| error.to_string())
+    qmp::execute(stream, command, arguments, DEADLINE).await.map_err(|error| error.to_string())
 }
 
 /// The machine type, and the kind of virtio device that it takes.
@@ -95,6 +106,8 @@ fn start(launch: &Launch<'_>, serial: &Utf8Path) -> Command {
         .args(["-device", &format!("virtio-rng-{kind}")])
         .args(["-qmp", &format!("unix:{},server=on,wait=off", escaped(launch.control_socket))])
         .args(["-pidfile", launch.pid_file.as_str(), "-daemonize"])
+        // It waits to be handed the memory, and then to be let go on.
+        .args(launch.memory.iter().flat_map(|_| ["-S", "-incoming", "defer"]))
         .deadline(Duration::from_secs(30))
 }
 
@@ -178,6 +191,7 @@ mod tests {
             line: &Line::Socket("/s/tty.sock".into()),
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),
+            memory: None,
         };
         let expected = "qemu-system-x86_64 -name regatta.demo.web-1 -uuid 01900000-0000-7000-8000-000000abcdef \
             -machine microvm -accel tcg,thread=multi -cpu max -smp 2 -m 1024M -nodefaults -no-user-config -display none \
@@ -193,6 +207,14 @@ mod tests {
             -qmp unix:/s/qmp.sock,server=on,wait=off -pidfile /s/pid -daemonize";
         let serial = Utf8Path::new("/s/tty.sock");
         assert_eq!(start(&launch, serial).to_string(), expected);
+        let memory = Memory {
+            file: "/s/memory.waking".into(),
+            devices: "/s/memory.devices".into(),
+            socket: "/s/mem.sock".into(),
+            deadline: Duration::from_secs(60),
+        };
+        let woken = Launch { memory: Some(&memory), ..launch.clone() };
+        assert_eq!(start(&woken, serial).to_string(), format!("{expected} -S -incoming defer"));
         let q35 = VmSpec { machine: Machine::Q35, ..vm.clone() };
         let expected = expected.replace("-machine microvm", "-machine q35").replace("-device,", "-pci,");
         let expected = expected.replace("virtio-rng-device", "virtio-rng-pci");

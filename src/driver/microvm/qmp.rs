@@ -30,16 +30,17 @@ pub(super) enum QmpError {
     Deadline(Duration),
 }
 
-/// Sends one command without arguments over a fresh connection and returns its answer.
+/// Sends one command over a fresh connection and returns its answer. `arguments` is an object, or null for none.
 ///
 /// # Errors
 /// See [`QmpError`]. After `quit` a closed connection is a success: QEMU may leave before it answers.
 pub(super) async fn execute(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     command: &str,
+    arguments: Value,
     deadline: Duration,
 ) -> Result<Value, QmpError> {
-    match tokio::time::timeout(deadline, converse(stream, command)).await {
+    match tokio::time::timeout(deadline, converse(stream, command, arguments)).await {
         Ok(Err(QmpError::Io(closed))) if command == "quit" && has_hung_up(&closed) => Ok(Value::Null),
         Ok(result) => result,
         Err(_) => Err(QmpError::Deadline(deadline)),
@@ -51,7 +52,11 @@ fn has_hung_up(error: &std::io::Error) -> bool {
     matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, command: &str) -> Result<Value, QmpError> {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    command: &str,
+    arguments: Value,
+) -> Result<Value, QmpError> {
     let (read, mut write) = tokio::io::split(stream);
     let mut lines = BufReader::new(read.take(READ_LIMIT));
     let greeting = next_message(&mut lines).await?;
@@ -59,8 +64,12 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, command: &str) ->
         return Err(QmpError::Protocol(shortened(&greeting.to_string())));
     }
     let mut answered = Value::Null;
-    for name in ["qmp_capabilities", command] {
-        write.write_all(format!("{}\n", json!({ "execute": name })).as_bytes()).await?;
+    for (name, arguments) in [("qmp_capabilities", Value::Null), (command, arguments)] {
+        let mut request = json!({ "execute": name });
+        if !arguments.is_null() {
+            request["arguments"] = arguments;
+        }
+        write.write_all(format!("{request}\n").as_bytes()).await?;
         answered = answer(&mut lines, name).await?;
     }
     Ok(answered)
@@ -110,7 +119,7 @@ mod tests {
                 write.write_all(line.as_bytes()).await.unwrap();
             }
         });
-        let result = execute(ours, command, Duration::from_secs(5)).await;
+        let result = execute(ours, command, Value::Null, Duration::from_secs(5)).await;
         peer.abort();
         result
     }
@@ -142,7 +151,7 @@ mod tests {
             theirs.write_all(GREETING.as_bytes()).await.unwrap();
             theirs.write_all(DONE.as_bytes()).await.unwrap();
         });
-        assert!(execute(ours, "quit", Duration::from_secs(5)).await.is_ok());
+        assert!(execute(ours, "quit", Value::Null, Duration::from_secs(5)).await.is_ok());
         peer.await.unwrap();
     }
 }

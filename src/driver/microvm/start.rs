@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::guests::{Guests, cannot_tell, process_id};
+use super::guests::{Guests, cannot_tell, is_suspended, process_id};
 use super::ready::{Guest, Pace, wait_until_ready};
-use super::vmm::{Host, Launch, vmm};
+use super::vmm::{Host, Launch, Memory, vmm};
 use super::{accel, identity};
 use crate::config::{Accelerator, Machine};
 use crate::driver::files::Request;
@@ -24,18 +24,21 @@ impl Guests {
         let record = self.record(&vm.name)?;
         match self.run_state(&record) {
             RunState::Running(_) => return Ok(()),
+            RunState::Suspended => return Err(is_suspended(&vm.name)),
             RunState::Unknown(why) => return Err(cannot_tell(&vm.name, why)),
             RunState::Stopped => self.must_be_whole(&vm.name)?,
         }
         let mut undo = Undo::default();
-        let started = self.launch(vm, record, &mut undo, progress).await;
+        let started = self.launch(vm, record, None, &mut undo, progress).await;
         undo.settle(started).await
     }
 
-    async fn launch<'a>(
+    /// Runs the VMM: with `memory` the guest stands still where that was kept, else it boots.
+    pub(super) async fn launch<'a>(
         &'a self,
         vm: &VmSpec,
         mut record: Record,
+        memory: Option<&Memory>,
         undo: &mut Undo<'a>,
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
@@ -89,6 +92,7 @@ impl Guests {
             line: &line,
             control_socket: &control_socket,
             pid_file: &dir.pid_file(),
+            memory,
         };
         let _console = self.keep_console(&vm.name, line.clone()).await?;
         let host = Host { run: &*self.run, detach: &*self.detach };
@@ -156,7 +160,7 @@ impl Guest for Starting<'_> {
     fn vmm(&self) -> Liveness {
         match self.guests.run_state(self.record) {
             RunState::Running(_) => Liveness::Alive,
-            RunState::Stopped => Liveness::Dead,
+            RunState::Stopped | RunState::Suspended => Liveness::Dead,
             RunState::Unknown(why) => Liveness::Unknown(why),
         }
     }

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use super::guests::{Guests, cannot_tell, process_id};
+use super::guests::{Guests, cannot_tell, is_suspended, process_id};
 use super::vmm::{Vmm, Wish, vmm};
 use crate::config::Machine;
 use crate::effect::{Liveness, paths, process};
@@ -65,9 +65,12 @@ impl Guests {
         let record = self.record(guest)?;
         let process = match self.run_state(&record) {
             RunState::Stopped => return Ok(()),
+            RunState::Suspended => return Err(is_suspended(guest)),
             RunState::Unknown(why) => return Err(cannot_tell(guest, why)),
             RunState::Running(process) => process,
         };
+        // What it goes on with is not what was kept.
+        self.forget_memory(guest)?;
         // One that was paused can do nothing of what follows. Most were not: whatever the answer, the ladder tells.
         let _ = self.ask(&record, Wish::Resume).await;
         let mut tried = Vec::new();

@@ -1,9 +1,10 @@
 //! The program that runs a guest, behind one small trait: QEMU and Firecracker.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 
 use super::console::Line;
@@ -44,6 +45,21 @@ pub(super) struct Launch<'a> {
     pub control_socket: &'a Utf8Path,
     /// File that takes the pid, where the VMM writes one.
     pub pid_file: &'a Utf8Path,
+    /// What the guest goes on with; without it, it boots.
+    pub memory: Option<&'a Memory>,
+}
+
+/// Where the memory of a guest is kept while nothing runs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Memory {
+    /// What it held, and where its devices stood where the VMM keeps both in one.
+    pub file: Utf8PathBuf,
+    /// Where its devices stood, where the VMM keeps that apart.
+    pub devices: Utf8PathBuf,
+    /// Socket over which the VMM is handed it, where it opens no file.
+    pub socket: Utf8PathBuf,
+    /// How long writing or reading it may take.
+    pub deadline: Duration,
 }
 
 /// What a VMM may do while it starts a guest.
@@ -90,7 +106,8 @@ pub(super) struct Habits {
 /// and ends with the guest.
 #[async_trait]
 pub(super) trait Vmm: Send + Sync {
-    /// Starts the guest in the background; returns when its devices are up.
+    /// Starts the guest in the background; returns when its devices are up. One that goes on with kept memory stands still
+    /// there until it is asked to [`Wish::Resume`].
     ///
     /// # Errors
     /// In the VMM's own words. A process may be left: whoever calls this ends it.
@@ -101,6 +118,12 @@ pub(super) trait Vmm: Send + Sync {
     /// # Errors
     /// In the VMM's own words.
     async fn ask(&self, control: &Utf8Path, wish: Wish) -> Result<(), String>;
+
+    /// Writes the memory of a running or paused guest to new files, and leaves it standing still.
+    ///
+    /// # Errors
+    /// In the VMM's own words. It stands still then, too.
+    async fn save(&self, control: &Utf8Path, memory: &Memory) -> Result<(), String>;
 
     /// Whether its processors run.
     ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 
-use super::guests::{Guests, cannot_tell};
+use super::guests::{Guests, cannot_tell, is_suspended};
 use crate::driver::files::offline::Disk;
 use crate::driver::files::{self, Request, live};
 use crate::driver::secrets::{self, Fetched};
@@ -49,6 +49,7 @@ impl Guests {
                 let shell = self.connect.connect(&self.ssh_target(&record), LOGIN_DEADLINE).await?;
                 live::Guest::behind(&*shell).write(request, &*self.clock).await
             }
+            RunState::Suspended => Err(is_suspended(guest)),
             RunState::Unknown(why) => Err(cannot_tell(guest, why)),
         }
     }

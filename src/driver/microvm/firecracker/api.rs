@@ -87,6 +87,53 @@ pub(super) enum State {
     Resumed,
 }
 
+/// `PUT /snapshot/create`, of a microVM that stands still.
+#[derive(Debug, Serialize)]
+pub(super) struct SnapshotCreateParams<'a> {
+    /// All of the memory, and not what changed since the last one.
+    pub snapshot_type: SnapshotType,
+    /// File that takes its devices.
+    pub snapshot_path: &'a str,
+    /// File that takes its memory.
+    pub mem_file_path: &'a str,
+}
+
+/// How much of the memory is kept.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) enum SnapshotType {
+    /// All of it.
+    Full,
+}
+
+/// `PUT /snapshot/load`, of a process to which nothing else was put.
+#[derive(Debug, Serialize)]
+pub(super) struct SnapshotLoadParams<'a> {
+    /// File of its devices.
+    pub snapshot_path: &'a str,
+    /// Its memory.
+    pub mem_backend: MemoryBackend<'a>,
+    /// Whether it goes on at once.
+    pub resume_vm: bool,
+    /// Whether its clock goes on where the host's is, and not where it stood.
+    pub clock_realtime: bool,
+}
+
+/// Where memory is read from, page by page, as long as the microVM runs.
+#[derive(Debug, Serialize)]
+pub(super) struct MemoryBackend<'a> {
+    /// What `backend_path` is.
+    pub backend_type: BackendType,
+    /// The file. It may be unlinked while it is in use, and must not be changed.
+    pub backend_path: &'a str,
+}
+
+/// What serves memory.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub(super) enum BackendType {
+    /// A file.
+    File,
+}
+
 /// A `PUT` before the start.
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::driver::microvm) struct Put {
@@ -182,6 +229,7 @@ mod tests {
             line: &Line::Pipes { output: "/s/tty.out".into(), input: "/s/tty.in".into() },
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),
+            memory: None,
         };
         let drive = |id: &str| {
             json!({

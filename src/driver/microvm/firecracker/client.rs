@@ -81,6 +81,13 @@ impl Client {
         self.put_json(path, serde_json::to_value(body).map_err(|error| error.to_string())?).await
     }
 
+    /// As [`Client::put`], of something that is answered after so long a time.
+    pub(super) async fn put_within(&self, path: &str, body: &impl Serialize, deadline: Duration) -> Result<(), String> {
+        let body = serde_json::to_value(body).map_err(|error| error.to_string())?;
+        let deadlines = Deadlines { first_byte: deadline, total: deadline, ..DEADLINES };
+        self.send_within(Method::PUT, path, Some(body), deadlines).await.map(drop)
+    }
+
     /// As [`Client::put`], of a value.
     pub(super) async fn put_json(&self, path: &str, body: Value) -> Result<(), String> {
         self.send(Method::PUT, path, Some(body)).await.map(drop)
@@ -110,13 +117,23 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Result<Vec<u8>, String> {
+        self.send_within(method, path, body, DEADLINES).await
+    }
+
+    async fn send_within(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        deadlines: Deadlines,
+    ) -> Result<Vec<u8>, String> {
         let endpoint = Endpoint::Unix { path: self.socket.clone() };
         let request = Request::new(method.clone(), path);
         let request = match body {
             Some(body) => request.body("application/json", body.to_string()),
             None => request,
         };
-        let mut connection = Connection::open(&endpoint, DEADLINES).await.map_err(|error| error.to_string())?;
+        let mut connection = Connection::open(&endpoint, deadlines).await.map_err(|error| error.to_string())?;
         let response: Response = connection.send(request).await.map_err(|error| error.to_string())?;
         let (status, success) = (response.status, response.status.is_success());
         let text = response.body.bytes(ANSWER_LIMIT).await.map_err(|error| error.to_string())?;

@@ -17,11 +17,14 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 
 use super::console::Line;
-use super::vmm::{Habits, Host, Launch, Pace, Vmm, Wish};
+use super::vmm::{Habits, Host, Launch, Memory, Pace, Vmm, Wish};
 use crate::driver::GuestDir;
 use crate::effect::{Detached, Environment, files, make_pipes, open_far_end};
 use crate::exec::Failure;
-use api::{Action, ActionType, State, VmState};
+use api::{
+    Action, ActionType, BackendType, MemoryBackend, SnapshotCreateParams, SnapshotLoadParams, SnapshotType, State,
+    VmState,
+};
 use client::Client;
 
 pub(super) use api::requests;
@@ -77,6 +80,24 @@ impl Vmm for Firecracker {
         })
     }
 
+    async fn save(&self, control: &Utf8Path, memory: &Memory) -> Result<(), String> {
+        let client = Client::new(control);
+        if client.pace().await? == Pace::Running {
+            client.patch("/vm", &VmState { state: State::Paused }).await?;
+        }
+        let params = SnapshotCreateParams {
+            snapshot_type: SnapshotType::Full,
+            snapshot_path: memory.devices.as_str(),
+            mem_file_path: memory.file.as_str(),
+        };
+        client.put_within("/snapshot/create", &params, memory.deadline).await?;
+        // What is only in the page cache is not kept.
+        [&memory.devices, &memory.file]
+            .into_iter()
+            .try_for_each(|file| files::sync(file))
+            .map_err(|error| error.to_string())
+    }
+
     async fn ask(&self, control: &Utf8Path, wish: Wish) -> Result<(), String> {
         let client = Client::new(control);
         match wish {
@@ -112,6 +133,12 @@ impl Firecracker {
     /// Everything that makes the guest run, in order.
     async fn configure(self, launch: &Launch<'_>) -> Result<(), String> {
         let client = Client::await_api(launch.control_socket, API_DEADLINE).await?;
+        if let Some(memory) = launch.memory {
+            let mem_backend = MemoryBackend { backend_type: BackendType::File, backend_path: memory.file.as_str() };
+            let snapshot_path = memory.devices.as_str();
+            let params = SnapshotLoadParams { snapshot_path, mem_backend, resume_vm: false, clock_realtime: true };
+            return client.put_within("/snapshot/load", &params, memory.deadline).await;
+        }
         for request in requests(launch)? {
             client.put_json(&request.path, request.body).await?;
         }

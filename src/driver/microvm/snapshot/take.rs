@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{FORMAT_VERSION, UNFINISHED};
 use crate::driver::microvm::Pause;
-use crate::driver::microvm::guests::{Guests, cannot_tell};
+use crate::driver::microvm::guests::{Guests, cannot_tell, is_suspended};
 use crate::driver::store::storage_failure;
 use crate::effect::{copy_sparse, files, paths};
 use crate::exec::{Failure, Progress};
@@ -44,6 +44,7 @@ impl Guests {
         let while_running = match self.run_state(&record) {
             RunState::Stopped => false,
             RunState::Running(_) => true,
+            RunState::Suspended => return Err(is_suspended(guest)),
             RunState::Unknown(why) => return Err(cannot_tell(guest, why)),
         };
         let snapshot = Snapshot {
