@@ -8,7 +8,7 @@ use super::profiles::Profiles;
 use super::renames;
 use super::settings::Settings;
 use super::{Fleet, Provenance, Setting, block};
-use super::{containers, guests};
+use super::{cluster_guests, guests};
 use crate::syntax::{Diagnostic, Node, Span, Spanned, Value};
 
 /// Declarations of one kind by name, with the place of the name.
@@ -28,7 +28,7 @@ struct Declarations {
     moved: Vec<node::moved::Moved>,
     forget: Vec<Spanned<String>>,
     clusters: Declared<super::Cluster>,
-    containers: Vec<node::container::ContainerNode>,
+    cluster_guests: Vec<node::cluster_guest::ClusterGuestNode>,
     /// What the top of the file says about every guest.
     base: Settings,
     /// Where it says who commits.
@@ -61,12 +61,13 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
         forget: Vec::new(),
         clusters: unplaced(declared.clusters),
         containers: BTreeMap::new(),
+        cluster_vms: BTreeMap::new(),
         provenance: Provenance { profiles, ..Provenance::default() },
     };
     let profiles = Profiles::new(unplaced(declared.profiles), problems);
     guests::add(&mut fleet, declared.vms, &profiles, &declared.base, problems);
     renames::add(&mut fleet, declared.moved, declared.forget, problems);
-    containers::add(&mut fleet, declared.containers, problems);
+    cluster_guests::add(&mut fleet, declared.cluster_guests, problems);
     fleet
 }
 
@@ -100,7 +101,10 @@ impl Declarations {
             "moved" => self.moved.extend(node::moved::decode(node, problems)),
             "forget" => self.forget.extend(node::forget::decode(node, problems)),
             "cluster" => insert("cluster", &mut self.clusters, node::cluster::decode(node, problems), problems),
-            "container" => self.containers.extend(node::container::decode(node, problems)),
+            "container" => self.cluster_guests.extend(node::cluster_guest::container(node, problems)),
+            "vm" if node::cluster_guest::is_on_cluster(node) => {
+                self.cluster_guests.extend(node::cluster_guest::vm(node, problems));
+            }
             "vm" => self.vms.extend(node::vm::decode(node, problems)),
             "module" => problems.push(
                 Diagnostic::error(

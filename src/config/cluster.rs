@@ -63,9 +63,9 @@ pub enum TokenSource {
     },
 }
 
-/// `container NAME { … }`: an LXC container on a cluster.
+/// What containers and virtual machines on clusters have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Container {
+pub struct ClusterGuest {
     /// Its name, `count` suffix included: a DNS label.
     pub name: String,
     /// The node that declared it.
@@ -77,27 +77,11 @@ pub struct Container {
     /// Numbers it may have, both included.
     pub vmid: Setting<(u32, u32)>,
     /// What it is made from.
-    pub origin: ContainerOrigin,
-    /// Whether its root is not the host's.
-    pub unprivileged: Setting<bool>,
-    /// Cores; all of the node when `None`.
-    pub cores: Option<Spanned<u32>>,
-    /// Memory.
-    pub memory: Setting<ByteSize>,
-    /// Swap space.
-    pub swap: Setting<ByteSize>,
-    /// Its root disk. A clone has that of its original when `None`.
-    pub root_disk: Option<Spanned<Volume>>,
-    /// Disks beside it, with their paths.
-    pub mounts: Vec<Spanned<(String, Volume)>>,
-    /// Network interfaces.
-    pub interfaces: Vec<Spanned<Interface>>,
+    pub origin: ClusterOrigin,
     /// DNS servers; those of the node when empty.
     pub dns_servers: Vec<Spanned<String>>,
     /// DNS search domain.
     pub search_domain: Option<Spanned<String>>,
-    /// Features of LXC that are switched on.
-    pub features: Vec<Spanned<String>>,
     /// Tags in Proxmox, and groups for commands that select guests.
     pub tags: Vec<Spanned<String>>,
     /// The user's part of the description.
@@ -112,13 +96,112 @@ pub struct Container {
     pub running: Setting<bool>,
     /// Whether regatta restarts it for what needs that.
     pub restarts: Setting<bool>,
+}
+
+/// `container NAME { … }`: an LXC container on a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Container {
+    /// What it has in common with virtual machines.
+    pub guest: ClusterGuest,
+    /// Whether its root is not the host's.
+    pub unprivileged: Setting<bool>,
+    /// Cores; all of the node when `None`.
+    pub cores: Option<Spanned<u32>>,
+    /// Memory.
+    pub memory: Setting<ByteSize>,
+    /// Swap space.
+    pub swap: Setting<ByteSize>,
+    /// Its root disk. A clone has that of its original when `None`.
+    pub root_disk: Option<Spanned<Volume>>,
+    /// Disks beside it, with their paths.
+    pub mounts: Vec<Spanned<(String, Volume)>>,
+    /// Network interfaces.
+    pub interfaces: Vec<Spanned<Interface>>,
+    /// Features of LXC that are switched on.
+    pub features: Vec<Spanned<String>>,
     /// Keys that may log in as root: key lines, put in when it is made.
     pub authorized_keys: Vec<Spanned<String>>,
 }
 
-/// What a container is made from.
+/// `vm NAME { cluster … }`: a QEMU virtual machine on a cluster. What is `None` is as its original has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ContainerOrigin {
+pub struct ClusterVm {
+    /// What it has in common with containers.
+    pub guest: ClusterGuest,
+    /// Cores of each socket.
+    pub cores: Option<Spanned<u32>>,
+    /// Sockets.
+    pub sockets: Option<Spanned<u32>>,
+    /// Model of its processors.
+    pub cpu: Option<Spanned<String>>,
+    /// Memory.
+    pub memory: Option<Spanned<ByteSize>>,
+    /// Disks by their numbers on the SCSI bus.
+    pub disks: Vec<Spanned<(u32, VmDisk)>>,
+    /// Network interfaces by their numbers.
+    pub interfaces: Vec<Spanned<(u32, VmInterface)>>,
+    /// What cloud-init does in it.
+    pub cloud_init: Option<Spanned<CloudInit>>,
+    /// Whether QEMU's guest agent is asked to shut it down.
+    pub agent: Option<Spanned<bool>>,
+}
+
+/// A disk of a virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmDisk {
+    /// The storage.
+    pub storage: String,
+    /// Its size; it grows and never shrinks.
+    pub size: ByteSize,
+    /// Whether it is left out of backups.
+    pub no_backup: bool,
+    /// Whether freed blocks are given back to the storage.
+    pub discard: bool,
+    /// Whether the guest is told that it is a solid-state disk.
+    pub ssd: bool,
+    /// Whether it has a thread of its own.
+    pub io_thread: bool,
+}
+
+/// A network interface of a virtual machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VmInterface {
+    /// The bridge of the node.
+    pub bridge: String,
+    /// The model of its card.
+    pub model: String,
+    /// What cloud-init sets up in the guest: `dhcp`, or an address with its prefix.
+    pub ip: Option<String>,
+    /// IPv4 gateway.
+    pub gateway: Option<String>,
+    /// `auto`, `dhcp`, or an address with its prefix.
+    pub ip6: Option<String>,
+    /// IPv6 gateway.
+    pub gateway6: Option<String>,
+    /// MAC address; Proxmox makes one and regatta keeps it when `None`.
+    pub mac: Option<String>,
+    /// VLAN tag.
+    pub vlan: Option<u32>,
+    /// Largest packet in bytes.
+    pub mtu: Option<u32>,
+    /// Whether Proxmox's firewall sees its packets.
+    pub firewall: bool,
+}
+
+/// `cloud-init { … }`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CloudInit {
+    /// Where its drive is made; that of the original when `None`.
+    pub storage: Option<String>,
+    /// The user that it makes.
+    pub user: Option<String>,
+    /// Keys that may log in as that user: key lines.
+    pub keys: Vec<String>,
+}
+
+/// What a guest of a cluster is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClusterOrigin {
     /// `template "local:vztmpl/…"`.
     Template(Spanned<String>),
     /// `clone 900 full=#true storage="fast"`.

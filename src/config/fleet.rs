@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
-use super::{ByteSize, Cluster, Container, Mac, Priority, Subnet4, Subnet6};
+use super::{ByteSize, Cluster, ClusterVm, Container, Mac, Priority, Subnet4, Subnet6};
 use crate::syntax::{SourceId, Span, Spanned};
 
 /// Where a value came from.
@@ -66,6 +66,8 @@ pub struct Fleet {
     pub clusters: BTreeMap<String, Cluster>,
     /// Containers on clusters, by name; `count` already expanded.
     pub containers: BTreeMap<String, Container>,
+    /// Virtual machines on clusters, by name; `count` already expanded.
+    pub cluster_vms: BTreeMap<String, ClusterVm>,
     /// What is needed to say where a value came from.
     pub provenance: Provenance,
 }

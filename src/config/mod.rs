@@ -6,7 +6,7 @@
 mod block;
 mod build;
 mod cluster;
-mod containers;
+mod cluster_guests;
 mod expand;
 mod explain;
 pub mod filter;
@@ -35,7 +35,10 @@ mod settings;
 mod template;
 mod units;
 
-pub use cluster::{Cluster, ClusterTrust, Container, ContainerOrigin, Interface, Startup, TokenSource, Volume};
+pub use cluster::{
+    CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Container, Interface, Startup,
+    TokenSource, VmDisk, VmInterface, Volume,
+};
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fleet::{
     Accelerator, Attachment, AuthorizedKey, Bridge, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity,
@@ -47,7 +50,7 @@ pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};
 pub use modules::is_embedded as is_module;
 pub use network::{Mac, Subnet4, Subnet6};
-pub use node::{CONTROL, DOCUMENT};
+pub use node::{CLUSTER_VM, CONTROL, DOCUMENT};
 pub use oci::OciReference;
 pub use policy::{Benign, Commits, Demand, Policy, Role, Threshold};
 pub use reference::reference;

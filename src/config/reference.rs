@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::language::{ArgumentRule, NodeRule, Occurs, Presence, PropertyRule};
-use super::node::{CONTROL, DOCUMENT};
+use super::node::{CLUSTER_VM, CONTROL, DOCUMENT};
 
 const HEAD: &str = "\
 # Reference of the fleet language
@@ -22,6 +22,8 @@ pub fn reference() -> String {
     for child in DOCUMENT.children {
         section(&mut text, child.rule, None, child.occurs);
     }
+    text.push_str("\n## Virtual machines on clusters\n");
+    section(&mut text, CLUSTER_VM, None, Occurs::Any);
     text.push_str("\n## In every block\n");
     for rule in CONTROL {
         section(&mut text, rule, None, Occurs::Any);
@@ -59,8 +61,12 @@ fn section(text: &mut String, rule: &NodeRule, parent: Option<&NodeRule>, occurs
         add!(text, "\nWithout it: `{default}`");
     }
     values(text, rule);
-    if rule.name == "vm" {
-        add!(text, "\nIts block holds the same nodes as that of [`profile`](#profile).");
+    if rule.name == "vm" && rule.child("cluster").is_none() {
+        add!(
+            text,
+            "\nIts block holds the same nodes as that of [`profile`](#profile); with a `cluster` in it, those of \
+             [a virtual machine on a cluster](#virtual-machines-on-clusters)."
+        );
         return;
     }
     for child in rule.children {

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::language::{ArgumentRule, Kind, NodeRule, Occurs, Presence, PropertyRule};
-use super::node::{CONTROL, DOCUMENT};
+use super::node::{CLUSTER_VM, CONTROL, DOCUMENT};
 
 /// The schema.
 pub fn schema() -> String {
@@ -15,13 +15,32 @@ pub fn schema() -> String {
          document {\n    info {\n        title \"regatta fleet file\" lang=\"en\"\n    }\n",
     );
     for child in DOCUMENT.children {
-        node(&mut text, 1, child.rule, child.occurs);
+        if child.rule.name == CLUSTER_VM.name {
+            vm(&mut text, child.rule);
+        } else {
+            node(&mut text, 1, child.rule, child.occurs);
+        }
     }
     for rule in CONTROL {
         node(&mut text, 1, rule, Occurs::Any);
     }
     text.push_str("}\n");
     text
+}
+
+/// `vm`, local or on a cluster: a schema cannot say which nodes go with which.
+fn vm(text: &mut String, local: &NodeRule) {
+    line(text, 1, format_args!("node {} description={} {{", quoted(local.name), quoted(local.doc)));
+    local.arguments.iter().for_each(|argument| value(text, 2, argument));
+    local.properties.iter().for_each(|property| prop(text, 2, property));
+    line(text, 2, format_args!("children {{"));
+    local.children.iter().for_each(|child| node(text, 3, child.rule, child.occurs));
+    let others = CLUSTER_VM.children.iter().filter(|child| local.child(child.rule.name).is_none());
+    for child in others {
+        node(text, 3, child.rule, if child.occurs == Occurs::Once { Occurs::AtMostOnce } else { child.occurs });
+    }
+    line(text, 2, format_args!("}}"));
+    line(text, 1, format_args!("}}"));
 }
 
 fn line(text: &mut String, depth: usize, content: std::fmt::Arguments<'_>) {

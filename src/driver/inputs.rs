@@ -269,6 +269,7 @@ mod tests {
                 networks: BTreeMap::new(),
                 clusters: BTreeMap::new(),
                 containers: BTreeMap::new(),
+                cluster_vms: BTreeMap::new(),
                 vms: BTreeMap::from([("web".to_owned(), vm)]),
                 moved: BTreeMap::new(),
                 forget: vec![],

@@ -7,14 +7,15 @@
 //! unwanted   stop → destroy
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::order::Draft;
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Reason, Refusal, Rule, Shown};
 use crate::resource::cluster::{
-    ClusterGuestSpec, Effect, GuestOrigin, ObservedCluster, ObservedClusterGuest, Power, Restart, Value, compare,
+    ClusterGuestSpec, Effect, GuestKind, GuestOrigin, ObservedCluster, ObservedClusterGuest, Power, Restart, Value,
+    compare,
 };
 use crate::resource::{Address, Declared, Desired, Observed, Reading, Resource};
 use crate::syntax::SourceRef;
@@ -45,21 +46,30 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, taken: &Taken<'_>, dr
     for guest in guests.values() {
         planned.declared(*guest, observed, draft);
     }
-    let known = |name: &str| {
-        let resources = desired.resources.values();
-        resources.into_iter().any(|d| matches!(&d.resource, Resource::ClusterGuest(spec) if spec.name == name))
-    };
-    for (name, reading) in observed.cluster_guests.iter().filter(|(name, _)| !known(name)) {
+    let known: BTreeSet<&str> = desired.resources.values().filter_map(|declared| name_of(&declared.resource)).collect();
+    for (name, reading) in observed.cluster_guests.iter().filter(|(name, _)| !known.contains(name.as_str())) {
         planned.unwanted(name, reading, Wish::Undeclared, None, taken, draft);
     }
     planned
+}
+
+fn name_of(resource: &Resource) -> Option<&str> {
+    match resource {
+        Resource::ClusterGuest(spec) => Some(&spec.name),
+        _ => None,
+    }
+}
+
+/// The address of a guest that may not be declared; one that cannot be read may be of either kind.
+fn address_of(name: &str, reading: &Reading<ObservedClusterGuest>) -> Address {
+    Address::on_cluster(reading.present().map_or(GuestKind::Container, |seen| seen.kind), name)
 }
 
 /// Plans the removal of everything of ours on clusters.
 pub(super) fn remove(desired: &Desired, observed: &Observed, taken: &Taken<'_>, draft: &mut Draft) -> Planned {
     let mut planned = Planned::default();
     for (name, reading) in &observed.cluster_guests {
-        let source = desired.resources.get(&Address::container(name)).and_then(|declared| declared.source.clone());
+        let source = desired.resources.get(&address_of(name, reading)).and_then(|declared| declared.source.clone());
         planned.unwanted(name, reading, Wish::Removal, source, taken, draft);
     }
     planned
@@ -105,6 +115,9 @@ impl Planned {
             self.refusals.push(not_ours(&change, *vmid));
             found = Found::Unknown;
             change.note = Some(format!("guest {vmid} has its name, and no mark of this fleet"));
+        }
+        if observed.guests.get(&spec.name).is_some_and(|reading| !matches!(reading, Reading::Absent)) {
+            self.refusals.push(two_of_a_name(&change));
         }
         let seen = reading.and_then(Reading::present);
         match (found, seen) {
@@ -177,7 +190,7 @@ impl Planned {
         taken: &Taken<'_>,
         draft: &mut Draft,
     ) {
-        let address = Address::container(name);
+        let address = address_of(name, reading);
         if !taken.undeclared(&address) {
             return;
         }
@@ -366,6 +379,16 @@ fn lifted_with_others(change: &Change, seen: &ObservedClusterGuest) -> Option<Re
         help: "apply `protection #false` alone first, then the other changes".into(),
         source: change.source.clone(),
     })
+}
+
+fn two_of_a_name(change: &Change) -> Refusal {
+    Refusal {
+        address: change.address.clone(),
+        rule: Rule::NotOurs,
+        message: "found a guest of this name on this machine".into(),
+        help: "give one of them another name, or remove the local one first, in an apply of its own".into(),
+        source: change.source.clone(),
+    }
 }
 
 fn not_ours(change: &Change, vmid: u32) -> Refusal {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::GuestKind;
+
 /// `KIND.NAME` or `KIND.GUEST/PATH`: `vm.web-1`, `image.bookworm`, `file-sync.web-1/~/.config/nvim`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -33,6 +35,14 @@ impl Address {
     /// `cluster.NAME`
     pub fn cluster(name: &str) -> Self {
         Self(format!("cluster.{name}"))
+    }
+
+    /// `container.NAME`, or `vm.NAME`: of a guest on a cluster.
+    pub fn on_cluster(kind: GuestKind, name: &str) -> Self {
+        match kind {
+            GuestKind::Container => Self::container(name),
+            GuestKind::Vm => Self::vm(name),
+        }
     }
 
     /// `container.NAME`

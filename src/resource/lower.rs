@@ -84,6 +84,7 @@ pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowe
     }
     fleet.clusters.values().for_each(|cluster| lowering.cluster(cluster));
     fleet.containers.values().for_each(|container| lowering.container(container));
+    fleet.cluster_vms.values().for_each(|vm| lowering.cluster_vm(vm));
     lowering
         .found
         .sort_by_key(|found| (found.severity, found.labels.first().map(|label| (label.span.source, label.span.start))));

@@ -1,8 +1,8 @@
 //! Apply, then plan, is empty; what moved is put right; what is somebody else's stays.
 
 use crate::fake::Fake;
+use crate::fake::guest::Guest;
 use crate::fleet::{EVERYTHING, Regatta, containers, desired, told};
-use crate::guest::Guest;
 
 const NOTHING: [&str; 0] = [];
 
@@ -21,7 +21,7 @@ async fn apply_then_plan_is_empty_for_every_attribute() {
     assert_eq!(web.config["tags"], "edge;regatta-shop;web");
 
     assert_eq!(regatta.destroy(&wish).await, []);
-    assert_eq!(fake.world().guests.keys().copied().collect::<Vec<_>>(), [100, 900]);
+    assert_eq!(fake.world().guests.keys().copied().collect::<Vec<_>>(), [100, 900, 901]);
     assert_eq!(fake.foreign(), foreign);
 }
 
@@ -113,7 +113,7 @@ async fn only_the_mark_makes_a_guest_ours() {
     assert_eq!(regatta.apply(&wish).await, []);
     assert_eq!(told(&regatta.plan(&wish).await), NOTHING);
     assert_eq!(regatta.destroy(&wish).await, []);
-    assert_eq!(fake.world().guests.keys().copied().collect::<Vec<_>>(), [100, 900, 1500]);
+    assert_eq!(fake.world().guests.keys().copied().collect::<Vec<_>>(), [100, 900, 901, 1500]);
 }
 
 /// PROXMOX A5: the original is locked while it is cloned.
@@ -137,7 +137,7 @@ async fn ten_clones_of_one_original_at_once() {
 }
 
 /// Waits for all of them at once.
-async fn futures<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
+pub(crate) async fn futures<T>(all: Vec<impl Future<Output = T>>) -> Vec<T> {
     let mut all: Vec<_> = all.into_iter().map(Box::pin).collect();
     let mut done: Vec<Option<T>> = all.iter().map(|_| None).collect();
     std::future::poll_fn(|context| {

@@ -51,6 +51,36 @@ pub(crate) const EVERYTHING: &str = r#"
     on-boot #true
 "#;
 
+/// Everything that a virtual machine may have.
+pub(crate) const EVERYTHING_OF_A_VM: &str = r#"
+    clone 901 full=#true storage="local"
+    vmid from=2000 to=2999
+    cores 2
+    sockets 2
+    cpu "host"
+    memory "1GiB"
+    disk 0 storage="local" size="8GiB" discard=#true ssd=#true
+    disk 1 storage="slow" size="1536MiB" backup=#false io-thread=#true
+    interface 0 bridge="vmbr0" ip="10.0.0.5/24" gateway="10.0.0.1" ip6="auto" vlan=7 mtu=1400 firewall=#true
+    interface 1 bridge="vmbr1" model="e1000" mac="bc:24:11:aa:00:02" ip="dhcp"
+    cloud-init storage="local" user="admin" {
+        authorized-key "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII/aKIo6IK7fXDThW53pFSOQxIiIqyqNPQvvdUSa7Ozi ann+x@host two"
+        authorized-key "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII/aKIo6IK7fXDThW53pFSOQxIiIqyqNPQvvdUSa7Ozj bob@host"
+    }
+    dns "10.0.0.1" domain="lab.test"
+    agent #true
+    tags "db" "edge"
+    notes "The *shop*'s data; a=1,b=2 --> ünï %41"
+    startup order=2 up=5
+    protection #false
+    on-boot #true
+"#;
+
+/// So many virtual machines with everything.
+pub(crate) fn vms(count: u32) -> Desired {
+    desired(&format!("vm \"db\" count={count} {{ cluster \"pve\"\n{EVERYTHING_OF_A_VM} }}"))
+}
+
 /// A fleet with these guests.
 pub(crate) fn desired(guests: &str) -> Desired {
     let cluster = r#"cluster "pve" { endpoint "https://127.0.0.1:8006"; token env="T" }"#;

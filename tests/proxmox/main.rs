@@ -6,9 +6,11 @@
 
 mod apply;
 mod fake;
-mod fault;
 mod faults;
 mod fleet;
-mod guest;
 mod process;
+mod random;
 mod recorded;
+mod replay;
+mod schema;
+mod vms;

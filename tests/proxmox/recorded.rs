@@ -9,7 +9,7 @@ use regatta::driver::proxmox::task::{Ended, Upid};
 use serde_json::Value;
 
 /// Where the recordings are, when somebody put them beside the project.
-fn recordings() -> Option<PathBuf> {
+pub(crate) fn recordings() -> Option<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let found = here.ancestors().map(|above| above.join("shared/pve")).find(|at| at.is_dir());
     if found.is_none() {
@@ -18,13 +18,13 @@ fn recordings() -> Option<PathBuf> {
     found
 }
 
-fn exchanges(file: &Path) -> Vec<Value> {
+pub(crate) fn exchanges(file: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(file).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// A recorded answer as it came over the wire.
-fn answer(response: &Value) -> Answer {
+pub(crate) fn answer(response: &Value) -> Answer {
     let body = match &response["body"] {
         Value::Null => Vec::new(),
         Value::String(text) => text.clone().into_bytes(),

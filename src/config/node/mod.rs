@@ -2,7 +2,7 @@
 
 pub(super) mod authorized_key;
 pub(super) mod cluster;
-pub(super) mod container;
+pub(super) mod cluster_guest;
 pub(super) mod control;
 pub(super) mod file;
 pub(super) mod file_sync;
@@ -45,9 +45,12 @@ pub static DOCUMENT: NodeRule = NodeRule {
         ChildRule::any(&moved::MOVED),
         ChildRule::any(&forget::FORGET),
         ChildRule::any(&cluster::CLUSTER),
-        ChildRule::any(&container::CONTAINER),
+        ChildRule::any(&cluster_guest::CONTAINER),
         ChildRule::any(&authorized_key::AUTHORIZED_KEY),
         ChildRule::at_most_once(&git_identity::GIT_IDENTITY),
     ],
     ..NodeRule::new("", "A fleet file: declarations in any order.")
 };
+
+/// `vm` with a `cluster` in its block: other nodes than in that of a local guest.
+pub static CLUSTER_VM: &NodeRule = &cluster_guest::CLUSTER_VM;

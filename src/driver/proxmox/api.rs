@@ -14,6 +14,9 @@ use crate::resource::cluster::{GuestKind, Power, percent};
 /// Lines of a failed task's log that are told.
 const TAIL: usize = 8;
 
+/// Tasks that make guests.
+const MAKERS: [&str; 6] = ["vzcreate", "vzclone", "vzrestore", "qmcreate", "qmclone", "qmrestore"];
+
 /// One cluster's API.
 #[derive(Clone)]
 pub struct Api {
@@ -73,6 +76,8 @@ pub struct Config {
     pub fields: BTreeMap<String, String>,
     /// Fields whose values wait for a start.
     pub pending: BTreeSet<String>,
+    /// Of those, what they are until then.
+    pub until_then: BTreeMap<String, String>,
 }
 
 /// Where a guest is.
@@ -154,7 +159,7 @@ impl Api {
             let found = self.get(&place.path("/config")).await?;
             let fields = found.as_object().into_iter().flatten();
             let fields = fields.filter_map(|(key, value)| Some((key.clone(), scalar(value)?))).collect();
-            return Ok(Config { fields, pending: BTreeSet::new() });
+            return Ok(Config { fields, ..Config::default() });
         }
         let found = self.get(&place.path("/pending")).await?;
         let mut config = Config::default();
@@ -163,6 +168,7 @@ impl Api {
             let (pending, deleted) = (text(item, "pending"), integer(item, "delete").unwrap_or_default() > 0);
             if pending.is_some() || deleted {
                 config.pending.insert(key.clone());
+                config.until_then.extend(text(item, "value").map(|value| (key.clone(), value)));
             }
             if let Some(value) = pending.or_else(|| text(item, "value").filter(|_| !deleted)) {
                 config.fields.insert(key, value);
@@ -196,6 +202,14 @@ impl Api {
         let found = self.call(&call).await?;
         let running = list(&found).iter().filter(|task| text(task, "endtime").is_none());
         Ok(running.filter_map(|task| Upid::parse(&text(task, "upid")?)).collect())
+    }
+
+    /// Tasks of the whole cluster that are making guests.
+    pub async fn running_makers(&self) -> Result<Vec<Upid>, ApiError> {
+        let found = self.get("/cluster/tasks").await?;
+        let running = list(&found).iter().filter(|task| text(task, "endtime").is_none());
+        let tasks = running.filter_map(|task| Upid::parse(&text(task, "upid")?));
+        Ok(tasks.filter(|task| MAKERS.contains(&task.kind())).collect())
     }
 
     /// Whether a guest runs.

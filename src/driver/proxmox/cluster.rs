@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OnceCell};
 
 use super::api::{Api, Listed, Listing, Place};
 use super::error::ApiError;
@@ -51,13 +51,16 @@ pub struct Cluster {
     pub(super) unverified: bool,
     /// Numbers that this process gave to guests it makes: the server reserves none.
     pub(super) reserved: Mutex<BTreeSet<u32>>,
+    /// Whether what earlier runs began was waited for.
+    pub(super) begun: OnceCell<()>,
 }
 
 impl Cluster {
     /// A cluster behind an exchange.
     pub fn new(name: &str, fleet: &str, exchange: Arc<dyn Exchange>, pace: Pace) -> Self {
         let (name, fleet) = (name.to_owned(), fleet.to_owned());
-        Self { name, fleet, api: Api::new(exchange), pace, unverified: false, reserved: Mutex::default() }
+        let (reserved, begun) = (Mutex::default(), OnceCell::new());
+        Self { name, fleet, api: Api::new(exchange), pace, unverified: false, reserved, begun }
     }
 
     /// Says that its certificate is not looked at: every plan repeats it.

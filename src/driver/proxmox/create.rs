@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::time::Instant;
+
 use super::api::{Listing, Place};
 use super::cluster::Cluster;
 use super::error::ApiError;
@@ -22,6 +24,7 @@ impl Cluster {
     /// # Errors
     /// It is not there afterwards, or nobody knows.
     pub(super) async fn create(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) -> Result<(), Failure> {
+        self.begun_before(spec, watch).await;
         let mut lost: Option<(Place, ApiError)> = None;
         for _ in 0..ATTEMPTS {
             let listing = self.api.listing().await.map_err(Failure::from)?;
@@ -41,11 +44,11 @@ impl Cluster {
                     return Err(Failure::permanent(said).hint(hint));
                 }
                 Err(ApiError::Taken(_)) => {
-                    self.settle(&place, watch).await;
+                    self.settle_making(spec, &place, watch).await;
                     lost = None;
                 }
                 Err(error @ ApiError::Unknown(_)) => {
-                    self.settle(&place, watch).await;
+                    self.settle_making(spec, &place, watch).await;
                     lost = Some((place, error));
                 }
                 Err(error @ ApiError::Forbidden(_)) => {
@@ -57,6 +60,31 @@ impl Cluster {
         }
         let failure = lost.map(|(_, error)| Failure::from(error));
         Err(failure.unwrap_or_else(|| Failure::transient("every number that was tried is taken by somebody else")))
+    }
+
+    /// What an earlier run began may still be at work: until it is done, its guest has neither name nor mark, and another
+    /// would be made beside it. Looked at once, before this process makes anything: later it would find its own.
+    async fn begun_before(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) {
+        self.begun.get_or_init(|| self.wait_for_makers(spec, watch)).await;
+    }
+
+    async fn wait_for_makers(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) {
+        // Who may not see tasks sees none: then the numbers that are taken are all that is known.
+        let running = self.api.running_makers().await.unwrap_or_default();
+        let until = watch.until.min(Instant::now() + self.pace.patience);
+        for task in running {
+            watch.say(&format!("waits for `{}`, which was begun before ({})", task.kind(), spec.name));
+            // How it ended shows in what is there afterwards.
+            let _ = self.finish(&task, Watch { until, ..watch }).await;
+        }
+    }
+
+    /// As [`Self::settle`]; the task that clones is the original's.
+    async fn settle_making(&self, spec: &ClusterGuestSpec, place: &Place, watch: Watch<'_>) {
+        self.settle(place, watch).await;
+        if let GuestOrigin::Clone { vmid, .. } = spec.origin {
+            self.let_finish(&Place { vmid, ..place.clone() }, watch).await;
+        }
     }
 
     /// The privileges that making a guest needs and the token does not have: the server only says that there are some.
@@ -169,6 +197,7 @@ fn fields(spec: &ClusterGuestSpec, mark: Mark, place: &Place) -> Vec<(String, St
         values: BTreeMap::<String, Value>::new(),
         keys: BTreeMap::new(),
         pending: BTreeSet::new(),
+        sizes: BTreeMap::new(),
         digest: String::new(),
         power: Power::Off,
         lock: None,

@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::exchange::{Call, Verb};
 use super::waiting::Watch;
 use crate::exec::Failure;
-use crate::resource::cluster::Power;
+use crate::resource::cluster::{ObservedClusterGuest, Power};
 
 /// Seconds a guest gets to shut down before it is stopped by force.
 const SHUTDOWN_S: u32 = 60;
@@ -17,13 +17,18 @@ const ATTEMPTS: usize = 4;
 impl Cluster {
     /// Starts a guest, unless it runs.
     pub(super) async fn start(&self, name: &str, watch: Watch<'_>) -> Result<(), Failure> {
-        let place = self.present(name).await?;
+        let (place, _) = self.found(name).await?;
         self.turn(&place, Power::On, watch).await
     }
 
-    /// Shuts a guest down and starts it, so that what waits for a start is in force.
+    /// Shuts a guest down and starts it, so that what waits for a start is in force. Nobody is disturbed for nothing:
+    /// what was expected to wait may have been taken at once.
     pub(super) async fn restart(&self, name: &str, watch: Watch<'_>) -> Result<(), Failure> {
-        let place = self.present(name).await?;
+        let (place, seen) = self.found(name).await?;
+        if seen.power == Power::On && seen.pending.is_empty() {
+            watch.progress.note("nothing waits for a restart: all of it was taken while the guest runs");
+            return Ok(());
+        }
         self.turn(&place, Power::Off, watch).await?;
         self.turn(&place, Power::On, watch).await
     }
@@ -57,9 +62,8 @@ impl Cluster {
         Err(last.into())
     }
 
-    async fn present(&self, name: &str) -> Result<Place, Failure> {
-        let found = self.find(name).await?;
-        found.map(|(place, _)| place).ok_or_else(|| Failure::permanent(format!("guest `{name}` is gone")))
+    async fn found(&self, name: &str) -> Result<(Place, ObservedClusterGuest), Failure> {
+        self.find(name).await?.ok_or_else(|| Failure::permanent(format!("guest `{name}` is gone")))
     }
 
     async fn turn(&self, place: &Place, to: Power, watch: Watch<'_>) -> Result<(), Failure> {

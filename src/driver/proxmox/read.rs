@@ -11,7 +11,7 @@ pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config
     let description = config.fields.get("description").map(String::as_str).unwrap_or_default();
     let mark::Description { notes, mark } = mark::read(description);
     let mark = mark.filter(|mark| mark.fleet == fleet && mark.vmid == listed.vmid)?;
-    let (mut values, mut keys) = (BTreeMap::new(), BTreeMap::new());
+    let (mut values, mut keys, mut sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut pending = BTreeSet::new();
     for (key, raw) in &config.fields {
         let Some((path, value)) = canonical(listed.kind, key, raw) else { continue };
@@ -20,6 +20,10 @@ pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config
         }
         if config.pending.contains(key) {
             pending.insert(path.clone());
+        }
+        let until_then = config.until_then.get(key).and_then(|raw| canonical(listed.kind, key, raw));
+        if let Some(size) = until_then.as_ref().and_then(|(_, value)| value.as_properties()?.get("size")) {
+            sizes.insert(path.clone(), size.to_owned());
         }
         values.insert(path, value);
     }
@@ -35,6 +39,7 @@ pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config
         values,
         keys,
         pending,
+        sizes,
         digest: config.fields.get("digest").cloned().unwrap_or_default(),
         power: listed.power(),
         lock: config.fields.get("lock").cloned(),

@@ -3,7 +3,8 @@
 //! ```text
 //! running ──▶ stopped: OK                        done
 //!        │             WARNINGS: n               done, with warnings
-//!        │             unable to read tail …     unknown: its worker was killed
+//!        │             unable to read tail …,
+//!        │             unexpected status         unknown: its worker was killed
 //!        │             anything else             failed, its log says why
 //!        └──▶ deadline                           unknown: it goes on
 //! ```
@@ -59,6 +60,9 @@ pub enum Ended {
     Unknown(String),
 }
 
+/// What servers say of a worker that was killed before it could tell.
+const LOST: [&str; 3] = ["unable to read tail", "unexpected status", "unknown"];
+
 impl Ended {
     /// Reads an exit status.
     pub fn of(status: &str) -> Self {
@@ -66,7 +70,8 @@ impl Ended {
         match (status, warnings) {
             ("OK", _) => Self::Ok,
             (_, Some(count)) => Self::Warnings(count),
-            (text, None) if text.starts_with("unable to read tail") || text.is_empty() || text == "unknown" => {
+            // 8.4 and 9.2 say it differently.
+            (text, None) if LOST.iter().any(|lost| text.starts_with(lost)) || text.is_empty() => {
                 Self::Unknown(text.to_owned())
             }
             (text, None) => Self::Failed(text.to_owned()),
@@ -103,6 +108,7 @@ mod tests {
             ("received interrupt", Ended::Failed("received interrupt".into())),
             ("job errors", Ended::Failed("job errors".into())),
             ("unable to read tail (got 0 bytes)", Ended::Unknown("unable to read tail (got 0 bytes)".into())),
+            ("unexpected status", Ended::Unknown("unexpected status".into())),
         ];
         for (status, ended) in table {
             assert_eq!(Ended::of(status), ended);

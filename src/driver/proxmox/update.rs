@@ -11,7 +11,7 @@ use super::exchange::{Call, Verb};
 use super::waiting::Watch;
 use crate::exec::Failure;
 use crate::resource::cluster::{
-    Act, ClusterGuestSpec, Difference, Effect, Mark, ObservedClusterGuest, Power, compare, mark,
+    Act, ClusterGuestSpec, Difference, Effect, GuestKind, Mark, ObservedClusterGuest, Power, compare, mark,
 };
 
 /// Changes that are sent before it is given up: more than a guest has fields.
@@ -60,9 +60,10 @@ impl Cluster {
     async fn send(&self, place: &Place, digest: &str, next: &Next, watch: Watch<'_>) -> Result<(), ApiError> {
         let mut call = match next {
             Next::Fields { set, delete } => {
-                let call = set
-                    .iter()
-                    .fold(Call::new(Verb::Put, place.path("/config")), |call, (key, value)| call.with(key, value));
+                // Virtual machines have a task for it: disks that are made take their time.
+                let verb = if place.kind == GuestKind::Vm { Verb::Post } else { Verb::Put };
+                let call = Call::new(verb, place.path("/config"));
+                let call = set.iter().fold(call, |call, (key, value)| call.with(key, value));
                 if delete.is_empty() { call } else { call.with("delete", delete.join(",")) }
             }
             Next::Grow { disk, size } => {
@@ -106,6 +107,10 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
     }
     let (growing, fields): (Vec<Difference>, Vec<Difference>) =
         found.all.into_iter().partition(|difference| matches!(difference.act, Act::Grow { .. }));
+    // First: what else is set of a disk has its size in it.
+    if let Some(Difference { act: Act::Grow { disk, size }, .. }) = growing.into_iter().next() {
+        return Ok(Some(Next::Grow { disk, size }));
+    }
     let together = |difference: &Difference| seen.power == Power::Off || difference.effect == Effect::AtStart;
     let (waiting, live): (Vec<Difference>, Vec<Difference>) = fields.into_iter().partition(together);
     let chosen = if waiting.is_empty() { live.into_iter().take(1).collect() } else { waiting };
@@ -119,9 +124,6 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
             }
         }
         return Ok(Some(Next::Fields { set, delete }));
-    }
-    if let Some(Difference { act: Act::Grow { disk, size }, .. }) = growing.into_iter().next() {
-        return Ok(Some(Next::Grow { disk, size }));
     }
     Ok(marked(spec, seen))
 }

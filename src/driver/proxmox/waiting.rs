@@ -94,6 +94,11 @@ impl Cluster {
     pub(super) async fn settle(&self, place: &Place, watch: Watch<'_>) {
         watch.say("the answer was lost: looks whether it happened");
         sleep(self.pace.settle).await;
+        self.let_finish(place, watch).await;
+    }
+
+    /// Waits for whatever runs on a guest.
+    pub(super) async fn let_finish(&self, place: &Place, watch: Watch<'_>) {
         for task in self.api.running_tasks(place).await.unwrap_or_default() {
             // How it ended shows in what is there afterwards.
             let _ = self.finish(&task, watch).await;

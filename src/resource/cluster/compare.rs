@@ -120,7 +120,9 @@ impl Comparing<'_> {
 
     fn disk(&mut self, path: &str, field: &Field, which: Option<&str>, is: Option<Properties>, mut wish: Properties) {
         let Some(is) = is else {
-            return self.set(path, field, which, None, Some(Value::Properties(wish)));
+            // One more disk is plugged in while the guest runs; what one is like is decided when it is.
+            let plugged = Field { effect: Effect::Live, ..*field };
+            return self.set(path, &plugged, which, None, Some(Value::Properties(wish)));
         };
         if let (Some(found), Some(asked)) = (is.get("storage"), wish.get("storage"))
             && found != asked
@@ -130,7 +132,8 @@ impl Comparing<'_> {
             return self.found.refused.push((path.to_owned(), message, help));
         }
         let size = |properties: &Properties| properties.get("size").and_then(disk_size);
-        if let (Some(found), Some(asked)) = (size(&is), size(&wish)) {
+        let found = self.seen.sizes.get(path).and_then(|size| disk_size(size)).or_else(|| size(&is));
+        if let (Some(found), Some(asked)) = (found, size(&wish)) {
             if asked < found {
                 let message = format!("found `{path}` with {found}, the fleet file asks for {asked}");
                 let help = format!("disks never shrink: write `{found}`");

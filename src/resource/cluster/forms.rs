@@ -26,6 +26,8 @@ pub enum Form {
     Properties(&'static Shape),
     /// A property string that says where a volume is and how large.
     Disk(&'static Shape),
+    /// A drive for cloud-init: the storage that it is on. Other drives in its place are the user's.
+    CloudInit,
 }
 
 /// What is known about the keys of a property string.
@@ -81,6 +83,9 @@ pub static VM_NET: Shape = Shape {
     upper: &["macaddr"],
 };
 
+/// `cpu`.
+pub static CPU: Shape = Shape { first: Some("cputype"), ..PLAIN };
+
 /// `ipconfigN` of a virtual machine.
 pub static IP_CONFIG: Shape = PLAIN;
 
@@ -91,7 +96,7 @@ pub static FEATURES: Shape = Shape {
 };
 
 /// `agent` of a virtual machine.
-pub static AGENT: Shape = Shape { first: Some("enabled"), absent: &[("enabled", "0")], ..PLAIN };
+pub static AGENT: Shape = Shape { first: Some("enabled"), ..PLAIN };
 
 /// `startup`.
 pub static STARTUP: Shape = Shape { first: Some("order"), ..PLAIN };
@@ -110,6 +115,7 @@ impl Form {
             Self::UrlEncoded => super::percent::decode(raw).trim_end_matches('\n').to_owned(),
             Self::Words => words(raw, ' '),
             Self::Set => set(raw),
+            Self::CloudInit => cloud_init(raw).unwrap_or_default(),
             Self::Properties(shape) | Self::Disk(shape) => {
                 let properties = self.properties(shape, raw);
                 return (!properties.is_empty()).then_some(Value::Properties(properties));
@@ -139,6 +145,7 @@ impl Form {
                 sent.text(shape.first)
             }
             (Self::Properties(shape), Value::Properties(properties)) => properties.text(shape.first),
+            (Self::CloudInit, Value::Text(storage)) => format!("{storage}:cloudinit"),
             (_, Value::Text(text)) => text.clone(),
             (_, Value::Properties(properties)) => properties.text(None),
         }
@@ -208,6 +215,12 @@ fn gibibytes(size: ByteSize) -> String {
     } else {
         format!("{}.{:03}", mib / 1024, (mib % 1024) * 1000 / 1024)
     }
+}
+
+/// The storage of `local:100/vm-100-cloudinit.qcow2,media=cdrom`, or of what is asked for, `local:cloudinit`.
+fn cloud_init(raw: &str) -> Option<String> {
+    let (storage, volume) = raw.split(',').next()?.split_once(':')?;
+    volume.contains("cloudinit").then(|| storage.to_owned())
 }
 
 fn number(raw: &str) -> String {

@@ -38,6 +38,9 @@ pub struct ObservedClusterGuest {
     pub keys: BTreeMap<String, String>,
     /// Paths whose values wait for a start.
     pub pending: BTreeSet<String>,
+    /// How large disks are whose other values wait for a start: those still have the size from before they grew.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sizes: BTreeMap<String, String>,
     /// Names its configuration as it was read: writes are refused when it moved.
     pub digest: String,
     /// Whether it runs.

@@ -1,11 +1,14 @@
-//! Clusters and containers: the fleet file's words become values by path.
+//! Clusters and their guests: the fleet file's words become values by path.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
-use crate::config::{ByteSize, Cluster, Container, ContainerOrigin, Interface, Volume};
+use crate::config::{
+    ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Container, Interface, Startup, VmDisk, VmInterface,
+    Volume,
+};
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, Properties, Restart, Value, VmidRange, field, mark,
+    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, Properties, Restart, Value, VmidRange, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
 
@@ -23,51 +26,96 @@ impl Lowering<'_> {
 
     /// Declares a container.
     pub(super) fn container(&mut self, container: &Container) {
-        let (from, to) = container.vmid.value;
+        let values = container_values(container, &self.fleet.name.value);
         let spec = ClusterGuestSpec {
-            fleet: self.fleet.name.value.clone(),
-            name: container.name.clone(),
-            kind: GuestKind::Container,
-            cluster: container.cluster.value.clone(),
-            nodes: container.nodes.iter().map(|node| node.value.clone()).collect(),
-            vmid: VmidRange { from, to },
-            origin: origin(&container.origin),
             unprivileged: container.unprivileged.value,
             keys: container.authorized_keys.iter().map(|key| key.value.clone()).collect(),
-            values: values(container, &self.fleet.name.value),
-            notes: container.notes.as_ref().map(|notes| notes.value.trim_matches('\n').to_owned()),
-            running: container.running.value,
-            restart: if container.restarts.value { Restart::IfNeeded } else { Restart::Never },
+            ..self.cluster_guest(GuestKind::Container, &container.guest, values)
         };
+        self.on_cluster(&container.guest, spec);
+    }
+
+    /// Declares a virtual machine of a cluster.
+    pub(super) fn cluster_vm(&mut self, vm: &ClusterVm) {
+        let values = vm_values(vm, &self.fleet.name.value);
+        let spec = self.cluster_guest(GuestKind::Vm, &vm.guest, values);
+        self.on_cluster(&vm.guest, spec);
+    }
+
+    fn cluster_guest(
+        &self,
+        kind: GuestKind,
+        guest: &ClusterGuest,
+        values: BTreeMap<String, Value>,
+    ) -> ClusterGuestSpec {
+        let (from, to) = guest.vmid.value;
+        ClusterGuestSpec {
+            fleet: self.fleet.name.value.clone(),
+            name: guest.name.clone(),
+            kind,
+            cluster: guest.cluster.value.clone(),
+            nodes: guest.nodes.iter().map(|node| node.value.clone()).collect(),
+            vmid: VmidRange { from, to },
+            origin: origin(&guest.origin),
+            unprivileged: false,
+            keys: Vec::new(),
+            values,
+            notes: guest.notes.as_ref().map(|notes| notes.value.trim_matches('\n').to_owned()),
+            running: guest.running.value,
+            restart: if guest.restarts.value { Restart::IfNeeded } else { Restart::Never },
+        }
+    }
+
+    fn on_cluster(&mut self, guest: &ClusterGuest, spec: ClusterGuestSpec) {
         let needs = BTreeSet::from([Address::cluster(&spec.cluster)]);
-        let address = self.declare(
-            Address::container(&container.name),
-            Resource::ClusterGuest(spec.into()),
-            container.span,
-            needs,
-        );
+        let address = Address::on_cluster(spec.kind, &guest.name);
+        let address = self.declare(address, Resource::ClusterGuest(spec.into()), guest.span, needs);
         if let Some(declared) = self.desired.resources.get_mut(&address) {
-            declared.tags = container.tags.iter().map(|tag| tag.value.clone()).collect();
+            declared.tags = guest.tags.iter().map(|tag| tag.value.clone()).collect();
         }
     }
 }
 
-fn origin(origin: &ContainerOrigin) -> GuestOrigin {
+fn origin(origin: &ClusterOrigin) -> GuestOrigin {
     match origin {
-        ContainerOrigin::Template(volume) => GuestOrigin::Template { volume: volume.value.clone() },
-        ContainerOrigin::Clone { vmid, full, storage } => {
+        ClusterOrigin::Template(volume) => GuestOrigin::Template { volume: volume.value.clone() },
+        ClusterOrigin::Clone { vmid, full, storage } => {
             GuestOrigin::Clone { vmid: vmid.value, full: *full, storage: storage.clone() }
         }
     }
 }
 
 /// Collects fields as Proxmox writes them; the table makes them canonical.
-#[derive(Default)]
-struct Fields(BTreeMap<String, Value>);
+struct Fields {
+    kind: GuestKind,
+    values: BTreeMap<String, Value>,
+}
 
 impl Fields {
+    /// What both kinds have.
+    fn of(kind: GuestKind, guest: &ClusterGuest, fleet: &str) -> Self {
+        let mut fields = Self { kind, values: BTreeMap::new() };
+        fields.add(if kind == GuestKind::Container { "hostname" } else { "name" }, &guest.name);
+        let servers: Vec<&str> = guest.dns_servers.iter().map(|server| server.value.as_str()).collect();
+        fields.add("nameserver", &servers.join(" "));
+        fields.some("searchdomain", guest.search_domain.as_ref().map(|domain| &domain.value));
+        let tags = guest.tags.iter().map(|tag| tag.value.clone()).chain([mark::tag(fleet)]);
+        fields.add("tags", &tags.collect::<Vec<_>>().join(";"));
+        if let Some(startup) = &guest.startup {
+            let Startup { order, up_s, down_s } = startup.value;
+            let mut all = Properties::default();
+            for (key, value) in [("order", order), ("up", up_s), ("down", down_s)] {
+                set(&mut all, key, value);
+            }
+            fields.add("startup", &all.text(None));
+        }
+        fields.add("protection", &guest.protection.value.to_string());
+        fields.add("onboot", &guest.on_boot.value.to_string());
+        fields
+    }
+
     fn add(&mut self, key: &str, raw: &str) {
-        self.0.extend(field::canonical(GuestKind::Container, key, raw));
+        self.values.extend(field::canonical(self.kind, key, raw));
     }
 
     fn some<T: ToString>(&mut self, key: &str, value: Option<T>) {
@@ -77,9 +125,8 @@ impl Fields {
     }
 }
 
-fn values(container: &Container, fleet: &str) -> BTreeMap<String, Value> {
-    let mut fields = Fields::default();
-    fields.add("hostname", &container.name);
+fn container_values(container: &Container, fleet: &str) -> BTreeMap<String, Value> {
+    let mut fields = Fields::of(GuestKind::Container, &container.guest, fleet);
     fields.some("cores", container.cores.as_ref().map(|cores| cores.value));
     fields.add("memory", &mib(container.memory.value));
     fields.add("swap", &mib(container.swap.value));
@@ -93,26 +140,72 @@ fn values(container: &Container, fleet: &str) -> BTreeMap<String, Value> {
     for net in &container.interfaces {
         fields.add("net0", &interface(&net.value));
     }
-    let servers: Vec<&str> = container.dns_servers.iter().map(|server| server.value.as_str()).collect();
-    fields.add("nameserver", &servers.join(" "));
-    fields.some("searchdomain", container.search_domain.as_ref().map(|domain| &domain.value));
     let features: Vec<String> = container.features.iter().map(|feature| format!("{}=1", feature.value)).collect();
     fields.add("features", &features.join(","));
-    let tags = container.tags.iter().map(|tag| tag.value.clone()).chain([mark::tag(fleet)]);
-    fields.add("tags", &tags.collect::<Vec<_>>().join(";"));
-    if let Some(startup) = &container.startup {
-        let mut all = Properties::default();
-        for (key, value) in [("order", startup.value.order), ("up", startup.value.up_s), ("down", startup.value.down_s)]
-        {
-            if let Some(value) = value {
-                all.set(key, value.to_string());
-            }
-        }
-        fields.add("startup", &all.text(None));
+    fields.values
+}
+
+fn vm_values(vm: &ClusterVm, fleet: &str) -> BTreeMap<String, Value> {
+    let mut fields = Fields::of(GuestKind::Vm, &vm.guest, fleet);
+    fields.some("cores", vm.cores.as_ref().map(|cores| cores.value));
+    fields.some("sockets", vm.sockets.as_ref().map(|sockets| sockets.value));
+    fields.some("cpu", vm.cpu.as_ref().map(|cpu| &cpu.value));
+    fields.some("memory", vm.memory.as_ref().map(|memory| mib(memory.value)));
+    for disk in &vm.disks {
+        let (number, disk) = &disk.value;
+        fields.add(&format!("scsi{number}"), &vm_disk(disk));
     }
-    fields.add("protection", &container.protection.value.to_string());
-    fields.add("onboot", &container.on_boot.value.to_string());
-    fields.0
+    for net in &vm.interfaces {
+        let (number, net) = &net.value;
+        fields.add(&format!("net{number}"), &vm_interface(net));
+        fields.add(&format!("ipconfig{number}"), &ip_config(net));
+    }
+    if let Some(init) = &vm.cloud_init {
+        fields.some("ide2", init.value.storage.as_ref().map(|storage| format!("{storage}:cloudinit,media=cdrom")));
+        fields.some("ciuser", init.value.user.as_ref());
+        fields.add("sshkeys", &percent::encode(&init.value.keys.join("\n")));
+    }
+    fields.some("agent", vm.agent.as_ref().map(|agent| if agent.value { "enabled=1" } else { "enabled=0" }));
+    fields.values
+}
+
+/// Sets a property, where there is a value.
+fn set<T: ToString>(all: &mut Properties, key: &str, value: Option<T>) {
+    if let Some(value) = value {
+        all.set(key, value.to_string());
+    }
+}
+
+/// Sets a property that is true.
+fn set_true(all: &mut Properties, key: &str, truth: bool) {
+    set(all, key, truth.then_some("1"));
+}
+
+fn vm_disk(disk: &VmDisk) -> String {
+    let mut all = Properties::from([("storage", disk.storage.as_str())]);
+    all.set("size", disk.size.to_string());
+    set(&mut all, "backup", disk.no_backup.then_some("0"));
+    set(&mut all, "discard", disk.discard.then_some("on"));
+    set_true(&mut all, "ssd", disk.ssd);
+    set_true(&mut all, "iothread", disk.io_thread);
+    all.text(None)
+}
+
+fn vm_interface(net: &VmInterface) -> String {
+    let mut all = Properties::from([("model", net.model.as_str()), ("bridge", net.bridge.as_str())]);
+    set(&mut all, "macaddr", net.mac.as_ref());
+    set(&mut all, "tag", net.vlan);
+    set(&mut all, "mtu", net.mtu);
+    set_true(&mut all, "firewall", net.firewall);
+    all.text(None)
+}
+
+fn ip_config(net: &VmInterface) -> String {
+    let mut all = Properties::default();
+    for (key, value) in [("ip", &net.ip), ("gw", &net.gateway), ("ip6", &net.ip6), ("gw6", &net.gateway6)] {
+        set(&mut all, key, value.as_ref());
+    }
+    all.text(None)
 }
 
 fn mib(size: ByteSize) -> String {
@@ -120,17 +213,11 @@ fn mib(size: ByteSize) -> String {
 }
 
 fn volume(volume: &Volume, path: Option<&str>) -> String {
-    let mut all = Properties::default();
-    all.set("storage", &volume.storage);
+    let mut all = Properties::from([("storage", volume.storage.as_str())]);
     all.set("size", volume.size.to_string());
-    for (key, truth) in [("backup", volume.backup), ("ro", volume.read_only)] {
-        if truth {
-            all.set(key, "1");
-        }
-    }
-    if let Some(path) = path {
-        all.set("mp", path);
-    }
+    set_true(&mut all, "backup", volume.backup);
+    set_true(&mut all, "ro", volume.read_only);
+    set(&mut all, "mp", path);
     all.text(None)
 }
 
@@ -138,17 +225,10 @@ fn interface(net: &Interface) -> String {
     let mut all = Properties::from([("name", net.name.as_str()), ("bridge", net.bridge.as_str())]);
     let text = [("ip", &net.ip), ("gw", &net.gateway), ("ip6", &net.ip6), ("gw6", &net.gateway6), ("hwaddr", &net.mac)];
     for (key, value) in text {
-        if let Some(value) = value {
-            all.set(key, value);
-        }
+        set(&mut all, key, value.as_ref());
     }
-    for (key, value) in [("tag", net.vlan), ("mtu", net.mtu)] {
-        if let Some(value) = value {
-            all.set(key, value.to_string());
-        }
-    }
-    if net.firewall {
-        all.set("firewall", "1");
-    }
+    set(&mut all, "tag", net.vlan);
+    set(&mut all, "mtu", net.mtu);
+    set_true(&mut all, "firewall", net.firewall);
     all.text(None)
 }

@@ -54,6 +54,7 @@ fn seen(is: Raw<'_>, applied: Raw<'_>) -> ObservedClusterGuest {
         values: values_now,
         keys,
         pending: BTreeSet::new(),
+        sizes: BTreeMap::new(),
         digest: "d".into(),
         power: Power::On,
         lock: None,
@@ -111,6 +112,18 @@ fn tags_of_others_stay() {
 fn what_was_applied_and_is_no_longer_wished_goes() {
     assert_eq!(acts(&[], &[("cores", "2"), ("startup", "order=1")], &[("cores", "2")]), ["-cores"]);
     assert_eq!(acts(&[], &[("memory", "64")], &[("memory", "64")]), [""; 0]);
+}
+
+/// PROXMOX C12: an edit of a disk that waits for a start has its size from before the disk grew, and must not undo that.
+#[test]
+fn a_waiting_edit_does_not_undo_growth() {
+    let wish = spec(&[("rootfs", "storage=l,size=9GiB,ro=1")]);
+    let waiting = seen(&[("rootfs", "l:1/a.raw,ro=1,size=8G")], &[]);
+    let act = |seen: &ObservedClusterGuest| compare(&wish, seen).all.into_iter().map(|it| it.act).collect::<Vec<_>>();
+    assert_eq!(act(&waiting), [Act::Grow { disk: "rootfs".into(), size: "9G".into() }]);
+    let sizes = [("root-disk".to_owned(), "9GiB".to_owned())].into();
+    let grown = ObservedClusterGuest { sizes, ..waiting };
+    assert_eq!(act(&grown), [Act::Set { key: "rootfs".into(), value: "l:1/a.raw,ro=1,size=9G".into() }]);
 }
 
 #[test]

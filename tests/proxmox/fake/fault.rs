@@ -40,7 +40,7 @@ pub(crate) enum Fault {
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 18] = [
+pub(crate) const FAULTS: [Fault; 19] = [
     Fault::Unauthorized,
     Fault::Forbidden,
     Fault::BadParameter,
@@ -57,6 +57,7 @@ pub(crate) const FAULTS: [Fault; 18] = [
     Fault::TaskEnds("WARNINGS: 1"),
     Fault::TaskEnds("received interrupt"),
     Fault::TaskEnds("unable to read tail (got 0 bytes)"),
+    Fault::TaskEnds("unexpected status"),
     Fault::TaskEnds("job errors"),
     Fault::NotImplemented,
 ];
@@ -69,7 +70,7 @@ impl Fault {
             Self::Forbidden => (403, "Permission check failed (/vms/1000, VM.Config.Options)"),
             Self::BadParameter => (400, "Parameter verification failed."),
             Self::Locked => (500, "CT is locked (backup)"),
-            Self::GotTimeout => (500, "can't lock file '/run/lock/lxc/pve-config-1000.lock' - got timeout"),
+            Self::GotTimeout => (500, "can't lock file '/run/lock/lxc/pve-config-101.lock' - got timeout"),
             Self::NoQuorum => (500, "cluster not ready - no quorum?"),
             Self::NodeDown => (595, "Connection refused"),
             Self::NotImplemented => (501, "Unexpected content for method 'DELETE'"),

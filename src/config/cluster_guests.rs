@@ -1,32 +1,39 @@
-//! `container` nodes → containers: counts expanded, references and clashes checked.
+//! Nodes of guests on clusters → guests: counts expanded, references and clashes checked.
 
 use std::collections::BTreeMap;
 
 use super::language::is_label;
-use super::node::container::ContainerNode;
+use super::node::cluster_guest::{ClusterGuestNode, OnCluster};
 use super::problems::Problems;
-use super::{Container, Fleet};
+use super::{ClusterGuest, ClusterVm, Container, Fleet};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
-/// Adds all containers to the fleet, whose virtual machines and clusters are complete.
-pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ContainerNode>, problems: &mut Problems) {
+/// Adds all guests on clusters to the fleet, whose local guests and clusters are complete.
+pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mut Problems) {
     let mut numbers: BTreeMap<(String, u32), Span> = BTreeMap::new();
-    for ContainerNode { container, at, count } in nodes {
-        if !fleet.clusters.contains_key(&container.cluster.value) {
-            problems.missing("cluster", &container.cluster);
+    for ClusterGuestNode { guest, at, count } in nodes {
+        let common = guest.common();
+        if !fleet.clusters.contains_key(&common.cluster.value) {
+            problems.missing("cluster", &common.cluster);
         }
-        check_block(&container, problems);
-        check_number(&container, count, &mut numbers, problems);
+        match &guest {
+            OnCluster::Container(container) => check_container(container, problems),
+            OnCluster::Vm(vm) => check_vm(vm, problems),
+        }
+        check_number(common, count, &mut numbers, problems);
         let names = match count {
-            None => vec![container.name.clone()],
-            Some(count) => (1..=count.value).map(|number| format!("{}-{number}", container.name)).collect(),
+            None => vec![common.name.clone()],
+            Some(count) => (1..=count.value).map(|number| format!("{}-{number}", common.name)).collect(),
         };
         for name in names {
             // What is wrong with one guest of a count is wrong with all: it is said once.
             if !check_name(fleet, &name, at, problems) {
                 break;
             }
-            fleet.containers.insert(name.clone(), Container { name, ..container.clone() });
+            match guest.named(&name) {
+                OnCluster::Container(container) => drop(fleet.containers.insert(name, container)),
+                OnCluster::Vm(vm) => drop(fleet.cluster_vms.insert(name, vm)),
+            }
         }
     }
 }
@@ -37,8 +44,10 @@ fn check_name(fleet: &Fleet, name: &str, at: Span, problems: &mut Problems) -> b
         problems.push(Diagnostic::error("config::long-name", message, at, "too long with its number"));
         return false;
     }
-    let first = fleet.vms.get(name).map(|vm| vm.span);
-    if let Some(first) = first.or_else(|| fleet.containers.get(name).map(|container| container.span)) {
+    let local = fleet.vms.get(name).map(|vm| vm.span);
+    let container = fleet.containers.get(name).map(|container| container.guest.span);
+    let vm = fleet.cluster_vms.get(name).map(|vm| vm.guest.span);
+    if let Some(first) = local.or(container).or(vm) {
         problems.declared_twice("guest", &Spanned::new(name.to_owned(), at), first);
         return false;
     }
@@ -47,28 +56,28 @@ fn check_name(fleet: &Fleet, name: &str, at: Span, problems: &mut Problems) -> b
 
 /// One number belongs to one guest of a cluster.
 fn check_number(
-    container: &Container,
+    guest: &ClusterGuest,
     count: Option<Spanned<u32>>,
     numbers: &mut BTreeMap<(String, u32), Span>,
     problems: &mut Problems,
 ) {
-    let (from, to) = container.vmid.value;
-    let super::Origin::Written(span) = container.vmid.origin else { return };
+    let (from, to) = guest.vmid.value;
+    let super::Origin::Written(span) = guest.vmid.origin else { return };
     if from > to {
         return;
     }
     if let Some(count) = count.filter(|count| count.value > to - from + 1) {
-        let message = format!("{} containers `{}` have only {} numbers", count.value, container.name, to - from + 1);
+        let message = format!("{} guests `{}` have only {} numbers", count.value, guest.name, to - from + 1);
         problems.push(
             Diagnostic::error("config::duplicate-number", message, span, "too few numbers")
-                .also(count.span, "for so many containers")
+                .also(count.span, "for so many guests")
                 .help("give them a larger range: `vmid from=… to=…`"),
         );
     }
     if from == to
-        && let Some(first) = numbers.insert((container.cluster.value.clone(), from), span)
+        && let Some(first) = numbers.insert((guest.cluster.value.clone(), from), span)
     {
-        let message = format!("the number {from} is given to two containers of one cluster");
+        let message = format!("the number {from} is given to two guests of one cluster");
         problems.push(
             Diagnostic::error("config::duplicate-number", message, span, "again here")
                 .also(first, "first here")
@@ -77,8 +86,20 @@ fn check_number(
     }
 }
 
+/// What may be there only once in one virtual machine.
+fn check_vm(vm: &ClusterVm, problems: &mut Problems) {
+    let mut seen: BTreeMap<(&str, u32), Span> = BTreeMap::new();
+    let disks = vm.disks.iter().map(|disk| ("disk", disk.value.0, disk.span));
+    let interfaces = vm.interfaces.iter().map(|net| ("interface", net.value.0, net.span));
+    for (kind, number, span) in disks.chain(interfaces) {
+        if let Some(first) = seen.insert((kind, number), span) {
+            problems.declared_twice(kind, &Spanned::new(number.to_string(), span), first);
+        }
+    }
+}
+
 /// What may be there only once in one container.
-fn check_block(container: &Container, problems: &mut Problems) {
+fn check_container(container: &Container, problems: &mut Problems) {
     let mut seen: BTreeMap<(&str, &str), Span> = BTreeMap::new();
     let interfaces = container.interfaces.iter().map(|net| (("interface", net.value.name.as_str()), net.span));
     let mounts = container.mounts.iter().map(|mount| (("mount", mount.value.0.as_str()), mount.span));

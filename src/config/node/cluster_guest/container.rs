@@ -1,0 +1,98 @@
+//! `container NAME { … }`
+
+use super::container_rules as own;
+use super::{Reading, decided};
+use crate::config::block::Block;
+use crate::config::problems::Problems;
+use crate::config::{ByteSize, ClusterOrigin, Container, Interface, Volume};
+use crate::syntax::{Diagnostic, Spanned};
+
+/// Memory and swap space of a container that names none: Proxmox's own default.
+const DEFAULT_MEMORY: ByteSize = ByteSize::mib(512);
+
+/// The container, as far as it can be understood.
+pub(super) fn decode(block: &Block<'_>, problems: &mut Problems) -> Option<Container> {
+    let before = problems.count();
+    let mut reading = Reading { block, problems };
+    let origin = reading.origin();
+    let root_disk = reading.each(&own::ROOT_DISK, volume).into_iter().next();
+    let has_template = matches!(origin, Some(ClusterOrigin::Template(_)));
+    let guest = reading.common(origin);
+    let unprivileged = reading.boolean(&own::UNPRIVILEGED, true);
+    let cores = reading.one(&own::CORES, |block| block.integer("cores"));
+    let memory = decided(reading.size(&own::MEMORY, "memory"), DEFAULT_MEMORY);
+    let swap = decided(reading.size(&own::SWAP, "swap"), DEFAULT_MEMORY);
+    let mounts = reading.each(&own::MOUNT, |block| Some((block.text("path")?.value, volume(block)?)));
+    let interfaces = reading.each(&own::INTERFACE, interface);
+    let features = reading.texts(&own::FEATURE, "feature");
+    let authorized_keys = reading.texts(&own::AUTHORIZED_KEY, "key");
+    if problems.count() == before && has_template && root_disk.is_none() {
+        missing_disk(block, problems);
+    }
+    let guest = guest?;
+    Some(Container {
+        guest,
+        unprivileged,
+        cores,
+        memory,
+        swap,
+        root_disk,
+        mounts,
+        interfaces,
+        features,
+        authorized_keys,
+    })
+}
+
+/// A template has no root disk of its own.
+fn missing_disk(block: &Block<'_>, problems: &mut Problems) {
+    let message = "`container` with a `template` lacks the node `root-disk`";
+    let problem = Diagnostic::error("config::missing-node", message, block.head(), "expected `root-disk` in its block");
+    problems.push(problem.help("such as `root-disk storage=\"local\" size=\"8GiB\"`"));
+}
+
+impl Reading<'_> {
+    fn origin(&mut self) -> Option<ClusterOrigin> {
+        let before = self.problems.count();
+        let template: Option<Spanned<String>> = self.text(&own::TEMPLATE, "volume");
+        match (template, self.clone()) {
+            (Some(template), None) => Some(ClusterOrigin::Template(template)),
+            (None, Some(clone)) => Some(clone),
+            _ => {
+                if self.problems.count() == before {
+                    let message = "`container` takes either `template` or `clone`";
+                    let (head, label) = (self.block.head(), "not exactly one of them");
+                    self.problems.push(Diagnostic::error("config::contradiction", message, head, label));
+                }
+                None
+            }
+        }
+    }
+}
+
+fn volume(block: &Block<'_>) -> Option<Volume> {
+    let truth = |name| block.boolean(name).is_some_and(|truth| truth.value);
+    Some(Volume {
+        storage: block.text("storage")?.value,
+        size: block.size("size")?.value,
+        backup: truth("backup"),
+        read_only: truth("read-only"),
+    })
+}
+
+fn interface(block: &Block<'_>) -> Option<Interface> {
+    let text = |name| block.text(name).map(|text| text.value);
+    let number = |name| block.integer(name).map(|number| number.value);
+    Some(Interface {
+        name: text("name")?,
+        bridge: text("bridge")?,
+        ip: text("ip"),
+        gateway: text("gateway"),
+        ip6: text("ip6"),
+        gateway6: text("gateway6"),
+        mac: text("mac"),
+        vlan: number("vlan"),
+        mtu: number("mtu"),
+        firewall: block.boolean("firewall").is_some_and(|truth| truth.value),
+    })
+}

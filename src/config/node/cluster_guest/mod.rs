@@ -1,0 +1,195 @@
+//! Guests of clusters: `container NAME { … }`, and `vm NAME { cluster …; … }`.
+
+mod container;
+mod container_rules;
+mod rules;
+mod vm;
+mod vm_rules;
+
+use crate::config::block::Block;
+use crate::config::language::NodeRule;
+use crate::config::problems::Problems;
+use crate::config::{ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Container, Setting, Startup};
+use crate::syntax::{Diagnostic, Node, Span, Spanned};
+
+pub(in crate::config) use container_rules::CONTAINER;
+pub(in crate::config) use vm_rules::CLUSTER_VM;
+
+/// The numbers Proxmox has.
+const ALL_NUMBERS: (u32, u32) = (100, 999_999_999);
+
+/// A decoded node; `count` is not expanded yet.
+#[derive(Debug)]
+pub(in crate::config) struct ClusterGuestNode {
+    /// What it declares, under the name as written.
+    pub(in crate::config) guest: OnCluster,
+    /// Where the name stands.
+    pub(in crate::config) at: Span,
+    /// `count`, where it is written.
+    pub(in crate::config) count: Option<Spanned<u32>>,
+}
+
+/// A guest of either kind.
+#[derive(Debug, Clone)]
+pub(in crate::config) enum OnCluster {
+    Container(Container),
+    Vm(ClusterVm),
+}
+
+impl OnCluster {
+    /// What both have.
+    pub(in crate::config) const fn common(&self) -> &ClusterGuest {
+        match self {
+            Self::Container(container) => &container.guest,
+            Self::Vm(vm) => &vm.guest,
+        }
+    }
+
+    /// The same under another name.
+    pub(in crate::config) fn named(&self, name: &str) -> Self {
+        let mut guest = self.clone();
+        match &mut guest {
+            Self::Container(container) => name.clone_into(&mut container.guest.name),
+            Self::Vm(vm) => name.clone_into(&mut vm.guest.name),
+        }
+        guest
+    }
+}
+
+/// Whether a `vm` node is one of a cluster: that is what the node `cluster` in its block says.
+pub(in crate::config) fn is_on_cluster(node: &Node) -> bool {
+    node.children.iter().flatten().any(|child| child.name.value == rules::CLUSTER.name)
+}
+
+/// The container, as far as it can be understood.
+pub(in crate::config) fn container(node: &Node, problems: &mut Problems) -> Option<ClusterGuestNode> {
+    let block = Block::read(node, &CONTAINER, problems);
+    let guest = OnCluster::Container(container::decode(&block, problems)?);
+    Some(ClusterGuestNode { guest, at: block.text("name")?.span, count: block.integer("count") })
+}
+
+/// The virtual machine, as far as it can be understood.
+pub(in crate::config) fn vm(node: &Node, problems: &mut Problems) -> Option<ClusterGuestNode> {
+    let block = Block::read(node, &CLUSTER_VM, problems);
+    let guest = OnCluster::Vm(vm::decode(&block, problems)?);
+    Some(ClusterGuestNode { guest, at: block.text("name")?.span, count: block.integer("count") })
+}
+
+/// Takes the nodes of a block one kind at a time.
+struct Reading<'a> {
+    block: &'a Block<'a>,
+    problems: &'a mut Problems,
+}
+
+impl Reading<'_> {
+    /// What both kinds have; `origin` is read by each.
+    fn common(&mut self, origin: Option<ClusterOrigin>) -> Option<ClusterGuest> {
+        let cluster = self.text(&rules::CLUSTER, "cluster");
+        let dns =
+            self.each(&rules::DNS, |block| Some((block.texts("server").collect::<Vec<_>>(), block.text("domain"))));
+        let (dns_servers, search_domain) = dns.into_iter().next().map_or((Vec::new(), None), |dns| dns.value);
+        let nodes = self.texts(&rules::NODE, "node");
+        let vmid = self.vmid();
+        let tags = self.texts(&rules::TAGS, "tag");
+        let notes = self.text(&rules::NOTES, "text");
+        let startup = self.each(&rules::STARTUP, startup).into_iter().next();
+        let protection = self.boolean(&rules::PROTECTION, false);
+        let on_boot = self.boolean(&rules::ON_BOOT, false);
+        let running = self.boolean(&rules::RUNNING, true);
+        let restarts = match self.text(&rules::RESTART, "when") {
+            Some(when) => Setting::written(when.value == "if-needed", when.span),
+            None => Setting::default_value(true),
+        };
+        let (name, span) = (self.block.text("name")?.value, self.block.node.span);
+        let (cluster, origin) = (cluster?, origin?);
+        Some(ClusterGuest {
+            name,
+            span,
+            cluster,
+            nodes,
+            vmid,
+            origin,
+            dns_servers,
+            search_domain,
+            tags,
+            notes,
+            startup,
+            protection,
+            on_boot,
+            running,
+            restarts,
+        })
+    }
+
+    fn each<T>(&mut self, rule: &'static NodeRule, read: impl Fn(&Block<'_>) -> Option<T>) -> Vec<Spanned<T>> {
+        let mut all = Vec::new();
+        for node in self.block.children(rule.name) {
+            all.extend(read(&Block::read(node, rule, self.problems)).map(|value| Spanned::new(value, node.span)));
+        }
+        all
+    }
+
+    fn one<T>(
+        &mut self,
+        rule: &'static NodeRule,
+        read: impl Fn(&Block<'_>) -> Option<Spanned<T>>,
+    ) -> Option<Spanned<T>> {
+        self.each(rule, read).into_iter().next().map(|outer| outer.value)
+    }
+
+    fn text(&mut self, rule: &'static NodeRule, name: &str) -> Option<Spanned<String>> {
+        self.one(rule, |block| block.text(name))
+    }
+
+    fn texts(&mut self, rule: &'static NodeRule, name: &str) -> Vec<Spanned<String>> {
+        let all = self.each(rule, |block| Some(block.texts(name).collect::<Vec<_>>()));
+        all.into_iter().flat_map(|texts| texts.value).collect()
+    }
+
+    fn size(&mut self, rule: &'static NodeRule, name: &str) -> Option<Spanned<ByteSize>> {
+        self.one(rule, |block| block.size(name))
+    }
+
+    fn boolean(&mut self, rule: &'static NodeRule, default: bool) -> Setting<bool> {
+        decided(self.one(rule, |block| block.boolean("truth")), default)
+    }
+
+    fn vmid(&mut self) -> Setting<(u32, u32)> {
+        let found = self.each(&rules::NUMBER, |block| {
+            let number = |name| block.integer(name).map(|number| number.value);
+            Some((number("number"), number("from"), number("to")))
+        });
+        let Some(written) = found.into_iter().next() else { return Setting::default_value(ALL_NUMBERS) };
+        let range = match written.value {
+            (Some(number), None, None) => (number, number),
+            (None, from, to) if from.is_some() || to.is_some() => {
+                (from.unwrap_or(ALL_NUMBERS.0), to.unwrap_or(ALL_NUMBERS.1))
+            }
+            _ => (1, 0),
+        };
+        if range.0 > range.1 {
+            let message = "`vmid` takes either one number, or a range with `from=` not above `to=`";
+            self.problems.push(Diagnostic::error("config::contradiction", message, written.span, "neither of the two"));
+        }
+        Setting::written(range, written.span)
+    }
+
+    /// `clone`, where it is written.
+    fn clone(&mut self) -> Option<ClusterOrigin> {
+        let clone = self.each(&rules::CLONE, |block| {
+            let full = block.boolean("full").is_some_and(|full| full.value);
+            let storage = block.text("storage").map(|storage| storage.value);
+            Some(ClusterOrigin::Clone { vmid: block.integer("vmid")?, full, storage })
+        });
+        clone.into_iter().next().map(|clone| clone.value)
+    }
+}
+
+fn decided<T>(found: Option<Spanned<T>>, default: T) -> Setting<T> {
+    found.map_or_else(|| Setting::default_value(default), |found| Setting::written(found.value, found.span))
+}
+
+fn startup(block: &Block<'_>) -> Option<Startup> {
+    let number = |name| block.integer(name).map(|number| number.value);
+    Some(Startup { order: number("order"), up_s: number("up"), down_s: number("down") })
+}

@@ -1,0 +1,111 @@
+//! The tables of what containers and virtual machines on clusters have in common.
+
+use crate::config::ByteSize;
+use crate::config::language::{ArgumentRule, Kind, NodeRule, PropertyRule};
+
+/// A name of Proxmox's: storage, bridge, node. It becomes part of a property string.
+pub(super) const WORD: Kind = Kind::Word;
+pub(super) const VMID: Kind = Kind::Integer { min: 100, max: 999_999_999 };
+pub(super) const SIZE: Kind = Kind::Size { min: ByteSize::mib(16) };
+pub(super) const IP: Kind = Kind::Word;
+const SECONDS: Kind = Kind::Integer { min: 0, max: 86400 };
+
+pub(super) static CLUSTER: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("cluster", Kind::Name, "Name of a `cluster` node.")],
+    ..NodeRule::new("cluster", "Where the guest is.")
+};
+
+pub(super) static NODE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("node", WORD, "Names of nodes of the cluster.")],
+    default: Some("any node that is online"),
+    ..NodeRule::new(
+        "node",
+        "Nodes that the guest may be made on; of those that are online the one with the most free memory is taken. \
+         A guest that moved later is found where it is.",
+    )
+};
+
+pub(super) static NUMBER: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::optional("number", VMID, "Exactly this number.")],
+    properties: &[
+        PropertyRule::optional("from", VMID, "The smallest number it may get."),
+        PropertyRule::optional("to", VMID, "The largest."),
+    ],
+    default: Some("vmid from=100 to=999999999"),
+    ..NodeRule::new("vmid", "Which number the guest gets when it is made: the first that is free.")
+};
+
+pub(super) static CLONE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("vmid", VMID, "Number of the original.")],
+    properties: &[
+        PropertyRule::optional(
+            "full",
+            Kind::Boolean,
+            "A copy of its disks instead of layers over those of a template.",
+        ),
+        PropertyRule::optional("storage", WORD, "Where a full copy goes."),
+    ],
+    ..NodeRule::new("clone", "The guest that it is cloned from. Clones of one original are made one after another.")
+};
+
+pub(super) static DNS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::any("server", IP, "Addresses of DNS servers.")],
+    properties: &[PropertyRule::optional("domain", WORD, "Search domain.")],
+    default: Some("those of its node"),
+    impact: "restart",
+    ..NodeRule::new("dns", "How the guest finds names.")
+};
+
+pub(super) static TAGS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("tag", Kind::Name, "Names.")],
+    impact: "live",
+    ..NodeRule::new("tags", "Tags in Proxmox, and groups for commands that select guests. Tags of others stay.")
+};
+
+pub(super) static NOTES: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("text", Kind::Text, "Markdown.")],
+    default: Some("whatever somebody writes in Proxmox"),
+    impact: "live",
+    ..NodeRule::new("notes", "The notes of the guest, above the block in which regatta keeps its mark.")
+};
+
+pub(super) static STARTUP: NodeRule = NodeRule {
+    properties: &[
+        PropertyRule::optional("order", Kind::Integer { min: 0, max: 65535 }, "Smaller numbers first."),
+        PropertyRule::optional("up", SECONDS, "Seconds before the next one is started."),
+        PropertyRule::optional("down", SECONDS, "Seconds it gets to shut down."),
+    ],
+    impact: "live",
+    ..NodeRule::new("startup", "When the guest starts and stops with its node.")
+};
+
+pub(super) static PROTECTION: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    default: Some("#false"),
+    impact: "live",
+    ..NodeRule::new("protection", "Whether Proxmox, and regatta, refuse to remove the guest.")
+};
+
+pub(super) static ON_BOOT: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    default: Some("#false"),
+    impact: "live",
+    ..NodeRule::new("on-boot", "Whether the guest starts with its node.")
+};
+
+pub(super) static RUNNING: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    default: Some("#true"),
+    impact: "restart",
+    ..NodeRule::new("running", "Whether the guest should run.")
+};
+
+pub(super) static RESTART: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required(
+        "when",
+        Kind::Choice(&["if-needed", "never"]),
+        "`if-needed`: the plan says so and `apply` asks; `never`: what needs a restart waits for the next one.",
+    )],
+    default: Some("if-needed"),
+    ..NodeRule::new("restart", "Whether the guest is restarted for changes that need it.")
+};
