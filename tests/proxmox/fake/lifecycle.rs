@@ -1,5 +1,6 @@
 //! What is done to a guest that is there: its configuration, its disks, its run state, its snapshots, its end.
 
+use regatta::config::ByteSize;
 use regatta::driver::proxmox::exchange::{Call, Verb};
 use regatta::resource::cluster::GuestKind;
 use regatta::resource::cluster::forms::{disk_size, wire_size};
@@ -106,10 +107,10 @@ impl World {
             return refused(500, format!("disk '{disk}' does not exist"));
         };
         let part = raw.split(',').find_map(|part| part.strip_prefix("size=")).unwrap_or("0");
-        let is = disk_size(part).map_or(0, |size| size.as_bytes());
+        let is = disk_size(part).map_or(0, ByteSize::as_bytes);
         let wish = match size.strip_prefix('+') {
-            Some(more) => is + disk_size(more).map_or(0, |size| size.as_bytes()),
-            None => disk_size(size).map_or(0, |size| size.as_bytes()),
+            Some(more) => is + disk_size(more).map_or(0, ByteSize::as_bytes),
+            None => disk_size(size).map_or(0, ByteSize::as_bytes),
         };
         match (container, wish.cmp(&is)) {
             (true, std::cmp::Ordering::Less) => return refused(500, "unable to shrink disk size"),
@@ -119,7 +120,7 @@ impl World {
             }
             _ => {}
         }
-        let size = wire_size(regatta::config::ByteSize::bytes(wish));
+        let size = wire_size(ByteSize::bytes(wish));
         let others = raw.split(',').filter(|part| !part.starts_with("size=")).map(str::to_owned);
         let grown = others.chain([format!("size={size}")]).collect::<Vec<_>>().join(",");
         Ok(self.begin("resize", vmid, Then::Grow(vmid, disk.to_owned(), grown)))
