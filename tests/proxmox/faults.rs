@@ -170,7 +170,7 @@ async fn what_a_dead_run_began_is_not_begun_again() {
             let dying = Regatta::new(&fake);
             let look = async {
                 while !fake.world().requests.iter().any(|r| r.ends_with("/status")) {
-                    tokio::task::yield_now().await
+                    tokio::task::yield_now().await;
                 }
             };
             tokio::select! { _ = dying.attempt(create) => panic!("it ended"), () = look => {} }
