@@ -48,6 +48,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &AdoptArgs) -> Result
         consent,
         caller: policy::caller(),
         grants: Grants::default(),
+        approvals: Vec::new(),
         parallel: Limits::default().parallel,
         telling,
     };

@@ -2,6 +2,7 @@
 
 use camino::Utf8Path;
 
+use super::approvals::{self, Sealed};
 use super::args::{ApplyArgs, Global};
 use super::consent::Consent;
 use super::error::{CliError, Exit};
@@ -10,8 +11,7 @@ use super::plan::{self, Shown};
 use super::policy;
 use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
-use crate::plan::gate::Grants;
-use crate::plan::{Action, Plan};
+use crate::plan::{Action, Plan, SavedPlan};
 use crate::resource::Observed;
 
 /// Plans under the lock, so that what was shown is what is done.
@@ -21,12 +21,21 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
     session.tell_warnings(global)?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
     let observed = session.observe().await?;
-    let plan = match &args.plan {
-        Some(file) => still_good(file, &session, &observed)?,
+    let saved = match &args.plan {
+        Some(file) => plan::saved(file)?,
         None => {
             let options = args.scope.options(session.desired(), &observed)?;
-            crate::plan::plan(session.desired(), &observed, &options)
+            let plan = crate::plan::plan(session.desired(), &observed, &options);
+            SavedPlan::new(plan, session.desired(), &observed, plan::VERSION, session.host())
         }
+    };
+    // Before anything else: one that was carried out tells what came of it, although the world has moved since.
+    let sealed = Sealed { plan: saved.plan(), seal: saved.seal() };
+    let verified = approvals::check(&session, policy::caller(), sealed, &args.approval)?;
+    let accepted = approvals::all(verified, &args.approval)?;
+    let plan = match &args.plan {
+        Some(file) => still_good(file, &saved, &session, &observed)?,
+        None => saved.plan().clone(),
     };
     run::show_before(&plan, global.format, Shown { length: plan::length(args.full), next: "" })?;
     let skipped = match plan::verdict(&plan) {
@@ -56,7 +65,8 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
         cut_short: CutShort::TakeUp,
         consent,
         caller: policy::caller(),
-        grants: Grants::default(),
+        grants: approvals::grants(&accepted),
+        approvals: accepted,
         parallel: session.parallel(args.parallel),
         telling,
     };
@@ -67,8 +77,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
 }
 
 /// The saved plan, if neither the fleet file nor the world moved since it was made (LESSON 45).
-fn still_good(file: &Utf8Path, session: &Session, observed: &Observed) -> Result<Plan, CliError> {
-    let saved = plan::saved(file)?;
+fn still_good(file: &Utf8Path, saved: &SavedPlan, session: &Session, observed: &Observed) -> Result<Plan, CliError> {
     match saved.check(session.desired(), observed, plan::VERSION) {
         Ok(()) => Ok(saved.plan().clone()),
         Err(stale) => {

@@ -117,6 +117,10 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Make the live machines match the fleet file
     Apply(ApplyArgs),
+    /// Sign what a saved plan may lose, for `apply --approval`
+    Approve(ApproveArgs),
+    /// Show what was decided and on whose word, or verify that log
+    Audit(AuditArgs),
     /// Write down which bytes the fleet's images stand for, in the lock file beside the fleet file
     Lock(LockArgs),
     /// Show what no guest of this machine needs in the store, and remove it when asked to
@@ -303,12 +307,62 @@ pub(super) struct ApplyArgs {
     /// Show long texts whole
     #[arg(long)]
     pub full: bool,
+    /// An approval of what the plan may lose, from `regatta approve`; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub approval: Vec<Utf8PathBuf>,
     /// Allow a plan that removes every guest the fleet has
     #[arg(long)]
     pub allow_empty: bool,
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
+}
+
+/// Arguments of `approve`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct ApproveArgs {
+    /// The saved plan
+    #[arg(value_name = "PLAN")]
+    pub plan: Utf8PathBuf,
+    /// Only what is lost of this: an address, or a guest's name; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub only: Vec<String>,
+    /// The private key; or a public one, when the agent or a security key has the other half
+    #[arg(long, value_name = "FILE")]
+    pub key: Option<Utf8PathBuf>,
+    /// Write the text without a signature, to sign it elsewhere
+    #[arg(long, conflicts_with = "key")]
+    pub document: bool,
+    /// Hours for which it is in force
+    #[arg(long, value_name = "N", default_value = "24", value_parser = clap::value_parser!(u16).range(1..=8760))]
+    pub hours: u16,
+    /// Where to write it; without, standard output
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub out: Option<Utf8PathBuf>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Arguments of `audit`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AuditArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What to do with the audit log.
+#[derive(Debug, Clone, Subcommand)]
+pub(super) enum AuditCommand {
+    /// Show its entries, oldest first; they are verified before
+    Show {
+        /// Only so many, the last ones
+        #[arg(short = 'n', long, value_name = "N")]
+        last: Option<usize>,
+    },
+    /// Say whether a line was changed, removed, exchanged, or its end cut off
+    Verify,
 }
 
 /// Arguments of `drift`.

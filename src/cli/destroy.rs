@@ -33,6 +33,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Resu
         consent: Consent { given: args.yes, destroy: &args.yes_destroy, question },
         caller: policy::caller(),
         grants: Grants::default(),
+        approvals: Vec::new(),
         parallel: session.parallel(None),
         telling: Telling { form, out: &args.out },
     };

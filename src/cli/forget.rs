@@ -42,6 +42,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &ForgetArgs) -> Resul
         consent,
         caller: policy::caller(),
         grants: Grants::default(),
+        approvals: Vec::new(),
         parallel: Limits::default().parallel,
         telling,
     };

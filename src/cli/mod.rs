@@ -2,7 +2,10 @@
 
 mod adopt;
 mod apply;
+mod approvals;
+mod approve;
 mod args;
+mod audit;
 mod check;
 mod commands;
 mod completions;
@@ -113,6 +116,8 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Completions(args) => Ok(completions::run(args)),
         Command::Plan(args) => plan::run(global, form, args).await,
         Command::Apply(args) => apply::run(global, form, args).await,
+        Command::Approve(args) => approve::run(args).await,
+        Command::Audit(args) => audit::run(global, args),
         Command::Drift(args) => drift::run(global, form, args).await,
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),

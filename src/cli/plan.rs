@@ -24,7 +24,8 @@ pub(super) async fn run(global: &Global, form: Form, args: &PlanArgs) -> Result<
             let observed = session.observe().await?;
             let options = args.scope.options(session.desired(), &observed)?;
             let plan = crate::plan::plan(session.desired(), &observed, &options);
-            let saved = || SavedPlan::new(plan.clone(), session.desired(), &observed, VERSION).to_json();
+            let saved =
+                || SavedPlan::new(plan.clone(), session.desired(), &observed, VERSION, session.host()).to_json();
             let save = args.save.as_ref().map(|file| saved().map(|text| (file, text))).transpose()?;
             (plan, save)
         }

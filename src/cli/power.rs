@@ -42,6 +42,7 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
         consent: Consent::by_command(),
         caller: policy::caller(),
         grants: Grants::default(),
+        approvals: Vec::new(),
         parallel: session.parallel(args.parallel),
         telling,
     };

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::args::Format;
 use super::consent::{Consent, Judged};
 use super::error::{CliError, Exit};
@@ -11,6 +13,7 @@ use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
 use super::{consent, lock, output, signals, ssh_config};
+use crate::driver::approvals::{Accepted, SpentStore};
 use crate::driver::{FleetDriver, LocalDriver};
 use crate::effect::{Clock, Lock, SystemClock, files};
 use crate::exec::journal::{Keep, Verdict, recover};
@@ -18,7 +21,7 @@ use crate::exec::{
     Cancel, Durations, Event, Gatekeeper, Identity, Journals, Limits, Outcome, Report, Retry, RunId, Runner, estimate,
 };
 use crate::plan::Plan;
-use crate::plan::gate::{Caller, Grants, Provenance};
+use crate::plan::gate::{Caller, Grants, Provenance, digest_of, screen};
 use crate::render::{self, PlanView, Screen};
 use crate::resource::Observed;
 
@@ -50,6 +53,8 @@ pub(super) struct RunOptions<'a> {
     pub caller: Caller,
     /// What was agreed to beforehand.
     pub grants: Grants,
+    /// The approvals that it is agreed by: they are spent when the run begins.
+    pub approvals: Vec<Accepted>,
     /// Steps at the same time.
     pub parallel: usize,
     /// How it is told.
@@ -159,7 +164,13 @@ async fn perform(
     };
     journals.rotate(Keep::default())?;
     let identity = Identity { run, fleet: plan.fleet.clone(), resumes };
+    let used = used(&gate, plan, &options.approvals, clock.now());
     let journal = journals.begin(identity, &plan.graph, clock.now())?;
+    // Durable before the first step: whatever becomes of the run, they are spent.
+    let mut spent = SpentStore::open(&session.state().approvals(session.fleet()))?;
+    if !used.is_empty() {
+        spent.spend(&used, run, clock.now())?;
+    }
     let cancel = Cancel::default();
     signals::listen(cancel.clone())?;
     let runner = Runner {
@@ -171,15 +182,35 @@ async fn perform(
         gate,
     };
     let past: Vec<_> = journals.list()?.into_iter().filter_map(|listed| listed.story.ok()).collect();
-    let screen = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));
+    let progress = ProgressScreen::new(estimate(&plan.graph, &runner.limits, &Durations::learn(&past)));
     let lines = options.telling.form == Form::Jsonl;
     let mut tell = |event: &Event| {
-        screen.tell(event);
+        progress.tell(event);
         if lines {
             output::data(&render::event_line(event));
         }
     };
-    Ok(screen.watch(runner.run(&plan.graph, journal, &mut tell)).await)
+    let report = progress.watch(runner.run(&plan.graph, journal, &mut tell)).await;
+    if !used.is_empty() {
+        spent.finish(run, report.outcome())?;
+    }
+    Ok(report)
+}
+
+/// The approvals that let a step begin. One that is not enough, because others are lacking, is not spent.
+fn used<'a>(gate: &Gatekeeper, plan: &Plan, approvals: &'a [Accepted], now: Timestamp) -> Vec<&'a Accepted> {
+    let held = screen(&plan.graph, &gate.provenance, &gate.policy, &gate.grants, now);
+    let going = plan.graph.steps.iter().filter(|step| !held.contains_key(&step.id));
+    let going: Vec<_> = going.map(|step| (step.op.name(), digest_of(step), &step.addresses)).collect();
+    let lets_go = |it: &&Accepted| {
+        let mut steps = it.approval.steps.iter();
+        steps.any(|step| {
+            going
+                .iter()
+                .any(|(op, digest, at)| step.operation == *op && step.digest == *digest && step.addresses == **at)
+        })
+    };
+    approvals.iter().filter(lets_go).collect()
 }
 
 /// Runs whose process died are closed. Their work is taken up by what was just planned: the plan was made of the world

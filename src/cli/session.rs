@@ -22,7 +22,7 @@ use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
 use crate::effect::{
-    CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, paths, syslog,
+    CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, fingerprint, paths, syslog,
 };
 use crate::exec::AuditFile;
 use crate::render;
@@ -143,6 +143,8 @@ pub(super) struct Session {
     lock: Option<(LockPath, LockFile)>,
     clusters: Arc<Clusters>,
     policies: Policies,
+    /// What approvals name this host by.
+    host: String,
 }
 
 impl Session {
@@ -172,6 +174,7 @@ impl Session {
             Want::NoSecrets | Want::Guests => Secrets::Leave,
         };
         let mut inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, &access).await?;
+        let host = fingerprint(&own_key)?;
         inputs.own_keys = vec![own_key];
         let lock = LockPath::beside(&loaded.origin);
         let known = lock.read(global.format)?;
@@ -190,7 +193,7 @@ impl Session {
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
         let clusters = Arc::new(clusters::clusters(&loaded, &environment));
-        let policies = Policies::read(global, &environment, Some(&loaded.fleet))?;
+        let policies = Policies::read(global, &environment, Some((&loaded.fleet, &loaded.sources)))?;
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
@@ -209,6 +212,7 @@ impl Session {
             networks: Arc::new(networks),
             lock,
             policies,
+            host,
         })
     }
 
@@ -240,6 +244,11 @@ impl Session {
     /// The fleet's guests on this machine.
     pub(super) fn guests(&self) -> Arc<Guests> {
         Arc::clone(&self.guests)
+    }
+
+    /// What approvals name this host by: the fingerprint of regatta's own key.
+    pub(super) fn host(&self) -> &str {
+        &self.host
     }
 
     /// Who has to agree.

@@ -75,6 +75,7 @@ async fn change(global: &Global, form: Form, session: &Session, args: &SnapshotA
         consent,
         caller: policy::caller(),
         grants: Grants::default(),
+        approvals: Vec::new(),
         parallel: Limits::default().parallel,
         telling: Telling { form, out: &[] },
     };

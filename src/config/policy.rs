@@ -56,7 +56,7 @@ pub struct Role {
     pub on: Vec<String>,
     /// Operations; all when empty.
     pub operations: Vec<String>,
-    /// It approves new keys and nothing else.
+    /// It approves no step: its keys are kept for replacing those of the others.
     pub is_recovery: bool,
 }
 

@@ -1,5 +1,6 @@
 //! What a step does on a host or in a guest: the real [`Perform`](crate::exec::Perform) and the read-only observation.
 
+pub mod approvals;
 mod cpio;
 mod debootstrap;
 pub mod doctor;

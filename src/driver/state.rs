@@ -44,6 +44,11 @@ impl StateDir {
         self.root.join("locks/host.lock")
     }
 
+    /// Which approvals of a fleet were spent.
+    pub fn approvals(&self, fleet: &str) -> Utf8PathBuf {
+        self.fleets().join(fleet).join("approvals.json")
+    }
+
     /// What was decided, and on whose word.
     pub fn audit_log(&self) -> Utf8PathBuf {
         self.root.join("audit.jsonl")

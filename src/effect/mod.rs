@@ -18,6 +18,7 @@ mod seal;
 mod socket;
 mod sparse;
 mod ssh;
+mod sshsig;
 mod syslog;
 mod terminal;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use ssh::{
     Streams, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config, with_include,
     without_include,
 };
+pub use sshsig::{Signature, SignatureError, sign};
 pub use syslog::syslog;
 pub use terminal::{Keys, RawTerminal};
 pub use usage::{ProcessUsage, process_usage};

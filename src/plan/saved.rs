@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Plan, fingerprint};
+use super::gate::{Caller, Grants, Policy, Provenance, screen};
+use super::{Plan, StepId, fingerprint};
 use crate::resource::{Desired, Digest, Observed};
 
 /// The version of the form below. A plan of another version is refused, not guessed at.
-pub const SAVED_PLAN_FORMAT_VERSION: u32 = 1;
+pub const SAVED_PLAN_FORMAT_VERSION: u32 = 2;
 
 /// A plan that was saved, or is about to be. It holds no secret: contents that look like credentials are digests in
 /// every plan, and host files are named, not stored.
@@ -28,6 +30,10 @@ struct Body {
     tool_version: String,
     desired: Digest,
     observed: Digest,
+    /// The host it is for: the fingerprint of regatta's own key there.
+    host: String,
+    /// Steps that may lose data, as far as was known when it was made. What is asked of them is decided when it is applied.
+    destructive: Vec<StepId>,
     plan: Plan,
 }
 
@@ -58,8 +64,10 @@ pub enum Stale {
 
 impl SavedPlan {
     /// Binds a plan to what it was made from.
-    pub fn new(plan: Plan, desired: &Desired, observed: &Observed, tool_version: &str) -> Self {
+    pub fn new(plan: Plan, desired: &Desired, observed: &Observed, tool_version: &str, host: &str) -> Self {
         let body = Body {
+            host: host.to_owned(),
+            destructive: destructive(&plan, observed),
             tool_version: tool_version.into(),
             desired: fingerprint::desired(desired),
             observed: seen(&plan, observed),
@@ -98,6 +106,21 @@ impl SavedPlan {
         serde_json::to_string(self).map(|text| text + "\n")
     }
 
+    /// What stands for all of it: approvals name it.
+    pub const fn seal(&self) -> &Digest {
+        &self.seal
+    }
+
+    /// The host it is for: the fingerprint of regatta's own key there.
+    pub fn host(&self) -> &str {
+        &self.body.host
+    }
+
+    /// Steps that may lose data.
+    pub fn destructive(&self) -> &[StepId] {
+        &self.body.destructive
+    }
+
     /// The plan: showing it prints what the live plan printed.
     pub const fn plan(&self) -> &Plan {
         &self.body.plan
@@ -108,7 +131,7 @@ impl SavedPlan {
     /// # Errors
     /// Everything that differs.
     pub fn check(&self, desired: &Desired, observed: &Observed, tool_version: &str) -> Result<(), Vec<Stale>> {
-        let Body { tool_version: made_by, desired: declared, observed: then, plan } = &self.body;
+        let Body { tool_version: made_by, desired: declared, observed: then, plan, .. } = &self.body;
         if plan.fleet != desired.fleet {
             return Err(vec![Stale::Fleet { made_for: plan.fleet.clone() }]);
         }
@@ -120,6 +143,15 @@ impl SavedPlan {
         let differences: Vec<Stale> = differences.into_iter().flatten().collect();
         if differences.is_empty() { Ok(()) } else { Err(differences) }
     }
+}
+
+/// Steps that may lose data, by what was seen.
+fn destructive(plan: &Plan, observed: &Observed) -> Vec<StepId> {
+    let provenance = Provenance::new(Arc::new(observed.clone()));
+    let (policy, nobody) = (Policy::none(Caller::Agent), Grants::default());
+    // No approval is looked at: the time does not matter.
+    let held = screen(&plan.graph, &provenance, &policy, &nobody, jiff::Timestamp::UNIX_EPOCH);
+    held.iter().filter(|(step, held)| **step == held.because).map(|(step, _)| *step).collect()
 }
 
 /// The digest of what a plan depends on: of the guests it names when it is about a part of the fleet, else of all.
@@ -153,7 +185,7 @@ mod tests {
         let desired = Desired { fleet: "shop".into(), ..Desired::default() };
         let observed = Observed::default();
         let plan = plan(&desired, &observed, &Options::default());
-        (SavedPlan::new(plan, &desired, &observed, "1.0.0"), desired, observed)
+        (SavedPlan::new(plan, &desired, &observed, "1.0.0", "SHA256:host"), desired, observed)
     }
 
     #[test]
@@ -183,8 +215,8 @@ mod tests {
         let edited = text.replace("1.0.0", "1.0.1");
         assert_eq!(SavedPlan::from_json(&edited), Err(Stale::Tampered));
         assert_eq!(
-            SavedPlan::from_json(&text.replace("\"format_version\":1", "\"format_version\":2")),
-            Err(Stale::Format(2))
+            SavedPlan::from_json(&text.replace("\"format_version\":2", "\"format_version\":3")),
+            Err(Stale::Format(3))
         );
         assert!(matches!(SavedPlan::from_json(&text[..text.len() / 2]), Err(Stale::Unreadable(_))));
     }

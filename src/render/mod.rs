@@ -2,6 +2,7 @@
 //! a function from values to text; printing is the composition root's work.
 
 mod attributes;
+mod audit;
 mod commands;
 mod diagnostic;
 mod diff;
@@ -26,6 +27,7 @@ mod sessions;
 mod status;
 mod words;
 
+pub use audit::{approval, audit, audit_json};
 pub use commands::{COMMANDS_FORMAT_VERSION, commands, commands_json};
 pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
 pub use diff::Length;

@@ -4,5 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what cannot be run here is a failed test")]
 #![allow(clippy::print_stdout, reason = "a test says what it skips")]
 
+mod approvals;
 mod policy;
+mod security_key;
 mod world;

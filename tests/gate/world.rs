@@ -1,7 +1,7 @@
 //! A user with a fleet file and stopped guests that have disks.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
@@ -106,4 +106,10 @@ pub(crate) fn finish(command: &mut Command) -> Done {
     let output = command.output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Done { code: output.status.code().unwrap(), stdout: text(output.stdout), stderr: text(output.stderr) }
+}
+/// Runs a program that must succeed; its standard output.
+pub(crate) fn program(program: &str, args: &[&str], dir: &Path) -> String {
+    let output = Command::new(program).args(args).current_dir(dir).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
 }

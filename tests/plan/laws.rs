@@ -151,7 +151,7 @@ proptest! {
         mishaps.iter().for_each(|mishap| strike(&mut world.observed, mishap));
         let desired = after.desired();
         let live = matching(&desired, &world.observed);
-        let saved = SavedPlan::new(live.clone(), &desired, &world.observed, "1");
+        let saved = SavedPlan::new(live.clone(), &desired, &world.observed, "1", "SHA256:host");
         let read = SavedPlan::from_json(&saved.to_json().unwrap()).unwrap();
         prop_assert_eq!(outputs(read.plan()), outputs(&live));
         prop_assert_eq!(read.check(&desired, &world.observed, "1"), Ok(()));

@@ -103,7 +103,7 @@ static ROLE: NodeRule = NodeRule {
         "recovery",
         Kind::Boolean,
         "#false",
-        "Its principals approve new keys, and nothing else.",
+        "Its principals approve no step: their keys are kept for replacing those of the others.",
     )],
     children: &[ChildRule::once(&PRINCIPAL), ChildRule::at_most_once(&ON), ChildRule::at_most_once(&OPERATION)],
     ..NodeRule::new("role", "What some signers may approve. Where there is none, every signer may approve everything.")

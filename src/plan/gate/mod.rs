@@ -3,11 +3,15 @@
 //! `class` says what a step does to data, `provenance` whose data that is, `policy` who has to agree, `grants` who did.
 //! Nothing of them comes from the plan that asks: a plan says what is wished. `docs/design/gate.md` tells it as a whole.
 
+pub mod approval;
 mod class;
 mod grants;
 mod policy;
 mod provenance;
+mod refusal;
 mod screen;
+mod signers;
+mod target;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,7 +20,10 @@ pub use class::{Class, Harmless, Loss, class};
 pub use grants::{Agreement, ApprovedStep, Grants};
 pub use policy::{Caller, Policy, PolicyError, Role};
 pub use provenance::Provenance;
+pub use refusal::Refusal;
 pub use screen::{Held, screen};
+pub use signers::{Signers, SignersError};
+pub use target::{Target, granted};
 
 use super::Step;
 use crate::config::Demand;

@@ -28,7 +28,7 @@ pub struct Role {
     pub on: Vec<Pattern>,
     /// Which operations; all when there is none.
     pub operations: Vec<String>,
-    /// It approves new keys and nothing else.
+    /// It approves no step: its keys are kept for replacing those of the others.
     pub is_recovery: bool,
 }
 
@@ -125,11 +125,6 @@ impl Policy {
         self.thresholds.iter().filter(|(on, _)| applies(on)).map(|(_, count)| *count).max().unwrap_or(1).max(1)
     }
 
-    /// How many people have to approve new keys: as many as the strictest rule for anything says.
-    pub fn rotation_threshold(&self) -> usize {
-        self.thresholds.iter().map(|(_, count)| *count).max().unwrap_or(1).max(1)
-    }
-
     /// Whether a principal may approve a step.
     pub(super) fn may_approve(&self, principal: &str, step: &Step) -> bool {
         let has = |role: &&Role| role.principals.iter().any(|it| it == principal);
@@ -142,12 +137,6 @@ impl Policy {
             operation && (role.on.is_empty() || step.addresses.iter().all(|it| role.on.iter().any(|on| names(on, it))))
         };
         ordinary().next().is_none() || ordinary().filter(has).any(covers)
-    }
-
-    /// Whether a principal may approve new keys: those with a recovery role, or, where nobody has one, every signer.
-    pub fn may_rotate(&self, principal: &str) -> bool {
-        let mut recovery = self.roles.iter().filter(|role| role.is_recovery).peekable();
-        recovery.peek().is_none() || recovery.any(|role| role.principals.iter().any(|it| it == principal))
     }
 }
 
