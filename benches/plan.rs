@@ -53,7 +53,7 @@ fn measure(guests: usize) -> Duration {
     let bytes = plan_text(&made, view).len() + plan_json(&made).unwrap().len();
     let shown = start.elapsed();
     let start = Instant::now();
-    let saved = SavedPlan::new(made.clone(), &desired, &world.observed, "bench").to_json().unwrap();
+    let saved = SavedPlan::new(made.clone(), &desired, &world.observed, "bench", "SHA256:bench").to_json().unwrap();
     println!(
         "{guests} guests, {} changed: plan {time:?}, show {shown:?} ({bytes} bytes), save {:?} ({} bytes)",
         made.summary().changes(),

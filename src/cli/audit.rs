@@ -21,10 +21,10 @@ pub(super) fn run(global: &Global, args: &AuditArgs) -> Result<Exit, CliError> {
     let entries = read(&log)?;
     match (&args.command, global.format) {
         (AuditCommand::Verify, Format::Human) => {
-            output::data(&format!("{} lines, and all of them fit\n", entries.len()))
+            output::data(&format!("{} lines, and all of them fit\n", entries.len()));
         }
         (AuditCommand::Verify, Format::Json) => {
-            output::data(&format!("{{\"lines\":{},\"fits\":true}}\n", entries.len()))
+            output::data(&format!("{{\"lines\":{},\"fits\":true}}\n", entries.len()));
         }
         (AuditCommand::Show { last }, Format::Human) => {
             let skipped = last.map_or(0, |last| entries.len().saturating_sub(last));
