@@ -205,7 +205,7 @@ fn every_wrong_approval_has_its_own_refusal() {
     }
     let with = format!("alice@example.org namespaces=\"regatta-approval-*\",valid-after=\"20200101Z\" {public}");
     assert!(desk.verify(&good, &Signers::parse(&with, &mallory).unwrap()).is_ok());
-    assert_eq!(fs::exists(desk.path().join("approvals.json")).unwrap(), false, "a bad one burns no nonce");
+    assert!(!fs::exists(desk.path().join("approvals.json")).unwrap(), "a bad one burns no nonce");
 }
 
 /// A file of signers that is not understood as a whole is not used at all: what was left out could be a limit.
