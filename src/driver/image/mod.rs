@@ -27,9 +27,9 @@ use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::debootstrap;
 use super::store::{Kind, Manifest, Staging, Store, storage_failure};
 use super::tools::{self, E2FSCK, FAKEROOT, MKE2FS, QEMU_IMG, TAR, XZ};
+use super::{debootstrap, namespace};
 use crate::config::{FileForm, OciReference};
 use crate::effect::{Command, Run, process};
 use crate::exec::{Failure, Progress};
@@ -38,7 +38,9 @@ use disk::Disk;
 use layers::{Owners, Reader};
 
 /// What turns a tree into a file system.
-const TREE_TOOLS: [tools::Tool; 4] = [FAKEROOT, TAR, MKE2FS, E2FSCK];
+fn tree_tools() -> &'static [tools::Tool] {
+    if namespace::keeps_owners() { &[TAR, MKE2FS, E2FSCK] } else { &[FAKEROOT, TAR, MKE2FS, E2FSCK] }
+}
 
 /// Builds an image into the store, unless it is there.
 ///
@@ -68,7 +70,7 @@ impl Building<'_> {
     async fn fill(&self, staging: &Staging) -> Result<BTreeMap<String, String>, Failure> {
         match &self.spec.source {
             SourceSpec::Debootstrap { suite, mirror, packages, commands } => {
-                debootstrap::require(self.run, &TREE_TOOLS).await?;
+                debootstrap::require(self.run, tree_tools()).await?;
                 self.progress.say(&format!("installing {} packages", packages.len()));
                 let tar = staging.temporary("root.tar");
                 let (mirror, files) = (mirror.as_deref(), &self.spec.files);
@@ -78,7 +80,7 @@ impl Building<'_> {
                 debian::installed(&staging.temporary("root"))
             }
             SourceSpec::Oci { reference, digest } => {
-                tools::require(self.run, &TREE_TOOLS).await?;
+                tools::require(self.run, tree_tools()).await?;
                 let reference = OciReference::parse(reference)
                     .map_err(|why| Failure::permanent(format!("`{reference}` is no image: {why}")))?;
                 let fetched = oci::fetch(self.run, self.store, &reference, digest, self.progress).await?;
@@ -86,14 +88,14 @@ impl Building<'_> {
                 Ok(BTreeMap::new())
             }
             SourceSpec::File { form: FileForm::Tar, location, digest } => {
-                tools::require(self.run, &TREE_TOOLS).await?;
+                tools::require(self.run, tree_tools()).await?;
                 let file = download::pinned(self.store, location, digest, self.progress).await?;
                 let layer = self.tar_file(staging, &file).await?;
                 self.unpack(staging, vec![layer], Owners::default()).await?;
                 Ok(BTreeMap::new())
             }
             SourceSpec::Directory { path, digest } => {
-                tools::require(self.run, &TREE_TOOLS).await?;
+                tools::require(self.run, tree_tools()).await?;
                 self.directory(staging, path, digest).await?;
                 Ok(BTreeMap::new())
             }
