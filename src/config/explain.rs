@@ -242,12 +242,22 @@ impl Explainer<'_> {
     }
 
     fn kernel(&mut self, kernel: &Kernel) {
-        let KernelSource::Debian { suite, mirror, package } = &kernel.source;
-        self.written("suite", kernel.span, suite, format!("{:?}", suite.value));
-        if let Some(mirror) = mirror {
-            self.written("mirror", kernel.span, mirror, format!("{:?}", mirror.value));
+        match &kernel.source {
+            KernelSource::Debian { suite, mirror, package } => {
+                self.written("suite", kernel.span, suite, format!("{:?}", suite.value));
+                if let Some(mirror) = mirror {
+                    self.written("mirror", kernel.span, mirror, format!("{:?}", mirror.value));
+                }
+                self.either("package", kernel.span, package, format!("{:?}", package.value));
+            }
+            KernelSource::File { location, sha256 } => {
+                self.written("file", kernel.span, location, format!("{:?}", location.value));
+                self.written("sha256", kernel.span, sha256, format!("{:?}", sha256.value));
+            }
         }
-        self.either("package", kernel.span, package, format!("{:?}", package.value));
+        for argument in &kernel.arguments {
+            self.written("arguments", kernel.span, argument, format!("{:?}", argument.value));
+        }
     }
 
     fn setting<T>(&mut self, setting: &str, vm: &Vm, value: &Setting<T>, shown: String) {

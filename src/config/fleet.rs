@@ -181,6 +181,8 @@ pub struct Kernel {
     pub span: Span,
     /// What it is made from.
     pub source: KernelSource,
+    /// Arguments after those that regatta gives it.
+    pub arguments: Vec<Spanned<String>>,
 }
 
 /// What a kernel is made from.
@@ -194,6 +196,13 @@ pub enum KernelSource {
         mirror: Option<Spanned<String>>,
         /// A kernel package or a metapackage that depends on one.
         package: Setting<String>,
+    },
+    /// `file "/srv/vmlinux" sha256="…"`.
+    File {
+        /// A URL or an absolute path.
+        location: Spanned<String>,
+        /// SHA-256 that it must have: 64 digits.
+        sha256: Spanned<String>,
     },
 }
 

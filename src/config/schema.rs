@@ -133,6 +133,7 @@ const fn pattern(kind: Kind) -> Option<&'static str> {
         Kind::Size { .. } => Some("^[0-9]+(\\.[0-9]+)? ?(KiB|MiB|GiB|TiB)$"),
         Kind::Mode => Some("^0?[0-7]{3}$"),
         Kind::GuestPath => Some("^(~|/root)(/|$)"),
+        Kind::FixedLocation => Some("^(https?://|file:///|/)"),
         Kind::ImagePath => Some("^/[^/]"),
         Kind::Subnet4 => Some("^[0-9.]+/[0-9]+$"),
         Kind::Subnet6 => Some("^[fF][dD][0-9a-fA-F:]*/64$"),

@@ -7,7 +7,9 @@ use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::{Aspect, Attribute, Cause, Change, Impact, Op, Shown};
 use crate::config::ImageFile;
-use crate::resource::{Address, ContentKey, Declared, Desired, ImageSpec, KernelSpec, Observed, Resource, SourceSpec};
+use crate::resource::{
+    Address, ContentKey, Declared, Desired, ImageSpec, KernelFile, KernelSpec, Observed, Resource, SourceSpec,
+};
 
 /// The steps that build what is missing, by what they build.
 pub(super) type Builds = BTreeMap<ContentKey, Drafted>;
@@ -80,6 +82,9 @@ fn image_recipe(image: &ImageSpec) -> Vec<Attribute> {
 }
 
 fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {
+    if let Some(KernelFile { location, digest }) = &kernel.file {
+        return vec![part("file", location), part("digest", digest), part("key", &kernel.key)];
+    }
     let mirror = kernel.mirror.as_ref().map(|mirror| part("mirror", mirror));
     [part("suite", &kernel.suite)]
         .into_iter()

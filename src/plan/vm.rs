@@ -218,10 +218,11 @@ impl VmPlan {
 type Setting = (&'static str, fn(&VmSpec, &Surroundings<'_>) -> String, Impact);
 
 /// What the VMM is started with.
-const STARTED_WITH: [Setting; 11] = [
+const STARTED_WITH: [Setting; 12] = [
     ("cpus", |vm, _| vm.cpus.to_string(), Impact::Restart),
     ("memory", |vm, _| vm.memory.to_string(), Impact::Restart),
     ("kernel", |vm, around| around.built(&vm.kernel), Impact::Restart),
+    KERNEL_ARGUMENTS,
     ("network", |vm, _| network(&vm.network), Impact::Restart),
     ("address", |vm, _| address(&vm.network), Impact::Restart),
     ("mac", |vm, _| mac(&vm.network), Impact::Restart),
@@ -232,6 +233,8 @@ const STARTED_WITH: [Setting; 11] = [
     VMM,
 ];
 
+/// What the kernel is told beyond what regatta tells it.
+const KERNEL_ARGUMENTS: Setting = ("kernel-arguments", |vm, _| kernel_arguments(vm), Impact::Restart);
 /// What it is as a machine. The default is not worth a line in the plan of a new guest.
 const MACHINE: Setting = ("machine", |vm, _| vm.machine.word().into(), Impact::Restart);
 /// Which program runs it: root disks have another form for another one.
@@ -273,6 +276,10 @@ const fn accelerator(accel: Accelerator) -> &'static str {
     }
 }
 
+fn kernel_arguments(vm: &VmSpec) -> String {
+    if vm.kernel_arguments.is_empty() { "none".into() } else { vm.kernel_arguments.join(" ") }
+}
+
 fn forwards(vm: &VmSpec) -> String {
     let ports: Vec<String> = vm.network.forwards.iter().map(|f| format!("{}:{}", f.host, f.guest)).collect();
     if ports.is_empty() { "none".into() } else { ports.join(", ") }
@@ -289,6 +296,7 @@ fn anew(want: &VmSpec, around: &Surroundings<'_>) -> Vec<Attribute> {
         .iter()
         .chain(&STARTED_WITH)
         .filter(|(path, ..)| want.machine != Machine::default() || ![MACHINE.0, VMM.0].contains(path))
+        .filter(|(path, ..)| !want.kernel_arguments.is_empty() || *path != KERNEL_ARGUMENTS.0)
         .filter(|(path, ..)| applies(path))
         .map(|(path, show, _)| Attribute {
             path: (*path).into(),

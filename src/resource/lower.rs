@@ -141,17 +141,19 @@ impl Lowering<'_> {
         // References were checked when the fleet was built.
         let Some(image) = self.fleet.images.get(&vm.image.value) else { return };
         let Some((image_address, image_key)) = self.image(image) else { return };
-        let (kernel_address, kernel_key) = match vm.kernel.as_ref().and_then(|name| self.fleet.kernels.get(&name.value))
-        {
+        let named = vm.kernel.as_ref().and_then(|name| self.fleet.kernels.get(&name.value));
+        let (kernel_address, kernel_key) = match named {
             Some(kernel) => self.kernel(kernel),
             None => self.default_kernel(image),
         };
+        let arguments = named.iter().flat_map(|kernel| &kernel.arguments).map(|argument| argument.value.clone());
         let spec = VmSpec {
             name: vm.name.clone(),
             cpus: vm.cpus.value,
             memory: vm.memory.value,
             image: image_key,
             kernel: kernel_key,
+            kernel_arguments: arguments.collect(),
             network: self.network(vm),
             work_disk: vm.work_disk.value,
             accel: vm.accel.value,

@@ -30,4 +30,4 @@ pub use observed::{
 };
 pub use record::{AppliedGuest, ProcessIdentity, Record};
 pub use snapshot::Snapshot;
-pub use spec::{ContentKey, ImageSpec, KernelSpec, LinkSpec, NetworkSpec, SourceSpec, VmSpec};
+pub use spec::{ContentKey, ImageSpec, KernelFile, KernelSpec, LinkSpec, NetworkSpec, SourceSpec, VmSpec};

@@ -111,10 +111,22 @@ pub struct KernelSpec {
     pub suite: String,
     /// Archive address, or mmdebstrap's default.
     pub mirror: Option<String>,
-    /// Kernel package or metapackage.
+    /// Kernel package or metapackage; for a kernel that is a file, the package with the initramfs' programs.
     pub package: String,
+    /// The file that is the kernel, when it is not from that package.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<KernelFile>,
     /// Digest of the recipe.
     pub key: ContentKey,
+}
+
+/// A file that is a kernel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelFile {
+    /// A URL, or an absolute path of the host.
+    pub location: String,
+    /// `sha256:…` of the file.
+    pub digest: String,
 }
 
 /// How a guest is connected.
@@ -162,6 +174,9 @@ pub struct VmSpec {
     pub image: ContentKey,
     /// The kernel it boots.
     pub kernel: ContentKey,
+    /// Arguments of the kernel, after those that regatta gives it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kernel_arguments: Vec<String>,
     /// How it is connected.
     pub network: NetworkSpec,
     /// Size of the work disk.

@@ -193,6 +193,7 @@ impl Life {
             memory: ByteSize::mib(256),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
+            kernel_arguments: Vec::new(),
             network: NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(Box::new(link())) },
             work_disk: ByteSize::mib(16),
             accel: Accelerator::Auto,

@@ -94,6 +94,7 @@ fn kernel() -> KernelSpec {
         suite: "bookworm".into(),
         mirror: None,
         package: "linux-image-cloud-amd64".into(),
+        file: None,
         key: ContentKey::of(&"kernel"),
     }
 }
@@ -105,6 +106,7 @@ fn vm(name: &str, guest: &GuestSketch, image: &ImageSpec, kernel: &KernelSpec) -
         memory: ByteSize::mib(512),
         image: image.key.clone(),
         kernel: kernel.key.clone(),
+        kernel_arguments: Vec::new(),
         network: network(name, guest),
         work_disk: ByteSize::gib(guest.work_disk_gib),
         accel: Accelerator::Auto,

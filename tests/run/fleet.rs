@@ -85,6 +85,7 @@ fn kernel(variant: u64) -> KernelSpec {
         suite: "bookworm".into(),
         mirror: None,
         package: "linux-image-cloud-amd64".into(),
+        file: None,
         key: ContentKey::of(&format!("kernel {variant}")),
     }
 }
@@ -96,6 +97,7 @@ fn vm(name: &str, image: &ImageSpec, kernel: &KernelSpec, random: &mut Random) -
         memory: ByteSize::mib(256),
         image: image.key.clone(),
         kernel: kernel.key.clone(),
+        kernel_arguments: Vec::new(),
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         // Disks only grow with time: see `later`.
         work_disk: ByteSize::gib(1),

@@ -62,6 +62,10 @@ pub enum Kind {
     KeyLine,
     /// A path on the host, or the URL of a file.
     Location,
+    /// An absolute path on the host, or the URL of a file.
+    FixedLocation,
+    /// One word of a kernel's command line.
+    KernelArgument,
     /// An image in a registry, as container tools write it.
     Reference,
     /// A SHA-256 digest: 64 lower-case hexadecimal digits.
@@ -158,6 +162,8 @@ impl Kind {
             Self::ImagePath => "an absolute path in the image, such as `/etc/motd`".into(),
             Self::KeyLine => "a public key line such as `ssh-ed25519 AAAA… name`".into(),
             Self::Location => "a path, or an address that starts with `http://` or `https://`".into(),
+            Self::FixedLocation => "an absolute path, or an address that starts with `http://` or `https://`".into(),
+            Self::KernelArgument => "one word of a kernel's command line, such as `mitigations=off`".into(),
             Self::Reference => "an image such as `debian:12` or `registry.example/team/web:1.2`".into(),
             Self::Sha256 => "64 lower-case hexadecimal digits".into(),
             Self::Subnet4 => "a private IPv4 network such as `172.31.7.0/24`".into(),
@@ -201,6 +207,11 @@ impl Kind {
             Self::Content if !text.contains('\0') => Ok(text.to_owned()),
             Self::Choice(words) => return self.decode_choice(words, text),
             Self::Location => is_location(text).then(|| text.to_owned()).ok_or_else(|| self.quoted(text).message),
+            Self::FixedLocation if is_location(text) && (text.starts_with('/') || text.contains("://")) => {
+                Ok(text.strip_prefix("file://").unwrap_or(text).to_owned())
+            }
+            Self::KernelArgument => return kernel_argument(text, self),
+            Self::FixedLocation => Err(self.quoted(text).message),
             Self::Reference => match OciReference::parse(text) {
                 Ok(_) => Ok(text.to_owned()),
                 Err(why) => return Err(Rejection { help: Some(why.to_owned()), ..self.quoted(text) }),
@@ -263,6 +274,22 @@ fn key_line(text: &str) -> Result<Decoded, Rejection> {
     let path = text.starts_with(['~', '/', '.']) || text.ends_with(".pub");
     let help = path.then(|| format!("for a file of keys, write `file=\"{}\"`", shown(text)));
     key_line::check(text).map(|line| Decoded::Text(line.into())).map_err(|message| Rejection { message, help })
+}
+
+/// What our initramfs stands on, and what makes boots hang, is not the user's to say.
+fn kernel_argument(text: &str, kind: &Kind) -> Result<Decoded, Rejection> {
+    let word = !text.is_empty() && text.len() <= 255 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'"');
+    let name = text.split('=').next().unwrap_or_default();
+    let refused = |help: &str| Err(Rejection { help: Some(help.to_owned()), ..kind.quoted(text) });
+    match name {
+        _ if !word => Err(kind.quoted(text)),
+        "ip" => refused("addresses are set inside of the guest: with `ip=` a boot waits for a driver that comes later"),
+        "root" | "rdinit" | "initrd" => {
+            refused("regatta's initramfs mounts the disks, and starts the image's own init")
+        }
+        _ if name.starts_with("regatta.") => refused("these are for regatta's initramfs"),
+        _ => Ok(Decoded::Text(text.to_owned())),
+    }
 }
 
 /// [`ByteSize::parse`] quotes what it found: only control characters have to go.
@@ -359,6 +386,19 @@ mod tests {
         }
         for wrong in ["ftp://x", "http://", "http://a b", "-", "http://a\nb"] {
             assert!(text(Kind::Url, wrong).is_err(), "{wrong}");
+        }
+    }
+
+    /// LESSON 26.
+    #[test]
+    fn arguments_that_break_a_boot_are_refused() {
+        for right in ["mitigations=off", "loglevel=6", "systemd.unified_cgroup_hierarchy=1", "nokaslr"] {
+            assert_eq!(text(Kind::KernelArgument, right), Ok(Decoded::Text(right.into())));
+        }
+        for wrong in
+            ["", "a b", "ip=dhcp", "ip", "root=/dev/sda1", "rdinit=/bin/sh", "regatta.work=/dev/vda", "a=\"b\""]
+        {
+            assert!(text(Kind::KernelArgument, wrong).is_err(), "{wrong}");
         }
     }
 

@@ -4,12 +4,12 @@ use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
 use crate::config::{DEFAULT_KERNEL_PACKAGE, Kernel, KernelSource, Setting};
-use crate::syntax::{Node, Spanned};
+use crate::syntax::{Diagnostic, Node, Spanned};
 
-/// `kernel "cloud" { debian suite="bookworm" }`
+/// `kernel "cloud" { debian suite="bookworm"; arguments "mitigations=off" }`
 pub(in crate::config) static KERNEL: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", Kind::Name, "What guests call it.")],
-    children: &[ChildRule::once(&DEBIAN)],
+    children: &[ChildRule::at_most_once(&DEBIAN), ChildRule::at_most_once(&FILE), ChildRule::at_most_once(&ARGUMENTS)],
     default: Some("the cloud kernel of the image's suite"),
     impact: "restart",
     ..NodeRule::new("kernel", "What guests boot. Kernels are fetched when a guest uses them.")
@@ -30,13 +30,58 @@ static DEBIAN: NodeRule = NodeRule {
     ..NodeRule::new("debian", "Takes the kernel from a package of Debian.")
 };
 
+static FILE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("location", Kind::FixedLocation, "A URL, or an absolute path.")],
+    properties: &[PropertyRule::required("sha256", Kind::Sha256, "Digest that the file must have.")],
+    impact: "restart",
+    ..NodeRule::new(
+        "file",
+        "Takes the kernel from a file: an ELF file (`vmlinux`), or a bzImage compressed with gzip, LZ4, xz or zstd. It must \
+         have virtio and ext4 built in.",
+    )
+};
+
+static ARGUMENTS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("argument", Kind::KernelArgument, "Words, such as `mitigations=off`.")],
+    impact: "restart",
+    ..NodeRule::new(
+        "arguments",
+        "Further arguments of the kernel, after those that regatta gives it: of two that contradict each other the kernel \
+         takes the last.",
+    )
+};
+
 /// The kernel, as far as it can be understood.
 pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<(Spanned<String>, Kernel)> {
     let block = Block::read(node, &KERNEL, problems);
-    let sources: Vec<_> = block.children("debian").map(|source| decode_debian(source, problems)).collect();
+    let debian: Vec<_> = block.children("debian").map(|source| decode_debian(source, problems)).collect();
+    let file: Vec<_> = block.children("file").map(|source| decode_file(source, problems)).collect();
+    let arguments = block
+        .children("arguments")
+        .flat_map(|node| Block::read(node, &ARGUMENTS, problems).texts("argument").collect::<Vec<_>>())
+        .collect();
+    match (debian.is_empty(), block.children("file").next()) {
+        (true, None) if !block.is_uncertain() => problems.push(no_source(&block)),
+        (false, Some(second)) => problems.push(two_sources(&block, second)),
+        _ => {}
+    }
     let name = block.text("name")?;
-    let source = sources.into_iter().next().flatten()?;
-    Some((name.clone(), Kernel { name: name.value, span: node.span, source }))
+    let source = debian.into_iter().chain(file).next().flatten()?;
+    Some((name.clone(), Kernel { name: name.value, span: node.span, source, arguments }))
+}
+
+fn no_source(block: &Block<'_>) -> Diagnostic {
+    Diagnostic::error("config::missing-node", "found no source of the kernel", block.head(), "taken from where?")
+        .help("write one of `debian`, `file`")
+}
+
+fn two_sources(block: &Block<'_>, second: &Node) -> Diagnostic {
+    let message = "found `debian` and `file`, expected one source";
+    let problem = Diagnostic::error("config::two-sources", message, second.span, "another one");
+    match block.children("debian").next() {
+        Some(first) => problem.also(first.span, "one"),
+        None => problem,
+    }
 }
 
 fn decode_debian(node: &Node, problems: &mut Problems) -> Option<KernelSource> {
@@ -45,4 +90,9 @@ fn decode_debian(node: &Node, problems: &mut Problems) -> Option<KernelSource> {
         .text("package")
         .map_or(Setting::default_value(DEFAULT_KERNEL_PACKAGE.into()), |text| Setting::written(text.value, text.span));
     Some(KernelSource::Debian { suite: block.text("suite")?, mirror: block.text("mirror"), package })
+}
+
+fn decode_file(node: &Node, problems: &mut Problems) -> Option<KernelSource> {
+    let block = Block::read(node, &FILE, problems);
+    Some(KernelSource::File { location: block.text("location")?, sha256: block.text("sha256")? })
 }

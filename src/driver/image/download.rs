@@ -37,7 +37,7 @@ pub(in crate::driver) fn digest_of(path: &Utf8Path) -> io::Result<String> {
 ///
 /// # Errors
 /// When it cannot be fetched or read, or is not what it should be.
-pub(super) async fn pinned(
+pub(in crate::driver) async fn pinned(
     store: &Store,
     location: &str,
     digest: &str,

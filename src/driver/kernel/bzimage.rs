@@ -8,6 +8,12 @@ use std::io::Read as _;
 /// Largest uncompressed kernel that is believed.
 const SIZE_LIMIT: usize = 256 << 20;
 
+/// How ELF files begin.
+const ELF: &[u8] = b"\x7fELF";
+
+/// How xz files begin.
+const XZ: &[u8] = b"\xfd7zXZ";
+
 /// Bytes of a sector of setup code.
 const SECTOR: usize = 512;
 
@@ -15,27 +21,54 @@ const SECTOR: usize = 512;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum KernelError {
     /// It is no bzImage, or ends too early.
-    #[error("the kernel is no bzImage: {0}")]
+    #[error("the kernel is neither an ELF file nor a bzImage: {0}")]
     Malformed(&'static str),
     /// Its compression is not one we can undo.
-    #[error("the kernel is compressed with {0}, expected LZ4 or zstd")]
+    #[error("the kernel is compressed with {0}, expected gzip, LZ4, xz or zstd")]
     Compression(&'static str),
     /// It cannot be decompressed.
     #[error("the kernel cannot be decompressed: {0}")]
     Corrupt(String),
 }
 
-/// The ELF file inside a bzImage.
+/// What was found in a file that is to be a kernel.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// The ELF file.
+    Elf(Vec<u8>),
+    /// What the program `xz` decompresses: then it is for [`whole`].
+    Xz {
+        /// The compressed bytes.
+        compressed: Vec<u8>,
+        /// How many they become.
+        size: usize,
+    },
+}
+
+/// The ELF file that a file is, or that lies inside of a bzImage.
 ///
 /// # Errors
 /// See [`KernelError`].
-pub(super) fn vmlinux(image: &[u8]) -> Result<Vec<u8>, KernelError> {
-    let (compressed, size) = payload(image)?;
-    let elf = decompress(compressed, size)?;
+pub(super) fn open(image: Vec<u8>) -> Result<Found, KernelError> {
+    if image.starts_with(ELF) {
+        return Ok(Found::Elf(image));
+    }
+    let (compressed, size) = payload(&image)?;
+    if compressed.starts_with(XZ) {
+        return Ok(Found::Xz { compressed: compressed.to_vec(), size });
+    }
+    whole(decompress(compressed, size)?, size).map(Found::Elf)
+}
+
+/// Checks what came out of a compressed kernel.
+///
+/// # Errors
+/// When it has another size than the setup header says, or is no ELF file.
+pub(super) fn whole(elf: Vec<u8>, size: usize) -> Result<Vec<u8>, KernelError> {
     if elf.len() != size {
         return Err(KernelError::Corrupt(format!("found {} bytes, expected {size}", elf.len())));
     }
-    if !elf.starts_with(b"\x7fELF") {
+    if !elf.starts_with(ELF) {
         return Err(KernelError::Malformed("what it holds is no ELF file"));
     }
     Ok(elf)
@@ -74,8 +107,7 @@ fn decompress(compressed: &[u8], size: usize) -> Result<Vec<u8>, KernelError> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => {
             Box::new(ruzstd::decoding::StreamingDecoder::new(compressed).map_err(|error| corrupt(&error))?)
         }
-        [0x1f, 0x8b, ..] => return Err(KernelError::Compression("gzip")),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => return Err(KernelError::Compression("xz")),
+        [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(compressed)),
         [b'B', b'Z', b'h', ..] => return Err(KernelError::Compression("bzip2")),
         [0x5d, 0x00, 0x00, ..] => return Err(KernelError::Compression("LZMA")),
         _ => return Err(KernelError::Compression("an unknown method")),
@@ -120,9 +152,25 @@ mod tests {
         frame
     }
 
+    fn vmlinux(image: &[u8]) -> Result<Vec<u8>, KernelError> {
+        match open(image.to_vec())? {
+            Found::Elf(elf) => Ok(elf),
+            Found::Xz { .. } => Err(KernelError::Compression("xz")),
+        }
+    }
+
     #[test]
-    fn lz4_and_zstd_kernels_come_out_whole() {
+    fn kernels_come_out_whole_however_they_are_compressed() {
         let elf = elf();
+        let gzip = {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, &elf).unwrap();
+            encoder.finish().unwrap()
+        };
+        assert!(vmlinux(&bzimage(&gzip, elf.len() as u32)).is_ok_and(|found| found == elf));
+        assert!(vmlinux(&elf).is_ok_and(|found| found == elf));
+        let xz = [XZ, b"..."].concat();
+        assert_eq!(open(bzimage(&xz, 7)), Ok(Found::Xz { compressed: xz, size: 7 }));
         assert!(vmlinux(&bzimage(&lz4(&elf), elf.len() as u32)).is_ok_and(|found| found == elf));
         let zstd = ruzstd::encoding::compress_to_vec(&elf[..], ruzstd::encoding::CompressionLevel::Fastest);
         assert!(vmlinux(&bzimage(&zstd, elf.len() as u32)).is_ok_and(|found| found == elf));
@@ -137,7 +185,7 @@ mod tests {
         let short = bzimage(&lz4(&elf), elf.len() as u32 - 1);
         let found = format!("found {} bytes, expected {}", elf.len(), elf.len() - 1);
         assert_eq!(vmlinux(&short), Err(KernelError::Corrupt(found)));
-        assert_eq!(vmlinux(&bzimage(b"\x1f\x8b\x08", 9)), Err(KernelError::Compression("gzip")));
+        assert_eq!(vmlinux(&bzimage(b"BZh9", 9)), Err(KernelError::Compression("bzip2")));
         assert_eq!(
             vmlinux(&bzimage(&lz4(b"#!/bin/sh"), 9)),
             Err(KernelError::Malformed("what it holds is no ELF file"))

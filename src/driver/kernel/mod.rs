@@ -1,4 +1,4 @@
-//! Building kernels: Debian's kernel package, fetched with mmdebstrap's apt, becomes an uncompressed kernel and an
+//! Building kernels: Debian's kernel package, fetched with mmdebstrap's apt, or a file becomes an uncompressed kernel and an
 //! initramfs of ours. Works as an ordinary user on any machine with mmdebstrap, whatever release it runs.
 
 mod arguments;
@@ -8,15 +8,20 @@ mod modules;
 mod packages;
 
 use std::fs;
+use std::io;
+use std::time::Duration;
 
 use camino::Utf8Path;
 
 use super::debootstrap::{self, Debootstrap};
+use super::image::download;
 use super::store::{Kind, Manifest, Staging, Store, storage_failure};
-use super::tools::DPKG_DEB;
-use crate::effect::Run;
+use super::tools::{self, DPKG_DEB, XZ};
+use crate::effect::{Command, Run, files};
 use crate::exec::{Failure, Progress};
-use crate::resource::KernelSpec;
+use crate::resource::{KernelFile, KernelSpec};
+use bzimage::Found;
+use packages::Packages;
 
 pub(super) use arguments::{PROBE_PASSED, probe_arguments};
 pub use arguments::{Tsc, host_tsc, kernel_arguments};
@@ -29,6 +34,9 @@ const REQUIRED: [&str; 5] = ["ext4", "virtio_blk", "virtio_mmio", "virtio_net", 
 
 /// Drivers that make guests better where the kernel has them: entropy, checksums of ext4 in hardware.
 const USEFUL: [&str; 3] = ["virtio_rng", "crc32c_intel", "crc32c_generic"];
+
+/// Decompressing a kernel of some ten megabytes on a busy machine.
+const XZ_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Builds a kernel into the store, unless it is there.
 ///
@@ -44,11 +52,42 @@ pub async fn build(run: &dyn Run, store: &Store, spec: &KernelSpec, progress: &d
     progress.say(&format!("fetching {}", spec.package));
     let tar = staging.temporary("packages.tar");
     fetch(run, &staging, spec, &tar).await?;
+    let file = match &spec.file {
+        Some(KernelFile { location, digest }) => Some(download::pinned(store, location, digest, progress).await?),
+        None => None,
+    };
     progress.say("making the initramfs");
     let recipe = spec.clone();
-    let assembled = staging.blocking(move |staging| assemble(&staging, &recipe, &tar).map(|made| (staging, made)));
-    let (staging, manifest) = assembled.await?;
+    let kernel = staging.blocking(move |staging| unpack(staging, recipe, &tar, file.as_deref())).await?;
+    let kernel = match kernel.found {
+        Found::Elf(_) => kernel,
+        Found::Xz { ref compressed, size } => {
+            let elf = decompress_xz(run, &kernel.staging, compressed).await?;
+            let elf = bzimage::whole(elf, size).map_err(|error| unusable(spec, &error.to_string()))?;
+            Unpacked { found: Found::Elf(elf), ..kernel }
+        }
+    };
+    let (staging, manifest) = kernel.assemble().await?;
     staging.publish(manifest).await
+}
+
+/// What has to do with a kernel that cannot be used.
+fn unusable(spec: &KernelSpec, what: &str) -> Failure {
+    match &spec.file {
+        Some(file) => Failure::permanent(format!("`{}`: {what}", file.location)),
+        None => Failure::permanent(format!("package `{}`: {what}", spec.package)),
+    }
+}
+
+/// Decompresses with the program, which knows every filter that kernels are compressed with.
+async fn decompress_xz(run: &dyn Run, staging: &Staging, compressed: &[u8]) -> Result<Vec<u8>, Failure> {
+    tools::require(run, &[XZ]).await?;
+    let path = staging.temporary("vmlinux.xz");
+    let fail = |cause: io::Error| storage_failure(&format!("cannot write `{path}`"), &cause);
+    fs::write(&path, compressed).map_err(fail)?;
+    let unpack = staging.under_lock(Command::new(XZ.program)).args(["-d", "-k", "-f", path.as_str()]);
+    run.run_ok(&unpack.deadline(XZ_DEADLINE)).await?;
+    fs::read(staging.temporary("vmlinux")).map_err(fail)
 }
 
 async fn fetch(run: &dyn Run, staging: &Staging, spec: &KernelSpec, tar: &Utf8Path) -> Result<(), Failure> {
@@ -64,14 +103,57 @@ async fn fetch(run: &dyn Run, staging: &Staging, spec: &KernelSpec, tar: &Utf8Pa
     debootstrap.make(run).await
 }
 
-fn assemble(staging: &Staging, spec: &KernelSpec, tar: &Utf8Path) -> Result<Manifest<KernelSpec>, Failure> {
-    let unusable = |what: String| Failure::permanent(format!("package `{}`: {what}", spec.package));
-    let file = fs::File::open(tar).map_err(|cause| storage_failure(&format!("cannot read `{tar}`"), &cause))?;
-    let packages = packages::read(std::io::BufReader::new(file)).map_err(|error| unusable(error.to_string()))?;
-    let bzimage = packages.bzimage.ok_or_else(|| unusable("has no kernel".into()))?;
+/// A kernel whose parts are there.
+struct Unpacked {
+    staging: Staging,
+    spec: KernelSpec,
+    found: Found,
+    packages: Packages,
+}
+
+/// Reads the packages, and finds the kernel.
+fn unpack(staging: Staging, spec: KernelSpec, tar: &Utf8Path, own: Option<&Utf8Path>) -> Result<Unpacked, Failure> {
+    let read = |path: &Utf8Path, cause: io::Error| storage_failure(&format!("cannot read `{path}`"), &cause);
+    let file = fs::File::open(tar).map_err(|cause| read(tar, cause))?;
+    let mut packages = packages::read(io::BufReader::new(file)).map_err(|error| unusable(&spec, &error.to_string()))?;
+    let image = match own {
+        Some(own) => {
+            let limit = packages::FILE_LIMIT;
+            files::read_bounded(own, limit)?.ok_or_else(|| unusable(&spec, "it is gone"))?
+        }
+        None => packages.bzimage.take().ok_or_else(|| unusable(&spec, "has no kernel"))?,
+    };
+    let found = bzimage::open(image).map_err(|error| unusable(&spec, &error.to_string()))?;
+    Ok(Unpacked { staging, spec, found, packages })
+}
+
+impl Unpacked {
+    /// Writes the kernel and its initramfs.
+    async fn assemble(self) -> Result<(Staging, Manifest<KernelSpec>), Failure> {
+        let Self { staging, spec, found, packages } = self;
+        staging
+            .blocking(move |staging| {
+                let manifest = assemble(&staging, &spec, found, packages)?;
+                Ok((staging, manifest))
+            })
+            .await
+    }
+}
+
+fn assemble(
+    staging: &Staging,
+    spec: &KernelSpec,
+    found: Found,
+    packages: Packages,
+) -> Result<Manifest<KernelSpec>, Failure> {
+    let Found::Elf(vmlinux) = found else { return Err(unusable(spec, "it is still compressed")) };
     let busybox = packages.busybox.ok_or_else(|| Failure::permanent("package `busybox-static` has no busybox"))?;
-    let vmlinux = bzimage::vmlinux(&bzimage).map_err(|error| unusable(error.to_string()))?;
-    let order = modules::load_order(&REQUIRED, &USEFUL, &packages.modules, &packages.builtin).map_err(unusable)?;
+    let order = match &spec.file {
+        // What it has built in, the file does not say.
+        Some(_) => Vec::new(),
+        None => modules::load_order(&REQUIRED, &USEFUL, &packages.modules, &packages.builtin)
+            .map_err(|why| unusable(spec, &why))?,
+    };
     let initrd = initramfs::build(&busybox, &order, &packages.modules);
     for (name, content) in [("vmlinux", vmlinux), ("initrd.img", initrd)] {
         let path = staging.result(name);

@@ -24,7 +24,7 @@ const MODULE_FOLDERS: [&str; 11] = [
 ];
 
 /// Largest single file that is taken, and largest sum.
-const FILE_LIMIT: u64 = 64 << 20;
+pub(super) const FILE_LIMIT: u64 = 64 << 20;
 const TOTAL_LIMIT: u64 = 256 << 20;
 
 /// The parts of the packages that make a bootable kernel.

@@ -168,6 +168,7 @@ mod tests {
             memory: ByteSize::gib(1),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
+            kernel_arguments: Vec::new(),
             network: NetworkSpec {
                 mode: NetworkMode::User,
                 forwards: vec![Forward { host: 8080, guest: 80 }],

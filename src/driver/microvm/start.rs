@@ -78,6 +78,9 @@ impl Guests {
         self.write_pin(&record)?;
 
         progress.say(&format!("starting {}", vm.machine.vmm()));
+        // The user's come last: of two that contradict each other the kernel takes the last.
+        let own = kernel::kernel_arguments(accel, kernel::host_tsc()) + vmm.habits().arguments;
+        let arguments = std::iter::once(own).chain(vm.kernel_arguments.iter().cloned()).collect::<Vec<_>>().join(" ");
         let launch = Launch {
             fleet: &self.fleet,
             vm,
@@ -86,7 +89,7 @@ impl Guests {
             accel,
             kernel: &paths.vmlinux,
             initrd: &paths.initrd,
-            arguments: &(kernel::kernel_arguments(accel, kernel::host_tsc()) + vmm.habits().arguments),
+            arguments: &arguments,
             root_disk: &dir.root_disk(vm.machine),
             work_disk: &dir.work_disk(),
             line: &line,

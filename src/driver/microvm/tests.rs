@@ -134,6 +134,7 @@ fn vm() -> VmSpec {
         memory: ByteSize::bytes(256 << 20),
         image: ContentKey::of(&"image"),
         kernel: ContentKey::of(&"kernel"),
+        kernel_arguments: Vec::new(),
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         work_disk: ByteSize::bytes(16 << 20),
         accel: Accelerator::Tcg,

@@ -34,6 +34,7 @@ fn vm() -> VmSpec {
         memory: ByteSize::mib(256),
         image: ContentKey::of(&"image"),
         kernel: ContentKey::of(&"kernel"),
+        kernel_arguments: Vec::new(),
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         work_disk: ByteSize::mib(32),
         accel: Accelerator::Tcg,

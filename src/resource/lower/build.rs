@@ -8,7 +8,7 @@ use super::Lowering;
 use crate::config::{
     ByteSize, DEFAULT_KERNEL_PACKAGE, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource,
 };
-use crate::resource::{Address, ContentKey, ImageSpec, KernelSpec, Pin, Pinned, Resource, SourceSpec};
+use crate::resource::{Address, ContentKey, ImageSpec, KernelFile, KernelSpec, Pin, Pinned, Resource, SourceSpec};
 use crate::syntax::{Diagnostic, Span, Spanned};
 
 /// What every guest needs, whatever its image declares: an init that is really started (`systemd-sysv` brings
@@ -22,6 +22,9 @@ const IMAGE_RECIPE_VERSION: u32 = 1;
 
 /// As [`IMAGE_RECIPE_VERSION`], for kernels and the initramfs that goes with them.
 const KERNEL_RECIPE_VERSION: u32 = 2;
+
+/// What has the programs of the initramfs.
+const INITRAMFS_PACKAGE: &str = "busybox-static";
 
 /// The Debian release whose kernel guests boot whose image says nothing of a release.
 const DEFAULT_KERNEL_SUITE: &str = "bookworm";
@@ -61,6 +64,8 @@ struct KernelRecipe<'a> {
     suite: &'a str,
     mirror: Option<&'a str>,
     package: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
 }
 
 impl Lowering<'_> {
@@ -112,9 +117,17 @@ impl Lowering<'_> {
 
     /// Declares a kernel that a guest names.
     pub(super) fn kernel(&mut self, kernel: &Kernel) -> (Address, ContentKey) {
-        let KernelSource::Debian { suite, mirror, package } = &kernel.source;
-        let mirror = mirror.as_ref().map(|mirror| mirror.value.as_str());
-        let spec = kernel_spec(&kernel.name, &suite.value, mirror, &package.value);
+        let spec = match &kernel.source {
+            KernelSource::Debian { suite, mirror, package } => {
+                let mirror = mirror.as_ref().map(|mirror| mirror.value.as_str());
+                kernel_spec(&kernel.name, &suite.value, mirror, (&package.value, None))
+            }
+            KernelSource::File { location, sha256 } => {
+                let digest = format!("sha256:{}", sha256.value);
+                let file = KernelFile { location: location.value.clone(), digest };
+                kernel_spec(&kernel.name, DEFAULT_KERNEL_SUITE, None, (INITRAMFS_PACKAGE, Some(file)))
+            }
+        };
         self.declare_kernel(spec, kernel.span)
     }
 
@@ -134,7 +147,7 @@ impl Lowering<'_> {
             return (Address::kernel(&name), known.key.clone());
         }
         let mirror = mirror.map(|mirror| mirror.value.as_str());
-        let spec = kernel_spec(&name, suite, mirror, DEFAULT_KERNEL_PACKAGE);
+        let spec = kernel_spec(&name, suite, mirror, (DEFAULT_KERNEL_PACKAGE, None));
         self.declare_kernel(spec, image.span)
     }
 
@@ -173,13 +186,15 @@ fn image_key(source: &SourceSpec, files: &[ImageFile], size: ByteSize) -> Conten
     ContentKey::of(&PinnedRecipe { kind, version, from, digest, size, files })
 }
 
-fn kernel_spec(name: &str, suite: &str, mirror: Option<&str>, package: &str) -> KernelSpec {
-    let key = ContentKey::of(&KernelRecipe { kind: "kernel", version: KERNEL_RECIPE_VERSION, suite, mirror, package });
-    KernelSpec {
-        name: name.into(),
-        suite: suite.into(),
-        mirror: mirror.map(str::to_owned),
-        package: package.into(),
-        key,
-    }
+fn kernel_spec(
+    name: &str,
+    suite: &str,
+    mirror: Option<&str>,
+    (package, file): (&str, Option<KernelFile>),
+) -> KernelSpec {
+    let (kind, version) = ("kernel", KERNEL_RECIPE_VERSION);
+    let digest = file.as_ref().map(|file| file.digest.as_str());
+    let key = ContentKey::of(&KernelRecipe { kind, version, suite, mirror, package, file: digest });
+    let (name, suite, package) = (name.into(), suite.into(), package.into());
+    KernelSpec { name, suite, mirror: mirror.map(str::to_owned), package, file, key }
 }

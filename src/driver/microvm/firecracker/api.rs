@@ -210,6 +210,7 @@ mod tests {
             memory: ByteSize::gib(1),
             image: ContentKey::of(&"image"),
             kernel: ContentKey::of(&"kernel"),
+            kernel_arguments: Vec::new(),
             network: NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(Box::new(link())) },
             work_disk: ByteSize::gib(4),
             accel: Accelerator::Auto,
