@@ -1,13 +1,16 @@
 //! What is written about the language is true: generated files are current, and every `kdl` block is decoded.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a document that cannot be read is a failed test")]
+#![allow(clippy::print_stderr, reason = "what is skipped is said")]
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use camino::Utf8Path;
 use regatta::config::{self, LoadError, Loader};
+use regatta::resource::{self, Address, Inputs, Resource};
 use regatta::syntax::{Diagnostic, SourceMap};
 
 fn root() -> &'static Path {
@@ -158,5 +161,35 @@ fn every_module_is_right() {
         let (sources, found) = decode(&format!("import \"std/{name}\" {parameters}\n"));
         let found: Vec<_> = found.iter().map(|d| (&d.message, sources.source_ref(d.labels[0].span))).collect();
         assert!(found.is_empty(), "std/{name}: {found:?}");
+    }
+}
+
+/// Asked of the real server, because it refuses to start with one wrong word.
+#[test]
+fn the_hardened_settings_are_ones_that_sshd_takes() {
+    let text = "import \"std/hardened-sshd\"\nvm \"a\" { use \"hardened\"; }\n";
+    let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "document", &mut BlockLoader(text));
+    let lowered = resource::lower(&fleet.unwrap(), &sources, &Inputs::default()).unwrap();
+    let Resource::Image(image) = &lowered.desired.resources[&Address::image("hardened")].resource else { panic!() };
+    let [file] = &image.files[..] else { panic!("{:?}", image.files) };
+    assert_eq!((file.path.as_str(), file.mode), ("/etc/ssh/sshd_config.d/10-hardened.conf", 0o600));
+
+    let dir = tempfile::tempdir().unwrap();
+    let (settings, key) = (dir.path().join("sshd_config"), dir.path().join("key"));
+    let key_line = format!("HostKey {}", key.display());
+    fs::write(&settings, file.content.replace("HostKey /etc/ssh/ssh_host_ed25519_key", &key_line)).unwrap();
+    let made = Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    // sshd wants to be called by its whole path.
+    let asked = Command::new("/usr/sbin/sshd").arg("-T").arg("-f").arg(&settings).output();
+    let (Ok(made), Ok(asked)) = (made, asked) else {
+        eprintln!("SKIPPED: sshd and ssh-keygen are not here (Debian: openssh-server)");
+        return;
+    };
+    let told = String::from_utf8_lossy(&asked.stdout).into_owned();
+    assert!(made.success() && asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+    for setting in
+        ["passwordauthentication no", "permitrootlogin without-password", "allowtcpforwarding no", "maxsessions 10"]
+    {
+        assert!(told.lines().any(|line| line == setting), "{setting} is not in force:\n{told}");
     }
 }

@@ -5,9 +5,10 @@ use camino::Utf8Path;
 use super::language::suggestion;
 
 /// Name and text of each.
-const EMBEDDED: [(&str, &str); 3] = [
+const EMBEDDED: [(&str, &str); 4] = [
     ("std/debian", include_str!("../../modules/debian.kdl")),
     ("std/devbox", include_str!("../../modules/devbox.kdl")),
+    ("std/hardened-sshd", include_str!("../../modules/hardened-sshd.kdl")),
     ("std/oci", include_str!("../../modules/oci.kdl")),
 ];
 
