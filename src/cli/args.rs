@@ -180,10 +180,20 @@ pub(super) enum Command {
     Doctor,
     /// Print the sudo rules that bridged networks need, or prove that they are in force
     Sudoers(SudoersArgs),
+    /// Print a unit of systemd that starts guests with their host
+    Autostart(AutostartArgs),
     /// Print the names and addresses of guests on bridged networks, as lines for /etc/hosts
     Hosts,
     /// Remove every guest of the fleet, with its disks
     Destroy(DestroyArgs),
+}
+
+/// Arguments of `autostart`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct AutostartArgs {
+    /// The guests: names with `*` and `?`, or `tag:NAME`
+    #[arg(required = true, value_name = "GUEST")]
+    pub guests: Vec<Pattern>,
 }
 
 /// Arguments of `sudoers`.

@@ -6,6 +6,7 @@ mod approvals;
 mod approve;
 mod args;
 mod audit;
+mod autostart;
 mod check;
 mod commands;
 mod completions;
@@ -147,6 +148,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Forget(args) => forget::run(global, form, args).await,
         Command::Doctor => doctor::run(global).await,
         Command::Sudoers(args) => sudoers::run(global, args).await,
+        Command::Autostart(args) => autostart::run(global, args).await,
         Command::Hosts => hosts::run(global),
         Command::Destroy(args) => destroy::run(global, form, args).await,
     }

@@ -25,6 +25,7 @@ mod screen;
 mod scrub;
 mod sessions;
 mod status;
+mod unit;
 mod words;
 
 pub use audit::{approval, audit, audit_json};
@@ -50,3 +51,4 @@ pub use screen::{Colour, Screen};
 pub use scrub::harmless;
 pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json};
+pub use unit::{Unit, unit};

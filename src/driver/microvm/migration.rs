@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::qemu::execute;
 use super::vmm::Memory;
-use crate::effect::{await_unix, files, listen_unix};
+use crate::effect::{await_unix, files, listen_unix, paths};
 
 /// Between two looks at how far QEMU is.
 const POLL: Duration = Duration::from_millis(50);
@@ -50,7 +50,9 @@ pub(super) async fn save(control: &Utf8Path, memory: &Memory) -> Result<(), Stri
         took.map_err(|cause| format!("cannot write `{}`: {cause}", memory.file))
     };
     // One that fails would leave the other waiting.
-    tokio::try_join!(give, took).map(drop)
+    let saved = tokio::try_join!(give, took).map(drop);
+    paths::remove_if_there(&memory.socket).map_err(|error| error.to_string())?;
+    saved
 }
 
 /// Hands a QEMU that waits for it the memory of its guest.
