@@ -13,4 +13,5 @@ mod random;
 mod recorded;
 mod replay;
 mod schema;
+mod transport;
 mod vms;

@@ -1,5 +1,6 @@
 //! Virtual machines: cloned, changed in place, restarted only for what needs it, removed.
 
+use crate::fake::fault::{Fault, Strike, When};
 use crate::fake::{Fake, Manner};
 use crate::fleet::{EVERYTHING_OF_A_VM, Regatta, desired, told, vms};
 
@@ -73,6 +74,22 @@ async fn one_more_disk_needs_no_restart() {
     assert_eq!(regatta.apply(&wish).await, []);
     assert_eq!(told(&regatta.plan(&wish).await), NOTHING);
     assert!(!fake.world().requests.iter().any(|request| request.contains("/status/shutdown")));
+}
+
+/// A server that says that it did, and did not, is believed only so often.
+#[tokio::test]
+async fn what_is_not_kept_is_given_up() {
+    let (fake, wish) = (Fake::new(), vms(1));
+    let regatta = Regatta::new(&fake);
+    assert_eq!(regatta.apply(&wish).await, []);
+    let grown = EVERYTHING_OF_A_VM.replace("size=\"8GiB\"", "size=\"9GiB\"");
+    let wish = desired(&format!("vm \"db\" count=1 {{ cluster \"pve\"\n{grown} }}"));
+    fake.world().requests.clear();
+    fake.world().strike = Some(Strike { fault: Fault::TaskEnds("OK"), at: When::Writes });
+    let failures = regatta.apply(&wish).await;
+    let said = "guest `db-1` does not keep what is set, although it lets scsi0 grow to 9G";
+    assert_eq!(failures.iter().map(|(_, failure)| failure.causes.join(": ")).collect::<Vec<_>>(), [said]);
+    assert!(fake.world().requests.len() < 60, "{}", fake.world().requests.len());
 }
 
 /// PROXMOX C15: ten guests of one template, linked and full, at once.

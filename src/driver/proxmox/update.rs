@@ -33,12 +33,17 @@ impl Cluster {
     /// # Errors
     /// Something could not be changed; what was changed before stays.
     pub(super) async fn update(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) -> Result<(), Failure> {
-        let mut surprises = 0;
+        let (mut surprises, mut last, mut repeated) = (0, None, 0);
         for _ in 0..ROUNDS {
             let Some((place, seen)) = self.find(&spec.name).await? else {
                 return Err(Failure::permanent(format!("guest `{}` is gone", spec.name)));
             };
             let Some(next) = next(spec, &seen)? else { return Ok(()) };
+            repeated = if last.as_ref() == Some(&next) { repeated + 1 } else { 0 };
+            if repeated > SURPRISES {
+                let message = format!("guest `{}` does not keep what is set, although it {}", spec.name, said(&next));
+                return Err(Failure::permanent(message));
+            }
             watch.say(&said(&next));
             match self.send(&place, &seen.digest, &next, watch).await {
                 Ok(()) => {}
@@ -53,6 +58,7 @@ impl Cluster {
                 }
                 Err(error) => return Err(Failure::from(error).context(format!("cannot change guest {}", place.vmid))),
             }
+            last = Some(next);
         }
         Err(Failure::transient(format!("guest `{}` does not keep what is set", spec.name)))
     }

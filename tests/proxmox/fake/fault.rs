@@ -13,6 +13,8 @@ pub(crate) enum Fault {
     Forbidden,
     /// 400 with errors by parameter.
     BadParameter,
+    /// 500: the guest is not there, although it is: it is just being moved to another node.
+    Absent,
     /// 500: another task holds the guest.
     Locked,
     /// 500: the lock file is busy.
@@ -40,10 +42,11 @@ pub(crate) enum Fault {
 }
 
 /// Every fault.
-pub(crate) const FAULTS: [Fault; 19] = [
+pub(crate) const FAULTS: [Fault; 20] = [
     Fault::Unauthorized,
     Fault::Forbidden,
     Fault::BadParameter,
+    Fault::Absent,
     Fault::Locked,
     Fault::GotTimeout,
     Fault::NoQuorum,
@@ -69,6 +72,7 @@ impl Fault {
             Self::Unauthorized => (401, "Authentication failed!"),
             Self::Forbidden => (403, "Permission check failed (/vms/1000, VM.Config.Options)"),
             Self::BadParameter => (400, "Parameter verification failed."),
+            Self::Absent => (500, "Configuration file 'nodes/pve1/lxc/1000.conf' does not exist"),
             Self::Locked => (500, "CT is locked (backup)"),
             Self::GotTimeout => (500, "can't lock file '/run/lock/lxc/pve-config-101.lock' - got timeout"),
             Self::NoQuorum => (500, "cluster not ready - no quorum?"),
