@@ -32,6 +32,7 @@ pub struct Command {
     env: Vec<(String, String)>,
     cwd: Option<Utf8PathBuf>,
     stdin: Input,
+    stdout: Option<SharedFile>,
     deadline: Duration,
     inherit: Inherit,
 }
@@ -48,25 +49,25 @@ enum Inherit {
 }
 
 /// What a program reads on its standard input.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Input {
     /// These bytes; none is end of file at once.
     Bytes(Vec<u8>),
     /// An open file, shared with us.
-    Shared(Arc<std::fs::File>),
+    Shared(SharedFile),
 }
 
-impl PartialEq for Input {
+/// An open file that a program gets; it is the same as itself only.
+#[derive(Debug, Clone)]
+struct SharedFile(Arc<std::fs::File>);
+
+impl PartialEq for SharedFile {
     fn eq(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Bytes(one), Self::Bytes(other)) => one == other,
-            (Self::Shared(one), Self::Shared(other)) => Arc::ptr_eq(one, other),
-            _ => false,
-        }
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl Eq for Input {}
+impl Eq for SharedFile {}
 
 impl Command {
     /// A program, found on `PATH` when it is no absolute path. Default deadline: 60 s.
@@ -77,6 +78,7 @@ impl Command {
             env: Vec::new(),
             cwd: None,
             stdin: Input::Bytes(Vec::new()),
+            stdout: None,
             deadline: Duration::from_secs(60),
             inherit: Inherit::Passed,
         }
@@ -128,7 +130,14 @@ impl Command {
     /// we are killed.
     #[must_use]
     pub fn stdin_file(mut self, file: Arc<std::fs::File>) -> Self {
-        self.stdin = Input::Shared(file);
+        self.stdin = Input::Shared(SharedFile(file));
+        self
+    }
+
+    /// Has it write its output to an open file: what is longer than what would be kept of it, or not worth a look.
+    #[must_use]
+    pub fn stdout_file(mut self, file: Arc<std::fs::File>) -> Self {
+        self.stdout = Some(SharedFile(file));
         self
     }
 
@@ -321,7 +330,11 @@ fn prepare(command: &Command) -> std::io::Result<tokio::process::Command> {
     let stdin = match &command.stdin {
         Input::Bytes(bytes) if bytes.is_empty() => Stdio::null(),
         Input::Bytes(_) => Stdio::piped(),
-        Input::Shared(file) => file.try_clone()?.into(),
+        Input::Shared(file) => file.0.try_clone()?.into(),
+    };
+    let stdout = match &command.stdout {
+        Some(file) => file.0.try_clone()?.into(),
+        None => Stdio::piped(),
     };
     let passed = |name: &&str| std::env::var_os(name).filter(|_| command.inherit != Inherit::Nothing);
     let mut prepared = tokio::process::Command::new(&command.program);
@@ -335,7 +348,7 @@ fn prepare(command: &Command) -> std::io::Result<tokio::process::Command> {
         .env("LC_ALL", "C.UTF-8")
         .envs(command.env.iter().map(|(name, value)| (name, value)))
         .stdin(stdin)
-        .stdout(Stdio::piped())
+        .stdout(stdout)
         .stderr(Stdio::piped())
         // Own process group: the terminal's Ctrl-C reaches us, and we decide what running steps do about it.
         .process_group(0)
@@ -464,6 +477,18 @@ mod tests {
         file.rewind().unwrap();
         let output = CommandRunner.run(&Command::new("cat").stdin_file(Arc::new(file))).await.unwrap();
         assert_eq!(output.stdout, b"shared");
+    }
+
+    #[tokio::test]
+    async fn an_open_file_can_take_the_output() {
+        use std::io::{Read as _, Seek as _};
+        let file = Arc::new(tempfile::tempfile().unwrap());
+        let output = CommandRunner.run(&Command::new("echo").arg("long").stdout_file(file.clone())).await.unwrap();
+        assert_eq!((output.status, output.stdout), (Status::Code(0), Vec::new()));
+        let mut text = String::new();
+        (&*file).rewind().unwrap();
+        (&*file).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "long\n");
     }
 
     #[tokio::test]
