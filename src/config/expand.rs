@@ -249,11 +249,12 @@ impl Expander<'_> {
         out.extend(values.into_iter().map(|value| Argument { value: Spanned::new(value, span), ..argument.clone() }));
     }
 
-    /// Takes `(env)` or `(file)` off a value; other annotations stay, and are reported when the node is decoded.
+    /// Takes `(env)`, `(file)` or `(template)` off a value; other annotations stay, and are reported when the node is decoded.
     fn source(&self, annotation: &mut Option<Box<Spanned<String>>>) -> Option<Outside> {
         let outside = match annotation.as_deref()?.value.as_str() {
             "env" => Outside::Variable,
             "file" => Outside::File,
+            "template" => Outside::Template,
             _ => return None,
         };
         *annotation = None;
@@ -274,13 +275,28 @@ impl Expander<'_> {
         match (outside, inside) {
             (None, inside) => Some(inside),
             (Some(outside), Binding::One(Value::String(name))) => {
-                self.fetched(outside, &Spanned::new(name, value.span), default).map(Binding::One)
+                match self.fetched(outside, &Spanned::new(name, value.span), default)? {
+                    Value::String(text) if outside == Outside::Template => self.completed(&text, value.span, scope),
+                    fetched => Some(Binding::One(fetched)),
+                }
             }
             (Some(_), _) => {
-                let message = "found a value that is no text after `(env)` or `(file)`, expected a name or path";
+                let message =
+                    "found a value that is no text after `(env)`, `(file)` or `(template)`, expected a name or path";
                 self.fail(Diagnostic::error("config::wrong-value", message, value.span, "not accepted"));
                 None
             }
+        }
+    }
+
+    /// A template with its values filled in: always a text.
+    fn completed(&mut self, text: &str, span: Span, scope: &Scope<'_>) -> Option<Binding> {
+        if !has_braces(text) {
+            return Some(Binding::One(Value::String(text.to_owned())));
+        }
+        match self.filled(text, span, scope)? {
+            Binding::One(value) => as_text(&value).map(|text| Binding::One(Value::String(text))),
+            list @ Binding::List(_) => Some(list),
         }
     }
 
@@ -328,7 +344,8 @@ impl Expander<'_> {
     fn fetched(&mut self, outside: Outside, name: &Spanned<String>, default: Option<&Value>) -> Option<Value> {
         let found = match outside {
             Outside::Variable => self.loader.variable(&name.value).map(Value::String).ok_or(LoadError::Missing),
-            Outside::File => self.text(name).map(Value::String),
+            Outside::File => self.text(name).map(|text| Value::String(without_line_break(&text))),
+            Outside::Template => self.text(name).map(Value::String),
         };
         match (found, default) {
             (Ok(value), _) => Some(value),
@@ -337,8 +354,10 @@ impl Expander<'_> {
                 let shown = shown(&name.value);
                 let (code, message) = match (outside, error) {
                     (Outside::Variable, _) => ("config::no-variable", format!("the environment has no `{shown}`")),
-                    (Outside::File, LoadError::Missing) => ("config::unreadable", format!("found no file `{shown}`")),
-                    (Outside::File, LoadError::Unreadable(reason)) => {
+                    (Outside::File | Outside::Template, LoadError::Missing) => {
+                        ("config::unreadable", format!("found no file `{shown}`"))
+                    }
+                    (Outside::File | Outside::Template, LoadError::Unreadable(reason)) => {
                         ("config::unreadable", format!("cannot read `{shown}`: {}", crate::syntax::shown(&reason)))
                     }
                 };
@@ -359,8 +378,7 @@ impl Expander<'_> {
         if text.len() > MAX_FILE_BYTES {
             return Err(LoadError::Unreadable(format!("{} bytes, the limit is {MAX_FILE_BYTES}", text.len())));
         }
-        let line = text.strip_suffix('\n').unwrap_or(&text);
-        Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+        Ok(text)
     }
 
     /// Reports a mistake; what the value would have been is unknown from here on.
@@ -380,8 +398,17 @@ impl Expander<'_> {
 /// Where a value is fetched from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outside {
+    /// An environment variable.
     Variable,
+    /// The text of a file without its last line break, whatever is in it.
     File,
+    /// The whole text of a file, in which names in braces stand for values.
+    Template,
+}
+
+fn without_line_break(text: &str) -> String {
+    let line = text.strip_suffix('\n').unwrap_or(text);
+    line.strip_suffix('\r').unwrap_or(line).to_owned()
 }
 
 fn needs_expanding(node: &Node) -> bool {

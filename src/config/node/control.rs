@@ -10,7 +10,7 @@ pub(in crate::config) static LET: NodeRule = NodeRule {
             "value",
             Kind::Any,
             "The value; several make a list. `(env)\"NAME\"` is an environment variable, `(file)\"path\"` the text of a \
-             file.",
+             file, `(template)\"path\"` the same with the values that it names in braces filled in.",
         ),
     ],
     properties: &[
