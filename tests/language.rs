@@ -251,5 +251,10 @@ fn the_example_is_right() {
     let fleet = result.unwrap_or_else(|found| panic!("{}", plain(&sources, &found)));
     let lowered = resource::lower(&fleet, &sources, &inputs(&directory, &fleet)).unwrap();
     assert_eq!(fleet.vms.keys().collect::<Vec<_>>(), ["web-1", "web-2"]);
-    assert!(lowered.warnings.iter().all(|w| matches!(w.code, "host::missing" | "host::no-git-identity")));
+    assert!(
+        lowered
+            .warnings
+            .iter()
+            .all(|w| matches!(w.code, "host::missing" | "host::no-git-identity" | "host::special-bits"))
+    );
 }

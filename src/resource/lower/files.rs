@@ -150,6 +150,7 @@ impl Lowering<'_> {
                 return None;
             }
         };
+        self.warn_of_dropped_bits(tree, sync);
         for (path, reason) in &tree.skipped {
             let message = format!("`{path}` of `{}` is left out: {}", shown(&sync.value.from), shown(reason));
             self.report(Diagnostic::warning("host::skipped", message, sync.span, "synced here"));
@@ -169,6 +170,19 @@ impl Lowering<'_> {
             on_drift: *on_drift,
         };
         Some(Planned { address: Address::file_sync(&vm.name, &target.to_string()), set, span: sync.span })
+    }
+
+    /// Says which bits do not cross over (LESSON 10); a stated mode is what was meant.
+    fn warn_of_dropped_bits(&mut self, tree: &HostTree, sync: &Spanned<FileSync>) {
+        let files = tree.entries.iter().filter(|(_, entry)| entry.kind == FileKind::File);
+        for (path, _) in files.filter(|(_, entry)| entry.mode & !MODE_MASK != 0 && sync.value.mode.is_none()) {
+            let from = shown(&sync.value.from);
+            let message = format!("`{path}` of `{from}` loses its set-user-id, set-group-id or sticky bit");
+            self.report(
+                Diagnostic::warning("host::special-bits", message, sync.span, "synced here")
+                    .help("write `mode=` to say what it should have in the guest"),
+            );
+        }
     }
 
     /// A file whose content the fleet file says.

@@ -2,7 +2,7 @@ use camino::Utf8Path;
 
 use super::*;
 use crate::config::{self, LoadError, Loader};
-use crate::resource::ContentKey;
+use crate::resource::{ContentKey, Digest, FileKind, GuestPath, HostEntry, HostInput, HostTree};
 
 /// One file and nothing else.
 struct OneFile(&'static str);
@@ -70,4 +70,31 @@ fn only_what_guests_use_is_read_and_built() {
     assert_eq!(addresses, ["authorized-key.a", "image.used", "kernel.default-s", "vm.a"]);
     let codes: Vec<&str> = lowered.warnings.iter().map(|warning| warning.code).collect();
     assert_eq!(codes, ["host::missing", "host::missing", "host::no-git-identity"]);
+}
+
+/// LESSON 10: a file keeps its executable bit, what would give it somebody's rights stays here, and that is said.
+#[test]
+fn special_bits_do_not_cross_over_and_that_is_said() {
+    let modes = |text: &'static str| {
+        let (sources, fleet) = fleet(text);
+        let entry = |kind, mode| HostEntry { kind, mode, size: 0, digest: Some(Digest::of(b"")), text: None };
+        let entries = BTreeMap::from([
+            (GuestPath::root(), HostEntry { digest: None, ..entry(FileKind::Directory, 0o2755) }),
+            (GuestPath::new("run").unwrap(), entry(FileKind::File, 0o755)),
+            (GuestPath::new("su").unwrap(), entry(FileKind::File, 0o4755)),
+        ]);
+        let tree = HostTree { root: "/home/me/t".into(), entries, skipped: vec![] };
+        let paths = requests(&fleet).paths.into_iter().map(|path| (path, HostInput::Tree(tree.clone()))).collect();
+        let lowered = lower(&fleet, &sources, &Inputs { paths, ..Inputs::default() }).unwrap();
+        let warnings: Vec<String> = lowered.warnings.iter().map(|warning| warning.message.clone()).collect();
+        match &lowered.desired.resources[&Address::file_sync("a", "~/t")].resource {
+            Resource::Files(set) => (set.files.values().map(|file| file.mode).collect::<Vec<_>>(), warnings),
+            other => panic!("{other:?}"),
+        }
+    };
+    let dropped = "`~/su` of `~/t` loses its set-user-id, set-group-id or sticky bit".to_owned();
+    let image = "image \"i\" { debootstrap suite=\"s\"; }; vm \"a\" { image \"i\"; file-sync \"~/t\" to=\"~/t\"; }";
+    assert_eq!(modes(image), (vec![0o755, 0o755, 0o755], vec![dropped]));
+    let stated = "image \"i\" { debootstrap suite=\"s\"; }; vm \"a\" { image \"i\"; file-sync \"~/t\" to=\"~/t\" mode=\"0700\"; }";
+    assert_eq!(modes(stated), (vec![0o755, 0o700, 0o700], vec![]));
 }
