@@ -115,25 +115,27 @@ impl<'a> Wanted<'a> {
             attributes.push(self.attribute(Aspect::Kind, before, after, impact, touched));
         }
         attributes.extend(self.content(found, written, live, touched)?);
-        // Permissions that were applied are not recorded: they are taken to have moved with the content.
+        // Where no permissions were recorded, they are taken to have moved with the content.
         let touched = attributes.last().map_or(touched, |content: &Attribute| content.cause);
         if found.0.mode != self.mode {
             let (before, after) = (Shown::Plain(mode(found.0.mode)), Shown::Plain(mode(self.mode)));
-            attributes.push(self.attribute(Aspect::Mode, before, after, live, touched));
+            let recorded = written.mode().map(|applied| Cause::of(Some(&applied), &self.mode, &found.0.mode));
+            attributes.push(self.attribute(Aspect::Mode, before, after, live, recorded.unwrap_or(touched)));
         }
         if found.0.owner != self.owner {
             let (before, after) = (Shown::Plain(owner(found.0.owner)), Shown::Plain(owner(self.owner)));
-            attributes.push(self.attribute(Aspect::Owner, before, after, live, touched));
+            let recorded = written.owner().map(|applied| Cause::of(Some(&applied), &self.owner, &found.0.owner));
+            attributes.push(self.attribute(Aspect::Owner, before, after, live, recorded.unwrap_or(touched)));
         }
         Ok(attributes)
     }
 
     /// The attributes of a file that is not there.
     fn anew(&self, written: Written<'_>, live: Impact) -> Vec<Attribute> {
-        let cause = match (written, &self.content) {
-            (Written::Never, _) => Cause::Pending,
-            (Written::Content(applied), Some(bytes)) if *applied != *bytes.digest && !self.merged => Cause::Both,
-            (Written::Content(_) | Written::Directory, _) => Cause::Drift,
+        let cause = match (written, written.content(), &self.content) {
+            (Written::Never, ..) => Cause::Pending,
+            (_, Some(applied), Some(bytes)) if *applied != *bytes.digest && !self.merged => Cause::Both,
+            (Written::Before(_) | Written::Directory, ..) => Cause::Drift,
         };
         let what = match &self.content {
             None if self.secret.is_some() => self.attribute(Aspect::Content, Shown::Absent, self.sealed(), live, cause),
@@ -160,10 +162,10 @@ impl<'a> Wanted<'a> {
         if digest == bytes.digest.as_ref() {
             return Ok(None);
         }
-        let cause = match written {
-            Written::Content(applied) if self.merged && applied != digest => Cause::Drift,
-            Written::Content(applied) => Cause::of(Some(applied), &bytes.digest, digest),
-            Written::Never | Written::Directory => Cause::Pending,
+        let cause = match written.content() {
+            Some(applied) if self.merged && applied != digest => Cause::Drift,
+            Some(applied) => Cause::of(Some(applied), &bytes.digest, digest),
+            None => Cause::Pending,
         };
         let impact = self.content_impact(found, bytes, written, live);
         let (before, after) = self.both(found, bytes);
@@ -180,11 +182,11 @@ impl<'a> Wanted<'a> {
     ) -> Result<Option<Attribute>, String> {
         let wanted = |before, impact, cause| self.attribute(Aspect::Content, before, self.sealed(), impact, cause);
         let another = Shown::Secret { seal: None };
-        match (self.secret, found.0.kind, &found.0.digest, written) {
+        match (self.secret, found.0.kind, &found.0.digest, written.content()) {
             (None, ..) => Ok(None),
             (_, FileKind::File, None, _) => Err(format!("the content of `{}` could not be read", self.path)),
-            (_, FileKind::File, Some(digest), Written::Content(applied)) if digest == applied => Ok(None),
-            (_, FileKind::File, _, Written::Content(_)) => Ok(Some(wanted(another, live, Cause::Drift))),
+            (_, FileKind::File, Some(digest), Some(applied)) if digest == applied => Ok(None),
+            (_, FileKind::File, _, Some(_)) => Ok(Some(wanted(another, live, Cause::Drift))),
             (_, FileKind::File, ..) => Ok(Some(wanted(another, Impact::DataLoss, Cause::Pending))),
             _ => Ok(Some(wanted(Shown::Absent, live, touched))),
         }
@@ -194,7 +196,7 @@ impl<'a> Wanted<'a> {
     /// somebody's only way in.
     fn content_impact(&self, found: Present<'_>, bytes: &Bytes<'_>, written: Written<'_>, live: Impact) -> Impact {
         if !self.merged {
-            return if matches!(written, Written::Content(_)) { live } else { Impact::DataLoss };
+            return if written.content().is_some() { live } else { Impact::DataLoss };
         }
         let after = bytes.text.as_deref().unwrap_or_default();
         let is_key = |line: &&str| !line.trim().is_empty() && !line.starts_with('#');
@@ -258,7 +260,7 @@ fn digest(found: &ObservedFile) -> Shown {
     }
 }
 
-const fn kind_name(kind: FileKind) -> &'static str {
+pub(super) const fn kind_name(kind: FileKind) -> &'static str {
     match kind {
         FileKind::File => "file",
         FileKind::Directory => "directory",

@@ -6,7 +6,7 @@ use super::file::{self, Present, Wanted};
 use super::verdict::{Facts, Found, Wish, decide, difference};
 use super::{Aspect, Attribute, Cause, Change, Impact, Refusal, Rule, Shown};
 use crate::config::OnDrift;
-use crate::resource::{Address, Declared, Digest, FileSet, FileSetKind, GuestFiles, GuestPath};
+use crate::resource::{Address, Declared, Digest, FileKind, FileSet, FileSetKind, GuestFiles, GuestPath, WrittenFile};
 
 /// What the planned guest's work disk holds.
 #[derive(Debug, Clone)]
@@ -30,7 +30,8 @@ pub(super) struct SetPlan {
     pub(super) refusals: Vec<Refusal>,
 }
 
-/// Plans a declared set. `claimed` are the paths that any set of the guest wants: pruning never takes those.
+/// Plans a declared set. `claimed` are the paths that any set of the guest wants: pruning never takes those, and what is
+/// above another is wanted as a directory.
 pub(super) fn declared(
     address: &Address,
     declared: &Declared,
@@ -45,6 +46,7 @@ pub(super) fn declared(
         Ground::Unknown(why) => Err(why.clone()),
         Ground::Files(files, state) => {
             let live = if *state == Found::Up { Impact::Live } else { Impact::None };
+            refuse_parents(&mut plan, set, files, claimed);
             compare(&mut plan, set, files, live).map(|()| {
                 prune(&mut plan, set, files, claimed, live);
                 whole(set, files)
@@ -77,10 +79,10 @@ pub(super) fn undeclared(
     let left: Vec<_> = written
         .iter()
         .filter(|(path, _)| !claimed.contains(path))
-        .filter_map(|(path, digest)| files.files.get(path).map(|found| (path, digest, found)))
+        .filter_map(|(path, written)| Some((path, written.digest.as_ref()?, files.files.get(path)?)))
         .collect();
     let (ours, changed): (Vec<_>, Vec<_>) =
-        left.into_iter().partition(|(_, digest, file)| file.digest.as_ref() == Some(digest));
+        left.into_iter().partition(|(_, digest, file)| file.digest.as_ref() == Some(*digest));
     if ours.is_empty() && changed.is_empty() {
         return None;
     }
@@ -138,6 +140,24 @@ fn compare(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, live: Impact) 
     Ok(())
 }
 
+/// Refuses to write below what is no directory, unless some declaration makes it one.
+fn refuse_parents(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, claimed: &BTreeSet<&GuestPath>) {
+    let parents: BTreeSet<GuestPath> = set.files.keys().flat_map(GuestPath::ancestors).collect();
+    for path in parents.iter().filter(|path| !claimed.contains(path)) {
+        let Some(found) = files.files.get(path).map(|file| file.kind).filter(|kind| *kind != FileKind::Directory)
+        else {
+            continue;
+        };
+        plan.refusals.push(Refusal {
+            address: plan.change.address.clone(),
+            rule: Rule::FileInTheWay,
+            message: format!("found a {} at `{path}`, expected a directory", file::kind_name(found)),
+            help: "move it away in the guest, or sync to another path".into(),
+            source: plan.change.source.clone(),
+        });
+    }
+}
+
 /// Whether a secret was written at a path, whatever is declared there now.
 fn was_secret(files: &GuestFiles, path: &GuestPath) -> bool {
     files.manifest.iter().any(|(address, written)| address.kind() == "secret" && written.contains_key(path))
@@ -151,8 +171,9 @@ fn hide(attribute: &mut Attribute) {
 }
 
 /// Whether a file that we wrote is another one by now, or gone.
-fn drifted(written: Option<&Digest>, present: Option<Present<'_>>) -> bool {
-    written.is_some_and(|digest| present.and_then(|found| found.0.digest.as_ref()) != Some(digest))
+fn drifted(written: Option<&WrittenFile>, present: Option<Present<'_>>) -> bool {
+    let digest = written.and_then(|written| written.digest.as_ref());
+    digest.is_some_and(|digest| present.and_then(|found| found.0.digest.as_ref()) != Some(digest))
 }
 
 fn refused_drift(path: &GuestPath, change: &Change) -> Refusal {
@@ -172,8 +193,8 @@ fn prune(plan: &mut SetPlan, set: &FileSet, files: &GuestFiles, claimed: &BTreeS
     if !set.prune || set.kind != FileSetKind::FileSync {
         return;
     }
-    for (path, digest) in written.iter().filter(|(path, _)| !claimed.contains(path)) {
-        let Some(found) = files.files.get(path) else { continue };
+    for (path, written) in written.iter().filter(|(path, _)| !claimed.contains(path)) {
+        let (Some(digest), Some(found)) = (&written.digest, files.files.get(path)) else { continue };
         let impact = if found.digest.as_ref() == Some(digest) { live } else { Impact::DataLoss };
         plan.change.attributes.push(removal(path, Present(found), impact));
         plan.remove.push(path.clone());
@@ -198,22 +219,41 @@ pub(super) enum Written<'a> {
     Never,
     /// We made this directory: something below it is ours.
     Directory,
-    /// We wrote this content.
-    Content(&'a Digest),
+    /// We wrote it like this.
+    Before(&'a WrittenFile),
 }
 
 impl<'a> Written<'a> {
-    fn of(manifest: &'a BTreeMap<GuestPath, Digest>, path: &GuestPath) -> Self {
+    fn of(manifest: &'a BTreeMap<GuestPath, WrittenFile>, path: &GuestPath) -> Self {
         match manifest.get(path) {
-            Some(digest) => Self::Content(digest),
+            Some(written) => Self::Before(written),
             None if is_above(path, manifest) => Self::Directory,
             None => Self::Never,
         }
     }
+
+    /// The content that we wrote.
+    pub(super) fn content(self) -> Option<&'a Digest> {
+        self.recorded().and_then(|written| written.digest.as_ref())
+    }
+
+    /// The permission bits that we set, if that was recorded.
+    pub(super) fn mode(self) -> Option<u32> {
+        self.recorded().and_then(|written| written.mode)
+    }
+
+    /// The owner that we set, if that was recorded.
+    pub(super) fn owner(self) -> Option<(u32, u32)> {
+        self.recorded().and_then(|written| written.owner)
+    }
+
+    fn recorded(self) -> Option<&'a WrittenFile> {
+        if let Self::Before(written) = self { Some(written) } else { None }
+    }
 }
 
 /// Whether any written file lies below this path.
-fn is_above(path: &GuestPath, manifest: &BTreeMap<GuestPath, Digest>) -> bool {
+fn is_above(path: &GuestPath, manifest: &BTreeMap<GuestPath, WrittenFile>) -> bool {
     let mut prefix = path.as_bytes().to_vec();
     if prefix.is_empty() {
         return !manifest.is_empty();

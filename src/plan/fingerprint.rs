@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::config::ByteSize;
 use crate::resource::cluster::ObservedClusterGuest;
 use crate::resource::{
-    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, LinkName, Observed, ObservedFile,
-    ObservedGuest, ObservedNetwork, Reading, Resource, Rules, RunState,
+    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, LinkName, Manifest, Observed,
+    ObservedFile, ObservedGuest, ObservedNetwork, Reading, Resource, Rules, RunState,
 };
 
 /// Everything that was declared, host files included; not where it was written.
@@ -117,7 +117,7 @@ impl<'a> Network<'a> {
 #[derive(Serialize)]
 struct Files<'a> {
     files: BTreeMap<&'a GuestPath, File<'a>>,
-    manifest: &'a BTreeMap<Address, BTreeMap<GuestPath, Digest>>,
+    manifest: &'a Manifest,
 }
 
 #[derive(Serialize)]

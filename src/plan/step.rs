@@ -56,6 +56,8 @@ pub enum Rule {
     DiskStays,
     /// A directory that we did not make stands where a file should be: everything below it would be lost.
     DirectoryInTheWay,
+    /// A file or link stands where a directory has to be that no declaration names: nobody asked for it to go.
+    FileInTheWay,
     /// Something of the host that is not ours stands in the way of a network.
     HostInTheWay,
 }

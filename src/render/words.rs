@@ -122,6 +122,7 @@ pub(super) const fn rule(rule: Rule) -> &'static str {
         Rule::Protected => "protected",
         Rule::Drifted => "drifted",
         Rule::DirectoryInTheWay => "directory-in-the-way",
+        Rule::FileInTheWay => "file-in-the-way",
         Rule::HostInTheWay => "host-in-the-way",
     }
 }
@@ -164,6 +165,7 @@ mod tests {
             Rule::Protected,
             Rule::Drifted,
             Rule::DirectoryInTheWay,
+            Rule::FileInTheWay,
             Rule::HostInTheWay,
         ] {
             assert_eq!(json(value), rule(value));

@@ -25,8 +25,8 @@ pub use finding::{Finding, Health};
 pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, Pin, Pinned, SecretInput};
 pub use lower::{Lowered, Requests, lower, requests};
 pub use observed::{
-    Built, GuestFiles, Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, Obstacle, Reading,
-    RunState, Stray,
+    Built, GuestFiles, Manifest, Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, Obstacle,
+    Reading, RunState, Stray, WrittenFile,
 };
 pub use record::{AppliedGuest, ProcessIdentity, Record};
 pub use snapshot::Snapshot;

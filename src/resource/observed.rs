@@ -135,8 +135,33 @@ pub enum RunState {
 pub struct GuestFiles {
     /// Those asked for that exist.
     pub files: BTreeMap<GuestPath, ObservedFile>,
-    /// What we wrote last, by address and path: the manifest on the guest's disk.
-    pub manifest: BTreeMap<Address, BTreeMap<GuestPath, Digest>>,
+    /// What we wrote last: the manifest on the guest's disk.
+    pub manifest: Manifest,
+}
+
+/// What was written into a guest, by address and path.
+pub type Manifest = BTreeMap<Address, BTreeMap<GuestPath, WrittenFile>>;
+
+/// A file or directory as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WrittenFile {
+    /// Digest of its content; directories have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+    /// Its permission bits; unknown for what was written before they were recorded (2026-11).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// Numbers of its user and group, with the same exception.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<(u32, u32)>,
+}
+
+impl WrittenFile {
+    /// A file of which only the content is known.
+    pub const fn of(digest: Digest) -> Self {
+        Self { digest: Some(digest), mode: None, owner: None }
+    }
 }
 
 /// One file as it is.

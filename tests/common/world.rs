@@ -11,7 +11,7 @@ use regatta::plan::{Op, Plan};
 use regatta::resource::{
     Address, AppliedGuest, BridgeSpec, Built, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath,
     Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, PortForward, ProcessIdentity, Reading,
-    Record, RunState, VmSpec, merge,
+    Record, RunState, VmSpec, WrittenFile, merge,
 };
 
 /// Fleets are made by this file.
@@ -221,7 +221,8 @@ fn write(files: &mut GuestFiles, sets: &[(Address, FileSet)], remove: &[GuestPat
                 files.files.entry(parent).or_insert_with(|| directory(0o755));
             }
             let file = make(desired, files.files.get(path));
-            written.extend(file.digest.clone().map(|digest| (path.clone(), digest)));
+            let (digest, mode, owner) = (file.digest.clone(), Some(desired.mode), Some(desired.owner));
+            written.insert(path.clone(), WrittenFile { digest, mode, owner });
             files.files.insert(path.clone(), file);
         }
         files.manifest.insert(address.clone(), written);

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use regatta::exec::{Failure, FailureKind, Perform, Progress};
 use regatta::plan::{Op, Step, StepId};
 use regatta::resource::{
-    Address, Content, ContentKey, DesiredFile, Digest, FileKind, FileSet, GuestPath, ObservedFile, VmSpec, merge,
+    Address, Content, ContentKey, DesiredFile, Digest, FileKind, FileSet, GuestPath, ObservedFile, VmSpec, WrittenFile,
+    merge,
 };
 
 use crate::world::{Guest, State, WorkDisk, World};
@@ -327,10 +328,10 @@ impl WorkDisk {
     fn claim(&mut self, address: &Address, set: &FileSet) {
         let text = |path: &GuestPath| self.files.get(path).and_then(|file| file.text.clone()).unwrap_or_default();
         let digest = |(path, desired): (&GuestPath, &DesiredFile)| {
-            let written = text_of(&desired.content, &text(path))?;
-            Some((path.clone(), Digest::of(written.as_bytes())))
+            let digest = text_of(&desired.content, &text(path)).map(|text| Digest::of(text.as_bytes()));
+            (path.clone(), WrittenFile { digest, mode: Some(desired.mode), owner: Some(desired.owner) })
         };
-        let written = set.files.iter().filter_map(digest).collect();
+        let written = set.files.iter().map(digest).collect();
         self.manifest.insert(address.clone(), written);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use regatta::config::ByteSize;
 use regatta::plan::StepId;
 use regatta::resource::{
-    Address, AppliedGuest, Built, ContentKey, Digest, GuestFiles, GuestPath, Observed, ObservedFile, ObservedGuest,
+    AppliedGuest, Built, ContentKey, GuestFiles, GuestPath, Manifest, Observed, ObservedFile, ObservedGuest,
     ProcessIdentity, Reading, Record, RunState, VmSpec,
 };
 
@@ -18,7 +18,7 @@ pub(crate) struct WorkDisk {
     pub(crate) size: ByteSize,
     pub(crate) data: u64,
     pub(crate) files: BTreeMap<GuestPath, ObservedFile>,
-    pub(crate) manifest: BTreeMap<Address, BTreeMap<GuestPath, Digest>>,
+    pub(crate) manifest: Manifest,
 }
 
 /// A guest: its record, and whatever of it exists. Disks that are being made stand aside until they are whole.

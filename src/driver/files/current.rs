@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::Request;
-use super::manifest::{self, Manifest};
-use crate::resource::{Content, Digest, FileSet, GuestPath};
+use super::manifest;
+use crate::resource::{Content, Digest, FileSet, GuestPath, Manifest};
 
 /// Bytes up to which the text of a guest's file is read.
 pub(super) const TEXT_LIMIT: u64 = 64 << 10;
@@ -64,25 +64,32 @@ impl Wanted {
         for seed in request.seeds {
             wanted.add(seed.path.clone(), Interest::TextUnless(Digest::of(&seed.bytes)));
         }
-        // Its digest is not needed: it is compared as what it says.
-        if let Ok(path) = GuestPath::new(manifest::PATH) {
+        // Their digests are not needed: they are compared as what they say.
+        for path in [manifest::PATH, manifest::INTENT].into_iter().flat_map(GuestPath::new) {
             wanted.add(path, Interest::Metadata);
         }
         wanted
     }
 
-    /// And, where a plan asks, what the manifest says we wrote.
-    pub(super) fn complete(&mut self, manifest: &Manifest) {
+    /// And, where a plan asks, what the manifest says we wrote; and always what an interrupted write intended.
+    pub(super) fn complete(&mut self, manifest: &Manifest, intent: &Manifest) {
         if self.and_written {
-            for (address, written) in manifest {
-                for (path, digest) in written {
+            self.add_written(manifest);
+        }
+        self.add_written(intent);
+    }
+
+    fn add_written(&mut self, manifest: &Manifest) {
+        for (address, written) in manifest {
+            for (path, written) in written {
+                let interest = match &written.digest {
                     // What was a secret when it was written is one, whatever is declared at its path now.
-                    if address.kind() == "secret" {
-                        self.add(path.clone(), Interest::Digest);
-                    } else if !self.paths.contains_key(path) {
-                        self.add(path.clone(), Interest::TextUnless(digest.clone()));
-                    }
-                }
+                    Some(_) if address.kind() == "secret" => Interest::Digest,
+                    _ if self.paths.contains_key(path) => continue,
+                    Some(digest) => Interest::TextUnless(digest.clone()),
+                    None => Interest::Metadata,
+                };
+                self.add(path.clone(), interest);
             }
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::manifest::{self, Manifest};
+use super::manifest;
 use super::source::Source;
 use crate::config::OnDrift;
 use crate::driver::secrets::Fetched;
 use crate::exec::Failure;
 use crate::resource::{
-    Address, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, ObservedFile, ROOT, merge,
+    Address, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath, Manifest, ObservedFile, ROOT,
+    WrittenFile, merge,
 };
 
 /// What should be done to a guest's files.
@@ -115,8 +116,14 @@ pub fn edits(request: &Request<'_>, current: &GuestFiles) -> Result<Vec<Edit>, F
     for seed in request.seeds {
         wanted.file(&seed.path, Source::Bytes(seed.bytes.clone()), Permissions::roots(seed.mode))?;
     }
-    let removals = wanted.removals(request.remove);
-    if wanted.manifest != current.manifest {
+    let mut removals = wanted.removals(request.remove);
+    let intent = GuestPath::new(manifest::INTENT).map_err(Failure::permanent)?;
+    let interrupted = current.files.contains_key(&intent);
+    if interrupted {
+        // What is left of it stands in the manifest from now on.
+        removals.push(Edit::RemoveFile(intent));
+    }
+    if interrupted || wanted.manifest != current.manifest {
         let path = GuestPath::new(manifest::PATH).map_err(Failure::permanent)?;
         wanted.file(&path, Source::Bytes(manifest::encode(&wanted.manifest)), Permissions::roots(0o600))?;
     }
@@ -173,16 +180,20 @@ impl Wanted<'_> {
     fn set(&mut self, address: &Address, set: &FileSet) -> Result<(), Failure> {
         let mut written = BTreeMap::new();
         for (path, file) in &set.files {
-            if let Some(kept) = self.kept(address, set, path) {
-                written.insert(path.clone(), kept);
-            } else if let Some(digest) = self.desired(path, file)? {
-                written.insert(path.clone(), digest);
-            }
+            let kept = self.kept(address, set, path);
+            let now = match kept {
+                Some(kept) => kept,
+                None => {
+                    let digest = self.desired(path, file)?;
+                    WrittenFile { digest, mode: Some(file.mode), owner: Some(file.owner) }
+                }
+            };
+            written.insert(path.clone(), now);
         }
         if !set.prune {
             // What stays in the guest stays ours: turning `prune` on later still finds it.
-            for (path, digest) in self.manifest.get(address).into_iter().flatten() {
-                written.entry(path.clone()).or_insert_with(|| digest.clone());
+            for (path, earlier) in self.manifest.get(address).into_iter().flatten() {
+                written.entry(path.clone()).or_insert_with(|| earlier.clone());
             }
         }
         for (other, files) in &mut self.manifest {
@@ -197,10 +208,10 @@ impl Wanted<'_> {
     }
 
     /// What was written to a file that was changed in the guest since and stays that way.
-    fn kept(&self, address: &Address, set: &FileSet, path: &GuestPath) -> Option<Digest> {
+    fn kept(&self, address: &Address, set: &FileSet, path: &GuestPath) -> Option<WrittenFile> {
         let written = self.manifest.get(address)?.get(path).filter(|_| set.on_drift == OnDrift::Keep)?;
         let found = self.current.files.get(path).and_then(|file| file.digest.as_ref());
-        (found != Some(written)).then(|| written.clone())
+        (written.digest.is_some() && found != written.digest.as_ref()).then(|| written.clone())
     }
 
     /// Notes one desired file or directory, and gives the digest of what will be in the file.

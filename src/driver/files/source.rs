@@ -1,18 +1,15 @@
 //! Where the bytes of a new file come from.
 
-use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 
 use sha2::{Digest as _, Sha256};
 
 use crate::driver::secrets::SecretBytes;
 use crate::effect::walk;
 use crate::exec::Failure;
-use crate::resource::{Digest, GuestPath, HostFile};
+use crate::resource::{Digest, HostFile};
 
 /// The bytes of a new file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,42 +59,15 @@ impl Source {
     }
 }
 
-/// A host file where it lies.
-pub(super) struct Located {
-    /// Its path, which may lead elsewhere a moment later.
-    pub(super) path: PathBuf,
-    /// Its permission bits.
-    pub(super) mode: u32,
-    /// When it was last modified, in seconds since 1970.
-    pub(super) modified: i64,
-}
-
 impl Source {
-    /// Where a host file lies, for a program that reads it itself; what that program got must be checked afterwards.
-    /// `None` for what is no host file.
+    /// When a host file was last modified, in seconds since 1970; `None` for what is no host file.
     ///
     /// # Errors
-    /// When it is gone, is no longer as long as planned, or a link leads to it by now.
-    pub(super) fn locate(&self) -> Result<Option<Located>, Failure> {
+    /// When it is gone, or is no longer as long as planned.
+    pub(super) fn modified(&self) -> Result<Option<i64>, Failure> {
         let Self::Host(planned) = self else { return Ok(None) };
         let found = open_host(planned)?.metadata().map_err(|cause| unreadable(planned, &cause))?;
-        if found.len() != planned.size {
-            return Err(stale(planned, "changed").into());
-        }
-        let mut path = PathBuf::from(&planned.root);
-        if planned.below != GuestPath::root() {
-            path.push(OsStr::from_bytes(planned.below.as_bytes()));
-        }
-        Ok(Some(Located { path, mode: found.mode() & 0o7777, modified: found.mtime() }))
-    }
-
-    /// Whether it still is what was planned; read whole.
-    ///
-    /// # Errors
-    /// When it is not, or cannot be read.
-    pub(super) fn check(&self) -> Result<(), Failure> {
-        let copied = io::copy(&mut self.open()?, &mut io::sink());
-        copied.map(drop).map_err(|cause| copy_failure("read a file of the host", cause))
+        if found.len() == planned.size { Ok(Some(found.mtime())) } else { Err(stale(planned, "changed").into()) }
     }
 }
 
@@ -187,6 +157,7 @@ mod tests {
     use camino::Utf8PathBuf;
 
     use super::*;
+    use crate::resource::GuestPath;
 
     #[test]
     fn a_host_file_is_used_only_as_it_was_planned() {

@@ -4,45 +4,11 @@ use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Instant;
 
-use async_trait::async_trait;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use proptest::prelude::*;
-use tokio::io::AsyncWriteExt as _;
 
 use super::*;
-use crate::effect::testing::scratch;
-
-/// Runs commands here, with another home.
-struct Home(Utf8PathBuf);
-
-#[async_trait]
-impl Shell for Home {
-    async fn stream(&self, argv: &[&str], streams: Streams<'_>, deadline: Duration) -> Result<Status, ConnectError> {
-        let mut child = tokio::process::Command::new(argv[0])
-            .args(&argv[1..])
-            .env("HOME", &self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (mut stdin, mut stdout, mut stderr) =
-            (child.stdin.take().unwrap(), child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let work = async {
-            let _ = tokio::io::copy(streams.stdin, &mut stdin).await;
-            let _ = stdin.shutdown().await;
-            drop(stdin);
-            let (out, err) = tokio::join!(
-                tokio::io::copy(&mut stdout, streams.stdout),
-                tokio::io::copy(&mut stderr, streams.stderr)
-            );
-            out.and(err).unwrap();
-            child.wait().await.unwrap()
-        };
-        let status = tokio::time::timeout(deadline, work).await.unwrap();
-        Ok(Status::Code(status.code().unwrap()))
-    }
-}
+use crate::effect::testing::{LocalShell, scratch};
 
 fn name(text: &str) -> SessionName {
     text.parse().unwrap()
@@ -86,7 +52,7 @@ async fn logs(sessions: &Sessions<'_>, of: &str) -> (String, String) {
 #[tokio::test]
 async fn a_session_runs_to_its_end_and_tells_how_it_was() {
     let (_guard, dir) = scratch();
-    let home = Home(dir.clone());
+    let home = LocalShell::with_home(dir.clone());
     let sessions = Sessions::behind(&home);
     assert_eq!(sessions.list().await, Ok(vec![]));
     let script = "printf '%s|%s|%s\\n' \"$PWD\" \"$GREETING\" \"$1\"; cat; echo oh >&2; exit 7";
@@ -110,7 +76,7 @@ async fn a_session_runs_to_its_end_and_tells_how_it_was() {
 #[tokio::test]
 async fn what_a_session_needs_is_looked_for_first() {
     let (_guard, dir) = scratch();
-    let home = Home(dir);
+    let home = LocalShell::with_home(dir);
     let sessions = Sessions::behind(&home);
     let nowhere = Job { directory: Some("/no/where".to_owned()), ..job("a", &["true"]) };
     assert_eq!(sessions.start(&nowhere).await, Err(SessionError::WorkingDirectory("/no/where".to_owned())));
@@ -125,7 +91,7 @@ async fn what_a_session_needs_is_looked_for_first() {
 #[tokio::test]
 async fn a_session_is_asked_to_end_and_then_made_to() {
     let (_guard, dir) = scratch();
-    let home = Home(dir);
+    let home = LocalShell::with_home(dir);
     let sessions = Sessions::behind(&home);
     // With a child of its own, which has to go as well.
     sessions.start(&job("polite", &["sh", "-c", "sleep 1000; true"])).await.unwrap();
@@ -159,7 +125,7 @@ fn kill(home: &Utf8Path, session: &str, file: &str) {
 #[tokio::test]
 async fn nothing_is_said_to_run_that_does_not() {
     let (_guard, dir) = scratch();
-    let home = Home(dir.clone());
+    let home = LocalShell::with_home(dir.clone());
     let sessions = Sessions::behind(&home);
     for session in ["restarted", "killed", "unwatched"] {
         sessions.start(&job(session, &["sleep", "1000"])).await.unwrap();
@@ -180,7 +146,7 @@ async fn nothing_is_said_to_run_that_does_not() {
 #[tokio::test]
 async fn a_log_has_a_bound_and_keeps_its_end() {
     let (_guard, dir) = scratch();
-    let home = Home(dir.clone());
+    let home = LocalShell::with_home(dir.clone());
     let sessions = Sessions::behind(&home);
     let flood = "i=0; while [ $i -lt 60 ]; do head -c 1000000 /dev/zero; i=$((i+1)); done; echo end";
     sessions.start(&job("flood", &["sh", "-c", flood])).await.unwrap();
@@ -193,12 +159,12 @@ async fn a_log_has_a_bound_and_keeps_its_end() {
 #[tokio::test]
 async fn one_at_a_time_is_attached_and_the_input_outlives_them() {
     let (_guard, dir) = scratch();
-    let home = Home(dir.clone());
+    let home = LocalShell::with_home(dir.clone());
     let sessions = Sessions::behind(&home);
     let echo = "while read -r line; do echo \"got $line\"; [ \"$line\" != quit ] || exit 3; done";
     sessions.start(&Job { input: Input::Pipe, ..job("talk", &["sh", "-c", echo]) }).await.unwrap();
     let attach = |input: &'static str| {
-        let (home, dir) = (Home(dir.clone()), dir.clone());
+        let (home, dir) = (LocalShell::with_home(dir.clone()), dir.clone());
         async move {
             let command = attach_command(&name("talk"), None);
             let argv: Vec<&str> = command.iter().map(String::as_str).collect();

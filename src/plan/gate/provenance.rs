@@ -94,7 +94,7 @@ impl Provenance {
     pub(super) fn may_remove(&self, guest: &str, path: &GuestPath) -> bool {
         let Some(files) = self.files(guest) else { return false };
         let Some(found) = files.files.get(path) else { return true };
-        let written = files.manifest.values().filter_map(|written| written.get(path));
+        let written = files.manifest.values().filter_map(|written| written.get(path)?.digest.as_ref());
         written.into_iter().any(|digest| found.digest.as_ref() == Some(digest))
     }
 
@@ -132,7 +132,7 @@ impl Provenance {
 }
 
 fn is_written(files: &GuestFiles, path: &GuestPath) -> bool {
-    files.manifest.values().any(|written| written.contains_key(path))
+    files.manifest.values().any(|written| written.get(path).is_some_and(|file| file.digest.is_some()))
 }
 
 /// Whether a file has the wished content already.

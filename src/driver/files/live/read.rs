@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use super::remote::{Remote, listed};
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
-use crate::driver::files::manifest::{self, Manifest};
+use crate::driver::files::manifest;
 use crate::effect::walk::as_text;
 use crate::exec::Failure;
-use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, ObservedFile};
+use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, Manifest, ObservedFile};
 
-/// Prints the manifest, when there is one that is a file.
-const MANIFEST: &str = r#"[ -f "$1" ] && [ ! -L "$1" ] && [ ! -L .regatta ] || exit 0; exec cat -- "$1""#;
+/// Prints the manifest, NUL, and the intent, as far as they are there and files.
+const MANIFESTS: &str = r#"[ ! -L .regatta ] || exit 0
+[ ! -f "$1" ] || [ -L "$1" ] || cat -- "$1" || exit 1
+printf "\0"
+[ ! -f "$2" ] || [ -L "$2" ] || cat -- "$2""#;
 
 /// Describes the paths that exist. Few at a time: `set --` copies the list each time.
 const LIST: &str = r#"exec xargs -0 -r -n 256 sh -c '
@@ -35,18 +38,27 @@ const CONTENTS: &str = "exec xargs -0 -r cat --";
 /// # Errors
 /// When the guest does not answer, or not in the form that was asked for.
 pub(super) async fn files(remote: &Remote<'_>, mut wanted: Wanted) -> Result<GuestFiles, Failure> {
-    let written = remote.run("read the manifest", MANIFEST, &[manifest::PATH], b"").await?;
-    let manifest = match written.as_slice() {
-        [] => Manifest::new(),
-        bytes => manifest::decode(bytes).map_err(Failure::permanent)?,
-    };
-    wanted.complete(&manifest);
+    let (manifest, intent) = read_manifests(remote).await?;
+    wanted.complete(&manifest, &intent);
     let listing = remote.run("list files", LIST, &[], &listed(wanted.iter().map(|(path, _)| path))).await?;
     let mut files = parse_listing(&listing).ok_or_else(garbled)?;
     keep_reachable(&mut files);
     read_digests(remote, &wanted, &mut files).await?;
     read_texts(remote, &wanted, &mut files).await?;
-    Ok(GuestFiles { files, manifest })
+    let mut found = GuestFiles { files, manifest };
+    manifest::settle(&mut found, intent);
+    Ok(found)
+}
+
+/// The manifest and the intent.
+async fn read_manifests(remote: &Remote<'_>) -> Result<(Manifest, Manifest), Failure> {
+    let written = remote.run("read the manifest", MANIFESTS, &[manifest::PATH, manifest::INTENT], b"").await?;
+    let decoded = |bytes: Option<&[u8]>| match bytes {
+        None | Some([]) => Ok(Manifest::new()),
+        Some(bytes) => manifest::decode(bytes).map_err(Failure::permanent),
+    };
+    let mut both = written.split(|byte| *byte == 0);
+    Ok((decoded(both.next())?, decoded(both.next())?))
 }
 
 fn garbled() -> Failure {

@@ -1,11 +1,12 @@
 //! Carries edits out in a running guest.
 //!
 //! ```text
-//! stage: tar into .regatta/staging ─> remove ─> make directories, rename new ones whole ─> owners, modes
+//! stage: tar into .regatta/staging ─> intent ─> remove ─> make directories, rename new ones whole ─> owners, modes
 //!        ─> rename each file ─> manifest
 //! ```
 //!
-//! Until staging is complete nothing of the guest's own has been touched. Directories are checked again right before
+//! Until staging is complete nothing of the guest's own has been touched. The intent is a copy of the manifest that comes
+//! last: should that never come, it tells whose the files are that did. Directories are checked again right before
 //! they are written to: one that has become a link is refused. (Whoever can win that race is root in the guest, and
 //! gains nothing by it.)
 
@@ -25,12 +26,15 @@ pub(super) const MANIFEST_NAME: &str = "manifest";
 /// Prints free blocks, their size, inodes and free ones. What an earlier, interrupted write left is not free yet.
 const ROOM: &str = r#"[ -L .regatta ] || rm -rf .regatta/staging; exec stat -f -c "%a %S %c %d" ."#;
 
-/// Makes an empty place for the archive and unpacks it there. What an earlier, interrupted write left goes.
+/// Makes an empty place for the archive and unpacks it there. What an earlier, interrupted write left goes, but for its
+/// intent, which is replaced by ours.
 const STAGE: &str = r#"umask 077
 if [ -L .regatta ]; then echo ".regatta is a symbolic link" >&2; exit 1; fi
 mkdir -p .regatta && chown 0:0 .regatta && chmod 0700 .regatta && rm -rf .regatta/staging &&
     mkdir .regatta/staging .regatta/staging/tree && tar -x -p --same-owner --numeric-owner -f - -C .regatta/staging &&
-    sync -f .regatta/staging"#;
+    { [ ! -e .regatta/staging/manifest ] || cp -p .regatta/staging/manifest .regatta/staging/intent; } &&
+    sync -f .regatta/staging &&
+    { [ ! -e .regatta/staging/intent ] || mv -f -T .regatta/staging/intent .regatta/intent.json; }"#;
 
 /// Moves staged directories to places where nothing is yet, each with all that is in it by one rename.
 const MOVE_WHOLE: &str = r#"exec xargs -0 -r sh -c '
@@ -73,7 +77,7 @@ done' sh"#;
 
 /// Puts the manifest in place and clears up.
 const FINISH: &str = r#"if [ -e .regatta/staging/manifest ]; then
-    mv -f -T .regatta/staging/manifest .regatta/manifest.json || exit 1
+    mv -f -T .regatta/staging/manifest .regatta/manifest.json && rm -f .regatta/intent.json || exit 1
 fi
 rm -rf .regatta/staging && sync -f ."#;
 
@@ -176,6 +180,8 @@ impl Steps {
 
     fn add(&mut self, edit: Edit) {
         match edit {
+            // The manifest that takes its place comes last.
+            Edit::RemoveFile(path) if path.as_bytes() == manifest::INTENT.as_bytes() => {}
             Edit::RemoveFile(path) => self.remove_files.push(path),
             Edit::RemoveDirectory(path) => self.remove_directories.push(path),
             Edit::MakeDirectory { path, mode, owner } => {

@@ -6,13 +6,15 @@
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
 
 use camino::Utf8Path;
 
 use super::copy::DiskCopy;
 use super::staging::{self, Handing, Staging};
+use super::superblock::Superblock;
 use super::tool::{Tool, io_failure, said};
-use super::{blocking, undo, verify};
+use super::{blocking, pour, undo, verify};
 use crate::driver::files::edits::Edit;
 use crate::effect::Command;
 use crate::exec::Failure;
@@ -28,6 +30,8 @@ pub(super) struct Prepared {
     pub(super) edits: Vec<Edit>,
     pub(super) staging: Staging,
     pub(super) way: Way,
+    /// Dates files that have no date of their own, in seconds since 1970.
+    pub(super) now: i64,
 }
 
 /// What is written to.
@@ -43,7 +47,7 @@ impl Way {
     /// How host files reach it.
     pub(super) const fn handing(self) -> Handing {
         match self {
-            Self::Aside => Handing::Links,
+            Self::Aside => Handing::Poured,
             Self::InPlace => Handing::Copies,
         }
     }
@@ -116,21 +120,28 @@ async fn in_place(tool: &Tool<'_>, prepared: Prepared) -> Result<(), Failure> {
 
 /// Lets debugfs write, and makes sure of what it wrote: it is sound, as it should be, and on the disk for good.
 async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>) -> Result<(), Failure> {
-    let Prepared { edits, staging, .. } = prepared;
+    let prepared = Arc::new(prepared);
+    let staging = &prepared.staging;
     let [before, after] = &staging.requests;
     for request in before {
-        debugfs(tool, &staging, undo, ["-R", request]).await?;
+        debugfs(tool, staging, undo, ["-R", request]).await?;
     }
-    debugfs(tool, &staging, undo, ["-f", staging::SCRIPT]).await?;
+    debugfs(tool, staging, undo, ["-f", staging::SCRIPT]).await?;
+    if staging.pours() {
+        let (image, prepared) = (tool.disk.to_owned(), prepared.clone());
+        blocking(move || {
+            let Prepared { edits, staging, now, .. } = &*prepared;
+            let disk = Superblock::of(&image)?;
+            pour::pour(&image, &staging.places(edits, *now, disk)?, disk.block_size)
+        })
+        .await?;
+        debugfs(tool, staging, undo, ["-f", staging::AFTERWARDS]).await?;
+    }
     for request in after {
-        debugfs(tool, &staging, undo, ["-R", request]).await?;
+        debugfs(tool, staging, undo, ["-R", request]).await?;
     }
-    let (image, modified) = (tool.disk.to_owned(), staging.modified().collect::<Vec<i64>>());
-    let read_back = blocking(move || {
-        let read_back = verify::written(&image, &edits, modified);
-        // A host file that changed while it was read is the cause of what is wrong on the disk.
-        read_back.map_err(|failure| verify::stale(&edits).unwrap_or(failure))
-    });
+    let (image, written) = (tool.disk.to_owned(), prepared.clone());
+    let read_back = blocking(move || verify::written(&image, &written.edits, written.staging.modified()));
     let image = tool.disk.to_owned();
     let synced = blocking(move || {
         File::open(&image).and_then(|file| file.sync_all()).map_err(|cause| io_failure("sync", &image, &cause))
@@ -148,11 +159,14 @@ async fn debugfs(
     instructions: [&str; 2],
 ) -> Result<(), Failure> {
     let undo = undo.map(|undo| ["-z", undo.as_str()]);
+    let path = staging.directory.join(staging::SAID);
+    let said_to = File::create(&path).map_err(|cause| io_failure("make", &path, &cause))?;
     let debugfs = Command::new("debugfs")
         .arg("-w")
         .args(undo.into_iter().flatten())
         .args(instructions)
         .arg(tool.disk.as_str())
+        .stdout_file(Arc::new(said_to))
         .cwd(&staging.directory);
     let output = tool.command(debugfs).await?;
     // LESSON 3: debugfs exits with 0 whatever happens, its complaints are the signal.

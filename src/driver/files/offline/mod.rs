@@ -2,6 +2,8 @@
 
 mod change;
 mod copy;
+mod extent;
+mod pour;
 mod reader;
 mod replay;
 mod script;
@@ -24,6 +26,7 @@ use self::tool::{Tool, io_failure};
 use super::edits::{Edit, Request, edits};
 use super::{Effects, Wanted};
 use crate::config::ByteSize;
+use crate::driver::ext4::Checksums;
 use crate::effect::{Command, Holder, Lock, Run, paths};
 use crate::exec::Failure;
 use crate::resource::{GuestFiles, GuestPath, Reading};
@@ -78,11 +81,11 @@ impl Disk<'_> {
     async fn read_files(&self, wanted: &Wanted) -> Result<GuestFiles, Failure> {
         self.settle().await?;
         if !Superblock::of(self.image)?.needs_recovery {
-            return look(self.image, wanted.clone()).await;
+            return look(self.image, Checksums::Reader, wanted.clone()).await;
         }
         let session = self.lock().await?;
         let copy = replay::replayed(&session.tool(self)).await?;
-        look(copy.image(), wanted.clone()).await
+        look(copy.image(), Checksums::E2fsck, wanted.clone()).await
     }
 
     /// Takes back a write that was cut short, if there was one, and clears up after it. To be called before a guest is started.
@@ -147,7 +150,8 @@ impl Disk<'_> {
 
     /// Computes the edits and stages their files; `None` when everything is right already.
     async fn prepare(&self, request: &Request<'_>) -> Result<Option<Prepared>, Failure> {
-        let current = look(self.image, Wanted::for_request(request)).await?;
+        // `write` has e2fsck look at it before anything comes of this.
+        let current = look(self.image, Checksums::E2fsck, Wanted::for_request(request)).await?;
         let edits = edits(request, &current)?;
         let edits = self.without_used_directories(edits)?;
         if edits.is_empty() {
@@ -157,8 +161,8 @@ impl Disk<'_> {
         blocking(move || {
             let way = change::way(&image, &edits)?;
             let mut staging = Staging::beside(&image)?;
-            staging.fill(&edits, now, way.handing())?;
-            Ok(Some(Prepared { edits, staging, way }))
+            staging.fill(&edits, now, way.handing(), Superblock::of(&image)?.block_size)?;
+            Ok(Some(Prepared { edits, staging, way, now }))
         })
         .await
     }
@@ -181,7 +185,7 @@ impl Disk<'_> {
             match &edit {
                 Edit::RemoveFile(path) => gone.push(path.clone()),
                 Edit::RemoveDirectory(path) => {
-                    let names = reader::with_disk(self.image, |disk| disk.names(path))?;
+                    let names = reader::with_disk(self.image, Checksums::E2fsck, |disk| disk.names(path))?;
                     let leaves = |name: &Vec<u8>| path.join(name).is_ok_and(|below| gone.contains(&below));
                     if !names.iter().all(leaves) {
                         continue;
@@ -218,9 +222,9 @@ impl Session {
 }
 
 /// Reads an image that needs no recovery.
-async fn look(image: &Utf8Path, wanted: Wanted) -> Result<GuestFiles, Failure> {
+async fn look(image: &Utf8Path, checksums: Checksums, wanted: Wanted) -> Result<GuestFiles, Failure> {
     let image = image.to_owned();
-    blocking(move || reader::files(&image, wanted)).await
+    blocking(move || reader::files(&image, checksums, wanted)).await
 }
 
 /// Runs disk work off the event loop's threads.

@@ -6,22 +6,26 @@ use camino::Utf8Path;
 use ext4_view::{Ext4, Ext4Error, Metadata};
 use sha2::{Digest as _, Sha256};
 
-use crate::driver::ext4;
+use crate::driver::ext4::{self, Checksums};
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
-use crate::driver::files::manifest::{self, Manifest};
+use crate::driver::files::manifest;
 use crate::effect::walk::as_text;
 use crate::exec::Failure;
-use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, ObservedFile};
+use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, Manifest, ObservedFile};
 
 /// A file and when it was last modified, in seconds since 1970.
 pub(super) type Dated = (ObservedFile, i64);
 
-/// Runs `look` on a disk; see [`ext4::look`].
+/// Runs `look` on a disk; see [`ext4::look_with`].
 ///
 /// # Errors
 /// Why the disk cannot be read.
-pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Result<T, String>) -> Result<T, Failure> {
-    ext4::look(disk, |fs| look(&mut Reader { fs, seen: BTreeMap::new() }))
+pub(super) fn with_disk<T>(
+    disk: &Utf8Path,
+    checksums: Checksums,
+    look: impl FnOnce(&mut Reader) -> Result<T, String>,
+) -> Result<T, Failure> {
+    ext4::look_with(disk, checksums, |fs| look(&mut Reader { fs, seen: BTreeMap::new() }))
 }
 
 /// Runs `look` on parts of `items` at the same time, each with a reader of its own: hashing is what takes time, and
@@ -31,13 +35,14 @@ pub(super) fn with_disk<T>(disk: &Utf8Path, look: impl FnOnce(&mut Reader) -> Re
 /// As [`with_disk`].
 pub(super) fn in_parallel<I: Sync, T: Send>(
     disk: &Utf8Path,
+    checksums: Checksums,
     items: &[I],
     look: impl Fn(&mut Reader, &I) -> Result<T, String> + Sync,
 ) -> Result<Vec<T>, Failure> {
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
     let part = items.len().div_ceil(threads).max(1);
     let read = |items: &[I]| {
-        with_disk(disk, |disk| items.iter().map(|item| look(disk, item)).collect::<Result<Vec<T>, String>>())
+        with_disk(disk, checksums, |disk| items.iter().map(|item| look(disk, item)).collect::<Result<Vec<T>, String>>())
     };
     let parts: Vec<Result<Vec<T>, Failure>> = std::thread::scope(|scope| {
         let running: Vec<_> = items.chunks(part).map(|items| scope.spawn(move || read(items))).collect();
@@ -55,13 +60,16 @@ fn stopped(disk: &Utf8Path) -> Failure {
 ///
 /// # Errors
 /// Why the disk cannot be read.
-pub(super) fn files(disk: &Utf8Path, mut wanted: Wanted) -> Result<GuestFiles, Failure> {
-    let manifest = with_disk(disk, Reader::manifest)?;
-    wanted.complete(&manifest);
+pub(super) fn files(disk: &Utf8Path, checksums: Checksums, mut wanted: Wanted) -> Result<GuestFiles, Failure> {
+    let read = |disk: &mut Reader| Ok((disk.manifest(manifest::PATH)?, disk.manifest(manifest::INTENT)?));
+    let (manifest, intent) = with_disk(disk, checksums, read)?;
+    wanted.complete(&manifest, &intent);
     let wanted: Vec<(&GuestPath, &Interest)> = wanted.iter().collect();
-    let found = in_parallel(disk, &wanted, |disk, (path, interest)| disk.file(path, interest))?;
+    let found = in_parallel(disk, checksums, &wanted, |disk, (path, interest)| disk.file(path, interest))?;
     let there = wanted.iter().zip(found).filter_map(|((path, _), found)| Some(((*path).clone(), found?.0)));
-    Ok(GuestFiles { files: there.collect(), manifest })
+    let mut found = GuestFiles { files: there.collect(), manifest };
+    manifest::settle(&mut found, intent);
+    Ok(found)
 }
 
 /// Readers at the same time, at most.
@@ -74,8 +82,9 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    fn manifest(&mut self) -> Result<Manifest, String> {
-        let path = GuestPath::new(manifest::PATH)?;
+    /// The manifest at a path; an empty one when there is none.
+    fn manifest(&mut self, path: &str) -> Result<Manifest, String> {
+        let path = GuestPath::new(path)?;
         match self.look(&path)? {
             Some((metadata, FileKind::File)) => {
                 manifest::decode(&self.bytes(&path, metadata.len().min(manifest::LIMIT))?)

@@ -7,6 +7,7 @@
 //! start with `/` mean something else to some commands: a script names entries relative to the directory (`cd`), and
 //! inodes by absolute path; a request, which starts in the root directory, names everything by absolute path.
 
+use super::extent::Extent;
 use crate::driver::files::edits::{Edit, NewFile};
 use crate::exec::Failure;
 use crate::resource::{FileKind, GuestPath, ROOT};
@@ -37,13 +38,15 @@ pub(super) struct Instructions {
 pub(super) struct Script {
     done: Instructions,
     directory: Option<GuestPath>,
+    /// What debugfs's clock was set to.
+    clock: Option<i64>,
 }
 
 /// A file that lies ready for debugfs to copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Staged {
-    /// Its name, in debugfs's working directory.
-    pub(super) number: usize,
+    /// Its name, in debugfs's working directory; one word.
+    pub(super) name: String,
     /// Its permission bits, which debugfs copies.
     pub(super) mode: u32,
     /// What it should be dated, in seconds since 1970.
@@ -82,25 +85,66 @@ impl Script {
     }
 
     /// Adds a file to write: the old one removed (debugfs does not overwrite), the staged one copied.
-    pub(super) fn write(&mut self, file: &NewFile, staged: Staged) -> Result<(), Failure> {
+    pub(super) fn write(&mut self, file: &NewFile, staged: &Staged) -> Result<(), Failure> {
         if file.replaces {
             self.entry("rm", &file.path)?;
         }
-        let number = staged.number.to_string();
+        self.put(file, staged)
+    }
+
+    /// Adds a file to write that was written before.
+    pub(super) fn write_again(&mut self, file: &NewFile, staged: &Staged) -> Result<(), Failure> {
+        self.entry("rm", &file.path)?;
+        self.put(file, staged)
+    }
+
+    fn put(&mut self, file: &NewFile, staged: &Staged) -> Result<(), Failure> {
         if breaks_line(&file.path) {
-            let words: [&[u8]; 3] = [b"write", number.as_bytes(), &quoted(&absolute(&file.path))];
+            let words: [&[u8]; 3] = [b"write", staged.name.as_bytes(), &quoted(&absolute(&file.path))];
             request(&mut self.done.after, &file.path, &words.join(&b' '))?;
             self.set(&file.path, "mtime", &format!("@{}", staged.modified))?;
         } else {
             self.set_time(staged.modified)?;
             let name = self.enter(&file.path)?;
-            self.line(&file.path, &[b"write", number.as_bytes(), &quoted(&name)])?;
+            self.line(&file.path, &[b"write", staged.name.as_bytes(), &quoted(&name)])?;
         }
         if staged.mode != file.mode {
             self.set(&file.path, "mode", &format!("0{:o}", REGULAR | file.mode))?;
         }
         // What debugfs makes belongs to root.
         if file.owner == ROOT { Ok(()) } else { self.own(&file.path, file.owner) }
+    }
+
+    /// Adds a file that gets so many blocks, whose numbers debugfs tells, and no bytes yet; `empty` is a staged file
+    /// without any. Until [`Script::filled`], its blocks count as never written.
+    pub(super) fn reserve(&mut self, file: &NewFile, empty: &Staged, blocks: u64) -> Result<(), Failure> {
+        self.write(file, empty)?;
+        let (last, size) = (blocks.saturating_sub(1).to_string(), file.source.size().to_string());
+        let name = self.nearby(&file.path)?;
+        self.line(&file.path, &[b"fallocate", &name, b"0", last.as_bytes()])?;
+        self.line(&file.path, &[b"sif", &name, b"size", size.as_bytes()])?;
+        self.line(&file.path, &[b"ex", &name])
+    }
+
+    /// How to name an inode that has much done to it: by its name alone in its directory, which debugfs finds faster than
+    /// a path, unless that would be taken for the number of an inode or for an option.
+    fn nearby(&mut self, path: &GuestPath) -> Result<Vec<u8>, Failure> {
+        let name = self.enter(path)?;
+        Ok(quoted(&if matches!(name.first(), Some(b'<' | b'-')) { absolute(path) } else { name }))
+    }
+
+    /// Marks the blocks of a reserved file as written; it has four extents at most. They stand in the inode, after a header
+    /// of three words; each is three words, and the second has its length in the lower half, larger by 32768 for what was
+    /// never written, and the upper bits of its place in the upper half (the kernel's ext4 documentation, "Extent Tree").
+    pub(super) fn filled(&mut self, path: &GuestPath, extents: &[Extent]) -> Result<(), Failure> {
+        // What debugfs calls the words 4, 7, 10 and 13: the last ones have names.
+        let words = ["block[4]", "block[7]", "block[10]", "block[DIND]"];
+        let name = self.nearby(path)?;
+        for (word, extent) in words.into_iter().zip(extents) {
+            let value = (extent.length | (extent.place >> 32) << 16).to_string();
+            self.line(path, &[b"sif", &name, word.as_bytes(), value.as_bytes()])?;
+        }
+        Ok(())
     }
 
     fn own(&mut self, path: &GuestPath, (user, group): (u32, u32)) -> Result<(), Failure> {
@@ -110,6 +154,9 @@ impl Script {
 
     /// The clock that debugfs dates everything by; 0 would mean the real one.
     fn set_time(&mut self, seconds: i64) -> Result<(), Failure> {
+        if self.clock.replace(seconds) == Some(seconds) {
+            return Ok(());
+        }
         self.line(&GuestPath::root(), &[b"set_current_time", format!("@{seconds}").as_bytes()])
     }
 
@@ -155,7 +202,7 @@ impl Script {
 }
 
 /// Whether a script cannot hold the path.
-fn breaks_line(path: &GuestPath) -> bool {
+pub(super) fn breaks_line(path: &GuestPath) -> bool {
     path.as_bytes().iter().any(|byte| matches!(byte, b'\n' | b'\r'))
 }
 
@@ -223,7 +270,7 @@ mod tests {
             owner: ROOT,
             replaces: true,
         };
-        script.write(&file, Staged { number: 7, mode: 0o600, modified: 11 }).unwrap();
+        script.write(&file, &Staged { name: "7".into(), mode: 0o600, modified: 11 }).unwrap();
         script
             .edit(&Edit::Permit { path: GuestPath::root(), kind: FileKind::Directory, mode: 0o700, owner: ROOT })
             .unwrap();
@@ -239,7 +286,7 @@ mod tests {
         script.edit(&Edit::RemoveFile(path("a\nrm \"x"))).unwrap();
         let file =
             NewFile { path: path("d/\r"), source: Source::Bytes(vec![]), mode: 0o600, owner: ROOT, replaces: true };
-        script.write(&file, Staged { number: 7, mode: 0o600, modified: 11 }).unwrap();
+        script.write(&file, &Staged { name: "7".into(), mode: 0o600, modified: 11 }).unwrap();
         let expected = Instructions {
             before: vec!["rm \"/a\nrm \"\"x\"".into()],
             script: b"set_current_time @99\n".to_vec(),

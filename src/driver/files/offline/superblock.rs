@@ -15,8 +15,10 @@ use crate::exec::Failure;
 pub(super) struct Superblock {
     /// Whether the last writes are in the journal only.
     pub(super) needs_recovery: bool,
-    block_size: u64,
-    blocks: u64,
+    /// Bytes of a block.
+    pub(super) block_size: u64,
+    /// How many blocks there are.
+    pub(super) blocks: u64,
     free_blocks: u64,
     free_inodes: u64,
 }

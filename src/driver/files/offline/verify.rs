@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 
 use super::reader::{self, Reader};
+use crate::driver::ext4::Checksums;
 use crate::driver::files::current::Interest;
 use crate::driver::files::edits::Edit;
 use crate::exec::Failure;
@@ -20,7 +21,8 @@ pub(super) fn written(
     let mut dates = modified.into_iter();
     let mut date = |edit: &Edit| if matches!(edit, Edit::Write(_)) { dates.next() } else { None };
     let dated: Vec<(&Edit, Option<i64>)> = edits.iter().map(|edit| (edit, date(edit))).collect();
-    reader::in_parallel(image, &dated, |disk, (edit, date)| one(disk, edit, *date)).map(drop)
+    // e2fsck looks at it at the same time.
+    reader::in_parallel(image, Checksums::E2fsck, &dated, |disk, (edit, date)| one(disk, edit, *date)).map(drop)
 }
 
 fn one(disk: &mut Reader, edit: &Edit, date: Option<i64>) -> Result<(), String> {
@@ -38,14 +40,6 @@ fn one(disk: &mut Reader, edit: &Edit, date: Option<i64>) -> Result<(), String> 
         (_, None) => false,
     };
     if right { Ok(()) } else { Err(format!("`{path}` did not arrive as it was written")) }
-}
-
-/// The first host file that is not what was planned any more, if there is one.
-pub(super) fn stale(edits: &[Edit]) -> Option<Failure> {
-    edits.iter().find_map(|edit| match edit {
-        Edit::Write(file) => file.source.check().err(),
-        _ => None,
-    })
 }
 
 fn is(file: &ObservedFile, kind: FileKind, mode: u32, owner: (u32, u32)) -> bool {

@@ -1,5 +1,6 @@
 //! What the tests of both roads share: a host tree, sets that sync it, and a fixed clock.
 
+mod disks;
 mod live;
 mod offline;
 

@@ -35,11 +35,11 @@ pub(super) async fn read(image: &Utf8Path, wanted: &Wanted) -> GuestFiles {
     }
 }
 
-async fn write(image: &Utf8Path, sets: &[(Address, FileSet)]) -> Result<(), Failure> {
+pub(super) async fn write(image: &Utf8Path, sets: &[(Address, FileSet)]) -> Result<(), Failure> {
     disk(image, &CommandRunner).write(&Request { sets, ..Request::default() }).await
 }
 
-async fn debugfs(image: &Utf8Path, script: &str) {
+pub(super) async fn debugfs(image: &Utf8Path, script: &str) {
     let file = image.with_file_name("test-script");
     std::fs::write(&file, script).unwrap();
     CommandRunner.run_ok(&Command::new("debugfs").args(["-w", "-f", file.as_str(), image.as_str()])).await.unwrap();
@@ -97,7 +97,7 @@ async fn a_request_is_written_whole_and_once() {
     );
     let manifest: Vec<String> =
         found.manifest.iter().map(|(address, files)| format!("{address} {}", files.len())).collect();
-    assert_eq!(manifest, ["authorized-key.web 1", "file-sync.web/~/.config/tree 3", "git-identity.web 1"]);
+    assert_eq!(manifest, ["authorized-key.web 1", "file-sync.web/~/.config/tree 5", "git-identity.web 1"]);
 
     // Doing it again changes not one byte of the disk.
     let before = bytes(&image);
@@ -236,7 +236,6 @@ async fn a_full_disk_is_refused_before_writing() {
     assert_eq!(bytes(&image), before);
 }
 
-/// LESSON 7: asked again right before writing.
 /// Runs everything, and asks of each program that changes the disk that it holds the disk's lock (LESSON 8).
 struct UnderLock {
     lock: Utf8PathBuf,
@@ -275,6 +274,7 @@ async fn a_disk_grows_under_its_lock_keeps_its_files_and_never_shrinks() {
     assert_eq!(refused, Err(Failure::permanent("it runs")));
 }
 
+/// LESSON 7: asked again right before anything is written.
 #[tokio::test]
 async fn a_guest_that_started_meanwhile_is_left_alone() {
     let (_guard, dir) = scratch();
@@ -411,6 +411,7 @@ impl Run for Complainer {
     }
 }
 
+/// LESSON 3: neither exit code nor silence is enough.
 #[tokio::test]
 async fn a_complaint_takes_the_whole_write_back() {
     let (_guard, dir) = scratch();

@@ -1,0 +1,104 @@
+//! Writes the bytes of host files to the blocks that debugfs found for them, several files at the same time. debugfs
+//! itself copies block by block, with a system call for each.
+//!
+//! Only ever on a copy of a disk: what is wrong by then goes with the copy.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use camino::Utf8Path;
+
+use super::extent::Extent;
+use super::tool::io_failure;
+use crate::driver::files::edits::NewFile;
+use crate::driver::files::source::copy_failure;
+use crate::exec::Failure;
+
+/// Bytes read and written at once: a multiple of every block size.
+const PIECE: usize = 256 << 10;
+
+/// Files at the same time, at most.
+const THREADS_MAX: usize = 8;
+
+/// Writes each file to its place on the disk. The last block of each is filled up with zeros.
+///
+/// # Errors
+/// When a host file is not what was planned, or cannot be read; when the disk cannot be written to.
+pub(super) fn pour(disk: &Utf8Path, files: &[(&NewFile, Vec<Extent>)], block_size: u64) -> Result<(), Failure> {
+    let image = File::options().write(true).open(disk).map_err(|cause| io_failure("write", disk, &cause))?;
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut buffer = vec![0; PIECE];
+        while let Some((file, extents)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+            one(&Place { image: &image, disk, extents, block_size }, file, &mut buffer)?;
+        }
+        Ok(())
+    };
+    let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
+    std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let stopped = || Err(Failure::permanent(format!("writing to `{disk}` was stopped")));
+        // All are waited for, whatever the first of them says.
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| stopped())).fold(Ok(()), Result::and)
+    })
+}
+
+fn one(place: &Place<'_>, file: &NewFile, buffer: &mut [u8]) -> Result<(), Failure> {
+    let mut source = file.source.open()?;
+    let mut done = 0;
+    loop {
+        let read = fill(&mut source, buffer).map_err(|cause| copy_failure("read a file of the host", cause))?;
+        if read == 0 {
+            return Ok(());
+        }
+        let whole = read.next_multiple_of(usize::try_from(place.block_size).unwrap_or(PIECE)).min(buffer.len());
+        buffer[read..whole].fill(0);
+        place.write(done, &buffer[..whole])?;
+        done += whole as u64;
+    }
+}
+
+/// Reads until the buffer is full or the end is reached.
+fn fill(source: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match source.read(&mut buffer[filled..])? {
+            0 => break,
+            read => filled += read,
+        }
+    }
+    Ok(filled)
+}
+
+/// Where one file goes.
+struct Place<'a> {
+    image: &'a File,
+    disk: &'a Utf8Path,
+    extents: &'a [Extent],
+    block_size: u64,
+}
+
+impl Place<'_> {
+    /// Writes bytes that start so far into the file.
+    fn write(&self, mut at: u64, mut bytes: &[u8]) -> Result<(), Failure> {
+        let mut start = 0;
+        for extent in self.extents {
+            let end = start + extent.length * self.block_size;
+            if at < end && !bytes.is_empty() {
+                let (now, later) = bytes.split_at(bytes.len().min(usize::try_from(end - at).unwrap_or(usize::MAX)));
+                let written = self.image.write_all_at(now, extent.place * self.block_size + (at - start));
+                written.map_err(|cause| io_failure("write", self.disk, &cause))?;
+                (at, bytes) = (at + now.len() as u64, later);
+            }
+            start = end;
+        }
+        // Its blocks were counted, and so were its bytes as they were read.
+        if bytes.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::permanent("a file has more bytes than it was given room for"))
+        }
+    }
+}
