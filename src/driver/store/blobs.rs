@@ -244,3 +244,6 @@ impl<'a> Download<'a> {
         act(&mut self.file).map_err(|cause| Ending::Useless(storage_failure(&what, &cause)))
     }
 }
+
+#[cfg(test)]
+mod tests;
