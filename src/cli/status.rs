@@ -4,6 +4,7 @@ use super::args::{Format, Global};
 use super::error::{CliError, Exit};
 use super::output;
 use super::session::Session;
+use crate::driver::Store;
 use crate::plan::Options;
 use crate::render;
 use crate::resource::Reading;
@@ -18,9 +19,14 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
         let seen = observed.guests.get(&guest.name).and_then(Reading::present);
         guest.usage = seen.and_then(|seen| session.guests().usage(seen));
     }
+    let store = Store::new(session.state().store());
+    let store = store.usage().map_err(|cause| CliError::failure("cannot read the store").cause(cause))?;
     match global.format {
-        Format::Human => output::data(&render::status(&guests, output::data_screen())),
-        Format::Json => output::data(&render::status_json(session.fleet(), &guests)?),
+        Format::Human => {
+            let screen = output::data_screen();
+            output::data(&(render::status(&guests, screen) + &render::store_line(&store, screen)));
+        }
+        Format::Json => output::data(&render::status_json(session.fleet(), &guests, Some(store))?),
     }
     Ok(Exit::Success)
 }

@@ -41,6 +41,6 @@ pub use pattern::Pattern;
 pub use saved::{SAVED_PLAN_FORMAT_VERSION, SavedPlan, Stale};
 pub use select::{Selected, Selection};
 pub use snapshots::{Snapshots, snapshots};
-pub use status::{GuestState, GuestStatus, Usage, status};
+pub use status::{GuestState, GuestStatus, Held, StoreUsage, Usage, status};
 pub use step::{Edge, Graph, Op, Plan, Privilege, Refusal, Repeat, Rule, Step, StepId, Undo};
 pub use summary::Summary;

@@ -51,6 +51,32 @@ pub struct Usage {
     pub uptime_s: u64,
 }
 
+/// What the store of a host takes of its disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreUsage {
+    /// Images.
+    pub images: Held,
+    /// Kernels with their initramfs.
+    pub kernels: Held,
+    /// Files that were fetched, whole or in part.
+    pub downloads: Held,
+}
+
+/// Some things of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// How many.
+    pub count: usize,
+    /// What they take on the host, in bytes.
+    pub disk: ByteSize,
+}
+
+impl Default for Held {
+    fn default() -> Self {
+        Self { count: 0, disk: ByteSize::bytes(0) }
+    }
+}
+
 /// What was found of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -50,5 +50,5 @@ pub use run::{cut_short, event_line, report_json, report_text};
 pub use screen::{Colour, Screen};
 pub use scrub::harmless;
 pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
-pub use status::{STATUS_FORMAT_VERSION, status, status_json};
+pub use status::{STATUS_FORMAT_VERSION, status, status_json, store as store_line};
 pub use unit::{Unit, unit};

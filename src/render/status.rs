@@ -6,7 +6,7 @@ use super::layout;
 use super::screen::{Screen, Tone};
 use super::{scrub, words};
 use crate::config::ByteSize;
-use crate::plan::{Action, GuestState, GuestStatus, Usage};
+use crate::plan::{Action, GuestState, GuestStatus, Held, StoreUsage, Usage};
 
 /// The version of the JSON form.
 pub const STATUS_FORMAT_VERSION: u32 = 1;
@@ -99,25 +99,45 @@ fn line(cells: &[(Tone, String); COLUMNS], widths: &[usize], screen: Screen) -> 
     format!("{}\n", cells.join("  ").trim_end())
 }
 
+/// What the store takes, as a line below the table.
+pub fn store(usage: &StoreUsage, screen: Screen) -> String {
+    let held = |held: Held, one: &str| {
+        let plural = if held.count == 1 { "" } else { "s" };
+        format!("{} {one}{plural} {}", held.count, rounded(held.disk))
+    };
+    let parts =
+        [held(usage.images, "image"), held(usage.kernels, "kernel"), held(usage.downloads, "download")].join(", ");
+    format!("{}\n", screen.paint(Tone::Quiet, &format!("store: {parts}")))
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     format_version: u32,
     fleet: &'a str,
     guests: &'a [GuestStatus],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store: Option<StoreUsage>,
 }
 
 /// The guests as indented JSON with a line break at the end.
 ///
 /// # Errors
 /// Never: every map key is text.
-pub fn status_json(fleet: &str, guests: &[GuestStatus]) -> serde_json::Result<String> {
-    let document = Document { format_version: STATUS_FORMAT_VERSION, fleet, guests };
+pub fn status_json(fleet: &str, guests: &[GuestStatus], store: Option<StoreUsage>) -> serde_json::Result<String> {
+    let document = Document { format_version: STATUS_FORMAT_VERSION, fleet, guests, store };
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_store_is_told_in_a_line() {
+        let held = |count, mib| Held { count, disk: ByteSize::mib(mib) };
+        let usage = StoreUsage { images: held(2, 512), kernels: held(1, 60), downloads: Held::default() };
+        assert_eq!(store(&usage, Screen::plain(80)), "store: 2 images 512MiB, 1 kernel 60MiB, 0 downloads 0MiB\n");
+    }
 
     #[test]
     fn columns_line_up_and_notes_follow_their_guest() {

@@ -117,7 +117,7 @@ fn golden_outputs_follow_their_schemas() {
 #[test]
 fn other_outputs_follow_their_schemas() {
     use regatta::config::ByteSize;
-    use regatta::plan::{Action, GuestState, GuestStatus, Usage};
+    use regatta::plan::{Action, GuestState, GuestStatus, StoreUsage, Usage};
     use regatta::syntax::{Diagnostic, SourceMap, Span};
 
     let guest = GuestStatus {
@@ -138,7 +138,7 @@ fn other_outputs_follow_their_schemas() {
             uptime_s: 1,
         }),
     };
-    let status = regatta::render::status_json("shop", &[guest]).unwrap();
+    let status = regatta::render::status_json("shop", &[guest], Some(StoreUsage::default())).unwrap();
     let mut sources = SourceMap::default();
     let main = sources.add("fleet.kdl", "import \"a.kdl\"\n".into(), None);
     let source = sources.add("a.kdl", "wat\n".into(), Some(Span { source: main, start: 0, end: 6 }));

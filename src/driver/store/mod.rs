@@ -22,7 +22,9 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 
+use crate::config::ByteSize;
 use crate::effect::files::read_bounded;
+use crate::plan::{Held, StoreUsage};
 use crate::resource::{Built, ContentKey};
 
 pub(super) use blobs::{Source, Wanted};
@@ -108,6 +110,29 @@ impl Store {
         Ok(built)
     }
 
+    /// What it takes on disk.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn usage(&self) -> io::Result<StoreUsage> {
+        let held = |folders: &[&str]| {
+            let mut held = Held::default();
+            for folder in folders {
+                for path in entries(&self.root.join(folder))? {
+                    let found = path.symlink_metadata()?;
+                    let bytes = if found.is_dir() { allocated(&path)? } else { found.blocks() * 512 };
+                    held = Held { count: held.count + 1, disk: ByteSize::bytes(held.disk.as_bytes() + bytes) };
+                }
+            }
+            Ok::<_, io::Error>(held)
+        };
+        Ok(StoreUsage {
+            images: held(&[Kind::Image.folder()])?,
+            kernels: held(&[Kind::Kernel.folder()])?,
+            downloads: held(&["blobs", "partial"])?,
+        })
+    }
+
     fn folder(&self, kind: Kind, key: &ContentKey) -> Utf8PathBuf {
         self.root.join(kind.folder()).join(key.as_str())
     }
@@ -168,5 +193,20 @@ mod tests {
             fs::write(folder.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
         }
         assert_eq!(store.built().unwrap().into_keys().collect::<Vec<_>>(), [key]);
+    }
+
+    #[test]
+    fn everything_that_takes_room_is_counted() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::new(Utf8PathBuf::try_from(dir.path().to_owned()).unwrap());
+        assert_eq!(store.usage().unwrap(), StoreUsage::default());
+        for file in ["images/a/root.img", "images/b/root.img", "blobs/c", "partial/d"] {
+            let path = store.root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, vec![1; 1 << 20]).unwrap();
+        }
+        let StoreUsage { images, kernels, downloads } = store.usage().unwrap();
+        assert_eq!((images.count, kernels, downloads.count), (2, Held::default(), 2));
+        assert!(images.disk >= ByteSize::mib(2) && downloads.disk >= ByteSize::mib(2), "{images:?} {downloads:?}");
     }
 }
