@@ -5,12 +5,15 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
 use super::forms::{Form, Out};
+use super::watch::Fence;
 use crate::plan::{Mute, Pattern};
 
+mod gate;
 mod guests;
 mod sessions;
 mod snapshots;
 
+pub(super) use gate::{ApproveArgs, AuditArgs, AuditCommand, WatchArgs};
 pub(super) use guests::{CpArgs, ExecArgs, RepinArgs, SshConfigArgs};
 pub(super) use sessions::{SessionArgs, SessionCommand, SessionEndArgs, SessionOf, SessionStartArgs, SessionStdin};
 pub(super) use snapshots::{SnapshotArgs, SnapshotCommand};
@@ -61,7 +64,7 @@ impl GlobalArgs {
         let machines = matches!(self.format, Form::Json | Form::Jsonl);
         let format = if machines { Format::Json } else { Format::Human };
         let (file, state_dir, policy) = (self.file.clone(), self.state_dir.clone(), self.policy.clone());
-        (Global { file, state_dir, policy, format }, self.format)
+        (Global { file, state_dir, policy, fence: None, format }, self.format)
     }
 }
 
@@ -74,6 +77,8 @@ pub(super) struct Global {
     pub state_dir: Option<Utf8PathBuf>,
     /// A policy beside the host's and the fleet's.
     pub policy: Option<Utf8PathBuf>,
+    /// What the fleet file may name of this machine; everything without.
+    pub fence: Option<Fence>,
     /// Form of what is no special form of a command: warnings, mistakes, reports.
     pub format: Format,
 }
@@ -117,10 +122,12 @@ pub(super) enum Command {
     Plan(PlanArgs),
     /// Make the live machines match the fleet file
     Apply(ApplyArgs),
-    /// Sign what a saved plan may lose, for `apply --approval`
+    /// Sign what a saved plan may lose, so that it may be applied
     Approve(ApproveArgs),
     /// Show what was decided and on whose word, or verify that log
     Audit(AuditArgs),
+    /// Keep this host as a repository says: do what loses nothing, hold what needs approval
+    Watch(WatchArgs),
     /// Write down which bytes the fleet's images stand for, in the lock file beside the fleet file
     Lock(LockArgs),
     /// Show what no guest of this machine needs in the store, and remove it when asked to
@@ -326,53 +333,6 @@ pub(super) struct ApplyArgs {
     /// Wait this many seconds for another apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
-}
-
-/// Arguments of `approve`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct ApproveArgs {
-    /// The saved plan
-    #[arg(value_name = "PLAN")]
-    pub plan: Utf8PathBuf,
-    /// Only what is lost of this: an address, or a guest's name; may be repeated
-    #[arg(long, value_name = "ADDRESS")]
-    pub only: Vec<String>,
-    /// The private key; or a public one, when the agent or a security key has the other half
-    #[arg(long, value_name = "FILE")]
-    pub key: Option<Utf8PathBuf>,
-    /// Write the text without a signature, to sign it elsewhere
-    #[arg(long, conflicts_with = "key")]
-    pub document: bool,
-    /// Hours for which it is in force
-    #[arg(long, value_name = "N", default_value = "24", value_parser = clap::value_parser!(u16).range(1..=8760))]
-    pub hours: u16,
-    /// Where to write it; without, standard output
-    #[arg(short = 'o', long, value_name = "FILE")]
-    pub out: Option<Utf8PathBuf>,
-    /// Do not ask
-    #[arg(short, long)]
-    pub yes: bool,
-}
-
-/// Arguments of `audit`.
-#[derive(Debug, Clone, Args)]
-pub(super) struct AuditArgs {
-    /// What to do
-    #[command(subcommand)]
-    pub command: AuditCommand,
-}
-
-/// What to do with the audit log.
-#[derive(Debug, Clone, Subcommand)]
-pub(super) enum AuditCommand {
-    /// Show its entries, oldest first; they are verified before
-    Show {
-        /// Only so many, the last ones
-        #[arg(short = 'n', long, value_name = "N")]
-        last: Option<usize>,
-    },
-    /// Say whether a line was changed, removed, exchanged, or its end cut off
-    Verify,
 }
 
 /// Arguments of `drift`.

@@ -1,6 +1,8 @@
 //! Reads the files that make up a configuration, for the pure layer that decodes them.
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::watch::Fence;
 
 use crate::config::{LoadError, Loader};
 use crate::effect::{Environment, files, paths};
@@ -11,18 +13,34 @@ const SIZE_LIMIT: u64 = 128 << 20;
 /// Files below the working directory, or absolute ones.
 pub(super) struct FileLoader<'a> {
     environment: &'a Environment,
+    fence: Option<&'a Fence>,
 }
 
 impl<'a> FileLoader<'a> {
     /// Relative paths start at the environment's working directory.
     pub(super) const fn new(environment: &'a Environment) -> Self {
-        Self { environment }
+        Self { environment, fence: None }
+    }
+}
+
+impl<'a> FileLoader<'a> {
+    /// Files inside of a fence, and no variables.
+    pub(super) const fn fenced(environment: &'a Environment, fence: Option<&'a Fence>) -> Self {
+        Self { environment, fence }
+    }
+
+    fn reach(&self, path: &Utf8Path) -> Result<Utf8PathBuf, LoadError> {
+        let path = self.environment.cwd.join(path);
+        match self.fence {
+            Some(fence) if !fence.holds(&path) => Err(LoadError::Unreadable("it is outside of the repository".into())),
+            _ => Ok(path),
+        }
     }
 }
 
 impl Loader for FileLoader<'_> {
     fn read(&mut self, path: &Utf8Path) -> Result<String, LoadError> {
-        let path = self.environment.cwd.join(path);
+        let path = self.reach(path)?;
         // A configuration may well be a link into a checkout: only files of our own must not be links.
         let path = match paths::exists(&path) {
             Ok(true) => paths::canonical(&path).map_err(|error| LoadError::Unreadable(error.to_string()))?,
@@ -40,7 +58,7 @@ impl Loader for FileLoader<'_> {
     }
 
     fn list(&mut self, directory: &Utf8Path) -> Result<Vec<String>, LoadError> {
-        let directory = self.environment.cwd.join(directory);
+        let directory = self.reach(directory)?;
         match paths::exists(&directory) {
             Ok(true) => {
                 let names = paths::names_in(&directory).map_err(|error| LoadError::Unreadable(error.to_string()))?;
@@ -52,6 +70,7 @@ impl Loader for FileLoader<'_> {
     }
 
     fn variable(&mut self, name: &str) -> Option<String> {
-        Environment::variable(name)
+        let seen = self.fence.is_none_or(|fence| fence.commands);
+        Environment::variable(name).filter(|_| seen)
     }
 }

@@ -52,6 +52,7 @@ mod ssh_config;
 mod status;
 mod sudoers;
 mod suspend;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -119,6 +120,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Apply(args) => apply::run(global, form, args).await,
         Command::Approve(args) => approve::run(args).await,
         Command::Audit(args) => audit::run(global, args),
+        Command::Watch(args) => watch::run(global, args).await,
         Command::Drift(args) => drift::run(global, form, args).await,
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),

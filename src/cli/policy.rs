@@ -88,6 +88,13 @@ impl Policies {
         })
     }
 
+    /// What of the host a repository may name under the agent: directories, and whether programs and variables.
+    pub(super) fn trusted(&self) -> (Vec<Utf8PathBuf>, bool) {
+        let own = || self.all.iter().map(|sourced| &sourced.policy).filter(|policy| !policy.of_fleet);
+        let paths = own().flat_map(|policy| &policy.trust_paths).map(Utf8PathBuf::from);
+        (paths.collect(), own().any(|policy| policy.trust_commands))
+    }
+
     /// Whether the audit log goes to syslog as well.
     pub(super) fn syslog(&self) -> bool {
         self.all.iter().any(|sourced| sourced.policy.syslog)

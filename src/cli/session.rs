@@ -64,7 +64,8 @@ pub(super) fn read(global: &Global, environment: &Environment) -> Result<Read, C
     let origin = if paths::exists(&path).unwrap_or(false) { paths::canonical(&path)? } else { path };
     let directory = origin.parent().and_then(Utf8Path::file_name).unwrap_or_default();
     let default_name = config::default_name(directory);
-    let (sources, fleet) = config::load(&global.file, &default_name, &mut FileLoader::new(environment));
+    let (sources, fleet) =
+        config::load(&global.file, &default_name, &mut FileLoader::fenced(environment, global.fence.as_ref()));
     Ok(Read { sources, fleet, origin })
 }
 
@@ -167,6 +168,7 @@ impl Session {
         let environment = Environment::read().map_err(CliError::failure)?;
         let loaded = load(global, &environment)?;
         let state = state_dir(global, &environment)?;
+        let environment = fenced(global, &loaded, environment)?;
         let own_key = own_key(&state).await?;
         let user = user(&environment)?;
         let access = match want {
@@ -324,6 +326,18 @@ impl Session {
             }
         }
     }
+}
+
+/// Behind a fence, the home is the repository, and what leads out is refused before anything of it is read.
+fn fenced(global: &Global, loaded: &Loaded, environment: Environment) -> Result<Environment, CliError> {
+    let Some(fence) = &global.fence else { return Ok(environment) };
+    let crossings = fence.crossings(&loaded.fleet, &loaded.sources);
+    if !crossings.is_empty() {
+        let error = CliError::refused("the repository names what is not its own; nothing was done");
+        let error = crossings.into_iter().fold(error, CliError::cause);
+        return Err(error.hint("the host's policy may allow it: `trust-paths`, `trust-commands`"));
+    }
+    Ok(Environment { home: Some(fence.root.clone()), git: Vec::new(), ..environment })
 }
 
 pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {

@@ -49,6 +49,11 @@ impl StateDir {
         self.fleets().join(fleet).join("approvals.json")
     }
 
+    /// What the agent of one repository keeps.
+    pub fn watch(&self, repository: &str) -> Utf8PathBuf {
+        self.root.join("watch").join(repository)
+    }
+
     /// What was decided, and on whose word.
     pub fn audit_log(&self) -> Utf8PathBuf {
         self.root.join("audit.jsonl")

@@ -81,3 +81,8 @@ pub fn approval(approval: &Approval, screen: Screen) -> String {
     }
     text
 }
+
+/// Text of others on one line, without what would move a terminal.
+pub fn plain_line(text: &str) -> String {
+    scrub::line(text).into_owned()
+}

@@ -28,7 +28,7 @@ mod status;
 mod unit;
 mod words;
 
-pub use audit::{approval, audit, audit_json};
+pub use audit::{approval, audit, audit_json, plain_line};
 pub use commands::{COMMANDS_FORMAT_VERSION, commands, commands_json};
 pub use diagnostic::{DIAGNOSTICS_FORMAT_VERSION, diagnostics, diagnostics_json};
 pub use diff::Length;

@@ -7,4 +7,5 @@
 mod approvals;
 mod policy;
 mod security_key;
+mod watch;
 mod world;

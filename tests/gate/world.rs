@@ -55,13 +55,18 @@ impl World {
 
     /// A stopped guest with whole disks, made from the fleet file.
     pub(crate) fn make_guest(&self, name: &str) {
+        self.make_guest_of(name, &self.path("fleet.kdl"));
+    }
+
+    /// The same, made from another file.
+    pub(crate) fn make_guest_of(&self, name: &str, origin: &Path) {
         fs::create_dir_all(self.guest(name)).unwrap();
         let disks = json!({
             "name": name, "cpus": 1, "memory": 268_435_456_u64, "image": "0123456789abcdef", "kernel": "0123456789abcdef",
             "network": {"mode": "user", "forwards": []}, "work_disk": 67_108_864_u64, "accel": "tcg",
         });
         let record = json!({
-            "format_version": 1, "fleet": "shop", "origin": self.path("fleet.kdl"), "name": name,
+            "format_version": 1, "fleet": "shop", "origin": origin, "name": name,
             "uuid": uuid::Uuid::now_v7(), "ssh_port": 40_000, "host_key": "ssh-ed25519 AAAA",
             "applied": {"disks": disks, "started": disks}, "process": null,
         });
