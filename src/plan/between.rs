@@ -48,7 +48,7 @@ pub(super) fn start_in_declared_order(desired: &Desired, lanes: &Lanes<'_>, draf
 }
 
 /// Declared guests that come after one, or are plugged to a network, that cannot be read, however many others stand
-/// between them.
+/// between them; and networks that such a guest would have to leave first.
 pub(super) fn after_unknown<'a>(desired: &'a Desired, observed: &'a Observed) -> BTreeMap<&'a Address, &'a Address> {
     let vms = || desired.resources.iter().filter(|(address, _)| address.kind() == "vm");
     let is_unknown = |declared: &Declared| match &declared.resource {
@@ -61,6 +61,9 @@ pub(super) fn after_unknown<'a>(desired: &'a Desired, observed: &'a Observed) ->
         for needed in declared.needs.iter().filter(|needed| matches!(needed.kind(), "vm" | "network")) {
             dependants.entry(needed).or_default().push(address);
         }
+    }
+    for (network, guest) in network::left_first(desired, observed) {
+        dependants.entry(guest).or_default().push(network);
     }
     let unknown = desired.resources.iter().filter(|(_, declared)| is_unknown(declared));
     let mut waiting: Vec<&Address> = unknown.map(|(address, _)| address).collect();

@@ -132,6 +132,7 @@ impl<'a> Making<'a> {
             observed: self.observed,
             taken: &self.taken,
             lanes: &self.lanes,
+            unknown: &self.unknown,
             goal: &self.options.goal,
         };
         let (changes, refusals) = network::plan(&around, &mut self.draft);

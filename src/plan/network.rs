@@ -23,6 +23,8 @@ pub(super) struct Around<'a> {
     pub(super) observed: &'a Observed,
     pub(super) taken: &'a Taken<'a>,
     pub(super) lanes: &'a Lanes<'a>,
+    /// What has to wait for something that cannot be read, each with that.
+    pub(super) unknown: &'a BTreeMap<&'a Address, &'a Address>,
     pub(super) goal: &'a Goal,
 }
 
@@ -94,6 +96,16 @@ fn declared(
             }
         },
     };
+    // A cable is not pulled out of a guest that cannot be moved.
+    let held = around.unknown.get(address).filter(|_| found == Found::Up && !change.attributes.is_empty());
+    let found = match held {
+        Some(guest) => {
+            change.attributes.clear();
+            change.note = Some(format!("`{guest}` is plugged to it and has to wait for what could not be read"));
+            Found::Unknown
+        }
+        None => found,
+    };
     let difference = difference(&change.attributes);
     let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::None });
     (change.action, change.reason, change.impact) = (verdict.action, verdict.reason, verdict.impact);
@@ -111,6 +123,24 @@ pub(super) fn is_unknown(reading: Option<&Reading<ObservedNetwork>>) -> bool {
         Some(Reading::Unreadable(_)) => true,
         Some(Reading::Present(network)) => network.foreign.is_some() || matches!(network.rules, Reading::Unreadable(_)),
     }
+}
+
+/// Declared networks, each with a declared guest that runs on it and should be plugged elsewhere.
+pub(super) fn left_first<'a>(desired: &'a Desired, observed: &'a Observed) -> Vec<(&'a Address, &'a Address)> {
+    let mut found = Vec::new();
+    for (name, reading) in &observed.guests {
+        let started = reading.present().and_then(|guest| guest.record.applied.started.as_ref());
+        let Some(link) = started.and_then(|vm| vm.network.link.as_ref()) else { continue };
+        let network = desired.resources.get_key_value(&Address::network(&link.network));
+        let guest = desired.resources.get_key_value(&Address::vm(name));
+        if let (Some((network, Declared { resource: Resource::Network(spec), .. })), Some((guest, _))) = (network, guest)
+            && !spec.taps.contains_key(name)
+            && super::vm::found(Some(reading)).0 != Found::Down
+        {
+            found.push((network, guest));
+        }
+    }
+    found
 }
 
 /// A setting of a network and its values, before and after.
