@@ -13,13 +13,7 @@ pub(super) type Lanes<'a> = BTreeMap<&'a str, Lane>;
 
 /// A guest that takes a host port another one still holds starts after that one has stopped.
 pub(super) fn take_ports_in_turn(desired: &Desired, observed: &Observed, lanes: &Lanes<'_>, draft: &mut Draft) {
-    let mut held: BTreeMap<u16, &str> = BTreeMap::new();
-    for (name, reading) in &observed.guests {
-        let started = reading.present().and_then(|guest| guest.record.applied.started.as_ref());
-        for forward in started.iter().flat_map(|vm| &vm.network.forwards) {
-            held.insert(forward.host, name);
-        }
-    }
+    let held = held_ports(observed);
     for declared in desired.resources.values() {
         let Resource::Vm(vm) = &declared.resource else { continue };
         let Some(start) = lanes.get(vm.name.as_str()).and_then(|lane| lane.start) else { continue };
@@ -30,6 +24,33 @@ pub(super) fn take_ports_in_turn(desired: &Desired, observed: &Observed, lanes: 
             }
         }
     }
+}
+
+/// Ports of the host, each with the guest whose VMM was last started with it.
+fn held_ports(observed: &Observed) -> BTreeMap<u16, &str> {
+    let mut held = BTreeMap::new();
+    for (name, reading) in &observed.guests {
+        let started = reading.present().and_then(|guest| guest.record.applied.started.as_ref());
+        for forward in started.iter().flat_map(|vm| &vm.network.forwards) {
+            held.insert(forward.host, name.as_str());
+        }
+    }
+    held
+}
+
+/// Declared guests, each with the declared guest that has to give it a port first.
+fn waiting_for_ports<'a>(desired: &'a Desired, observed: &Observed) -> Vec<(&'a Address, &'a Address)> {
+    let held = held_ports(observed);
+    let mut found = Vec::new();
+    for (address, declared) in &desired.resources {
+        let Resource::Vm(vm) = &declared.resource else { continue };
+        let holders = vm.network.forwards.iter().filter_map(|forward| held.get(&forward.host));
+        for holder in holders.filter(|holder| **holder != vm.name) {
+            let holder = desired.resources.get_key_value(&Address::vm(holder));
+            found.extend(holder.map(|(holder, _)| (address, holder)));
+        }
+    }
+    found
 }
 
 /// A guest that is declared to come `after` another one starts when that one answers.
@@ -47,8 +68,8 @@ pub(super) fn start_in_declared_order(desired: &Desired, lanes: &Lanes<'_>, draf
     }
 }
 
-/// Declared guests that come after one, or are plugged to a network, that cannot be read, however many others stand
-/// between them; and networks that such a guest would have to leave first.
+/// What has to wait for something that cannot be read, however much else stands between them: declared guests that come
+/// after it, are plugged to it or get a port from it, and networks that such a guest would have to leave first.
 pub(super) fn after_unknown<'a>(desired: &'a Desired, observed: &'a Observed) -> BTreeMap<&'a Address, &'a Address> {
     let vms = || desired.resources.iter().filter(|(address, _)| address.kind() == "vm");
     let is_unknown = |declared: &Declared| match &declared.resource {
@@ -62,8 +83,9 @@ pub(super) fn after_unknown<'a>(desired: &'a Desired, observed: &'a Observed) ->
             dependants.entry(needed).or_default().push(address);
         }
     }
-    for (network, guest) in network::left_first(desired, observed) {
-        dependants.entry(guest).or_default().push(network);
+    for (waits, first) in network::left_first(desired, observed).into_iter().chain(waiting_for_ports(desired, observed))
+    {
+        dependants.entry(first).or_default().push(waits);
     }
     let unknown = desired.resources.iter().filter(|(_, declared)| is_unknown(declared));
     let mut waiting: Vec<&Address> = unknown.map(|(address, _)| address).collect();

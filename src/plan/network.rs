@@ -133,7 +133,8 @@ pub(super) fn left_first<'a>(desired: &'a Desired, observed: &'a Observed) -> Ve
         let Some(link) = started.and_then(|vm| vm.network.link.as_ref()) else { continue };
         let network = desired.resources.get_key_value(&Address::network(&link.network));
         let guest = desired.resources.get_key_value(&Address::vm(name));
-        if let (Some((network, Declared { resource: Resource::Network(spec), .. })), Some((guest, _))) = (network, guest)
+        if let (Some((network, Declared { resource: Resource::Network(spec), .. })), Some((guest, _))) =
+            (network, guest)
             && !spec.taps.contains_key(name)
             && super::vm::found(Some(reading)).0 != Found::Down
         {
