@@ -148,6 +148,9 @@ fn the_examples_are_right_and_formatted() {
     }
 }
 
+/// What a module for guests of a cluster is imported beside.
+const CLUSTER: &str = "cluster \"lab\" { endpoint \"https://pve.example:8006\"; token env=\"TOKEN\"; }\n";
+
 /// Modules can be imported by themselves; those with parameters that have no default get these.
 #[test]
 fn every_module_is_right() {
@@ -156,9 +159,12 @@ fn every_module_is_right() {
         let name = name.strip_suffix(".kdl").unwrap_or_else(|| panic!("{name} is no module"));
         let parameters = match name {
             "oci" => "{ reference \"registry.example/web:1\"; }",
+            "proxmox-container" => {
+                "{ cluster \"lab\"; template \"local:vztmpl/debian.tar.zst\"; key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPlYq270u1j45Cjvm4jquGixzYL2GnVGEQPbNy2ZTQif a\"; count 2; }"
+            }
             _ => "",
         };
-        let (sources, found) = decode(&format!("import \"std/{name}\" {parameters}\n"));
+        let (sources, found) = decode(&format!("{CLUSTER}import \"std/{name}\" {parameters}\n"));
         let found: Vec<_> = found.iter().map(|d| (&d.message, sources.source_ref(d.labels[0].span))).collect();
         assert!(found.is_empty(), "std/{name}: {found:?}");
     }

@@ -5,11 +5,12 @@ use camino::Utf8Path;
 use super::language::suggestion;
 
 /// Name and text of each.
-const EMBEDDED: [(&str, &str); 4] = [
+const EMBEDDED: [(&str, &str); 5] = [
     ("std/debian", include_str!("../../modules/debian.kdl")),
     ("std/devbox", include_str!("../../modules/devbox.kdl")),
     ("std/hardened-sshd", include_str!("../../modules/hardened-sshd.kdl")),
     ("std/oci", include_str!("../../modules/oci.kdl")),
+    ("std/proxmox-container", include_str!("../../modules/proxmox-container.kdl")),
 ];
 
 /// Whether a path names a module that comes with regatta rather than a file.
