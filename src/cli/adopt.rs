@@ -9,14 +9,11 @@ use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::policy;
-use super::run::{self, CutShort, RunOptions, Telling};
+use super::run::{self, RunOptions, Telling};
 use super::session::Session;
 use crate::driver::microvm::Where;
 use crate::effect::paths;
-use crate::exec::Limits;
 use crate::plan::Owner;
-use crate::plan::gate::Grants;
 use crate::render::Length;
 use crate::resource::{Observed, Reading, Stray};
 
@@ -43,15 +40,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &AdoptArgs) -> Result
         return run::nothing_to_do(&session, &plan, telling);
     }
     let consent = Consent { given: args.yes, destroy: &[], question: "Take over these guests?" };
-    let options = RunOptions {
-        cut_short: CutShort::Leave,
-        consent,
-        caller: policy::caller(),
-        grants: Grants::default(),
-        approvals: Vec::new(),
-        parallel: Limits::default().parallel,
-        telling,
-    };
+    let options = RunOptions::new(consent, telling);
     run::carry_out(&session, Observed::default(), &plan, &options).await
 }
 

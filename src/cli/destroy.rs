@@ -5,10 +5,8 @@ use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::policy;
 use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
-use crate::plan::gate::Grants;
 use crate::plan::{Goal, Options};
 use crate::render::Length;
 
@@ -28,14 +26,9 @@ pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Resu
         return run::nothing_to_do(&session, &plan, Telling { form, out: &args.out });
     }
     let question = "Remove these guests and everything on their disks?";
-    let options = RunOptions {
-        cut_short: CutShort::TakeUp,
-        consent: Consent { given: args.yes, destroy: &args.yes_destroy, question },
-        caller: policy::caller(),
-        grants: Grants::default(),
-        approvals: Vec::new(),
-        parallel: session.parallel(None),
-        telling: Telling { form, out: &args.out },
-    };
+    let consent = Consent { given: args.yes, destroy: &args.yes_destroy, question };
+    let telling = Telling { form, out: &args.out };
+    let parallel = session.parallel(None);
+    let options = RunOptions { cut_short: CutShort::TakeUp, parallel, ..RunOptions::new(consent, telling) };
     run::carry_out(&session, observed, &plan, &options).await
 }

@@ -7,11 +7,8 @@ use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
 use super::plan::{self, Shown};
-use super::policy;
-use super::run::{self, CutShort, RunOptions, Telling};
+use super::run::{self, RunOptions, Telling};
 use super::session::Session;
-use crate::exec::Limits;
-use crate::plan::gate::Grants;
 use crate::plan::{Goal, Options};
 use crate::render::Length;
 use crate::resource::Reading;
@@ -37,14 +34,6 @@ pub(super) async fn run(global: &Global, form: Form, args: &ForgetArgs) -> Resul
     }
     let consent = Consent { given: args.yes, destroy: &[], question: "Let go of these guests?" };
     let telling = Telling { form, out: &[] };
-    let options = RunOptions {
-        cut_short: CutShort::Leave,
-        consent,
-        caller: policy::caller(),
-        grants: Grants::default(),
-        approvals: Vec::new(),
-        parallel: Limits::default().parallel,
-        telling,
-    };
+    let options = RunOptions::new(consent, telling);
     run::carry_out(&session, observed, &plan, &options).await
 }

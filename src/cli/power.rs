@@ -4,12 +4,11 @@ use super::args::{Global, PowerArgs};
 use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
-use super::run::{self, CutShort, RunOptions, Telling};
+use super::run::{self, RunOptions, Telling};
 use super::session::Session;
-use super::{output, plan, policy};
+use super::{output, plan};
 use crate::effect::{Clock as _, SystemClock};
 use crate::exec::Report;
-use crate::plan::gate::Grants;
 use crate::plan::power::{self, Power};
 use crate::plan::{Action, Pattern, Plan};
 use crate::resource::{Desired, Observed};
@@ -37,15 +36,8 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
         output::talk(&format!("nothing to do: {word} already: {}\n", guests.join(", ")));
         return run::tell_nothing(&Report::nothing(&plan.fleet, SystemClock.now()), telling);
     }
-    let options = RunOptions {
-        cut_short: CutShort::Leave,
-        consent: Consent::by_command(),
-        caller: policy::caller(),
-        grants: Grants::default(),
-        approvals: Vec::new(),
-        parallel: session.parallel(args.parallel),
-        telling,
-    };
+    let parallel = session.parallel(args.parallel);
+    let options = RunOptions { parallel, ..RunOptions::new(Consent::by_command(), telling) };
     run::carry_out(&session, observed, &plan, &options).await
 }
 

@@ -12,7 +12,7 @@ use super::forms::{self, Form, Out};
 use super::plan::{self, Shown};
 use super::progress::ProgressScreen;
 use super::session::Session;
-use super::{consent, lock, output, signals, ssh_config};
+use super::{consent, lock, output, policy, signals, ssh_config};
 use crate::driver::approvals::{Accepted, SpentStore};
 use crate::driver::{FleetDriver, LocalDriver};
 use crate::effect::{Clock, Lock, SystemClock, files};
@@ -59,6 +59,21 @@ pub(super) struct RunOptions<'a> {
     pub parallel: usize,
     /// How it is told.
     pub telling: Telling<'a>,
+}
+
+impl<'a> RunOptions<'a> {
+    /// A run that needs no approval, and leaves runs that were cut short to the next apply.
+    pub(super) fn new(consent: Consent<'a>, telling: Telling<'a>) -> Self {
+        Self {
+            cut_short: CutShort::Leave,
+            consent,
+            caller: policy::caller(),
+            grants: Grants::default(),
+            approvals: Vec::new(),
+            parallel: Limits::default().parallel,
+            telling,
+        }
+    }
 }
 
 /// Refuses forms that no run is told in, before anything happens.

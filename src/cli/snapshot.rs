@@ -7,14 +7,12 @@ use super::args::{Format, Global, SnapshotArgs, SnapshotCommand};
 use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
+use super::output;
 use super::plan::{self, Shown};
-use super::run::{self, CutShort, RunOptions, Telling};
+use super::run::{self, RunOptions, Telling};
 use super::session::Session;
-use super::{output, policy};
 use crate::driver::microvm::KeptSnapshot;
 use crate::effect::{Clock as _, SystemClock};
-use crate::exec::Limits;
-use crate::plan::gate::Grants;
 use crate::plan::{Impact, Pattern, Snapshots, power};
 use crate::render::{self, Length};
 use crate::resource::{Observed, Reading, RunState};
@@ -70,15 +68,7 @@ async fn change(global: &Global, form: Form, session: &Session, args: &SnapshotA
         Exit::Success => {}
         exit => return Err(CliError { exit, ..CliError::failure("nothing was done") }),
     }
-    let options = RunOptions {
-        cut_short: CutShort::Leave,
-        consent,
-        caller: policy::caller(),
-        grants: Grants::default(),
-        approvals: Vec::new(),
-        parallel: Limits::default().parallel,
-        telling: Telling { form, out: &[] },
-    };
+    let options = RunOptions::new(consent, Telling { form, out: &[] });
     run::carry_out(session, observed, &plan, &options).await
 }
 
