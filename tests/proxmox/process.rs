@@ -129,6 +129,15 @@ impl Peer {
         let text = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
     }
+
+    /// Applies what is declared, and finds that a plan has nothing to say then but `empty`; what the plan said.
+    fn settles(&self, empty: &str) -> String {
+        let (code, text) = self.regatta(&["apply", "--yes"], TOKEN);
+        assert_eq!(code, 0, "{text}");
+        let (code, text) = self.regatta(&["plan", "--detailed-exitcode"], TOKEN);
+        assert!(code == 0 && text.contains(empty), "{code}\n{text}");
+        text
+    }
 }
 
 const TOKEN: &str = "ci@pve!regatta=secret-1";
@@ -160,17 +169,11 @@ fn five_containers_are_made_changed_and_removed() {
     let Some(peer) = Peer::start("five", "plain") else { return };
     peer.fleet(&peer.fingerprint, &five("256MiB"));
     let empty = "No changes: 6 resources are as declared.";
-    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
-    assert_eq!(code, 0, "{text}");
-    let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
-    assert!(code == 0 && text.contains(empty), "{code}\n{text}");
+    let text = peer.settles(empty);
     assert!(!text.contains("secret-1"), "{text}");
 
     peer.fleet(&peer.fingerprint, &five("384MiB"));
-    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
-    assert_eq!(code, 0, "{text}");
-    let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
-    assert!(code == 0 && text.contains(empty), "{code}\n{text}");
+    peer.settles(empty);
 
     let (code, text) = peer.regatta(&["destroy", "--yes"], TOKEN);
     assert_eq!(code, 0, "{text}");
@@ -215,10 +218,7 @@ fn two_vms_are_cloned_changed_and_removed() {
     let empty = "No changes: 3 resources are as declared.";
     for memory in ["1GiB", "2GiB"] {
         peer.fleet(&peer.fingerprint, &two_vms(memory));
-        let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
-        assert_eq!(code, 0, "{text}");
-        let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
-        assert!(code == 0 && text.contains(empty), "{code}\n{text}");
+        peer.settles(empty);
     }
     let (code, text) = peer.regatta(&["destroy", "--yes"], TOKEN);
     assert_eq!(code, 0, "{text}");
