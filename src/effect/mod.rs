@@ -11,6 +11,7 @@ pub mod http;
 pub mod keys;
 mod lock;
 pub mod paths;
+mod pidfd;
 mod pipe;
 pub mod process;
 mod replace;

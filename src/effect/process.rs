@@ -12,6 +12,8 @@ use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
+use super::pidfd::{self, Held};
+
 pub use nix::sys::signal::Signal;
 
 /// Bytes read of one file below `/proc`: the kernel's own limit of a command line is 2 MiB and more, ours is lower.
@@ -113,7 +115,7 @@ pub enum ProcessError {
         /// The pid.
         pid: i32,
         /// The system's words.
-        cause: Errno,
+        cause: io::Error,
     },
 }
 
@@ -268,18 +270,26 @@ impl Processes for ProcFs {
     }
 
     fn signal(&self, id: &ProcessId, signal: Signal) -> Result<bool, ProcessError> {
-        // Directly before the signal, so that the time in which the pid could be reused is microseconds and the kernel
-        // would have to go once round all pids in it.
+        // Held first and looked at then: a process that started when the record says cannot be younger than what is held.
+        let held = pidfd::hold(id.pid);
+        if matches!(held, Held::Gone) {
+            return Ok(false);
+        }
         match self.liveness(id) {
             Liveness::Dead => return Ok(false),
             Liveness::Unknown(why) => return Err(ProcessError::Unsure { pid: id.pid, why }),
             Liveness::Alive => {}
         }
-        match kill(Pid::from_raw(id.pid), signal) {
-            Ok(()) => Ok(true),
-            Err(Errno::ESRCH) => Ok(false),
-            Err(cause) => Err(ProcessError::Signal { signal: signal.as_str(), pid: id.pid, cause }),
-        }
+        let sent = match held {
+            Held::Process(process) => pidfd::signal(&process, signal),
+            // Directly after the look: the pid would have to be reused within microseconds, and the kernel goes once round
+            // all pids before.
+            Held::Gone | Held::Unheld => match kill(Pid::from_raw(id.pid), signal) {
+                Err(Errno::ESRCH) => Ok(false),
+                sent => sent.map(|()| true).map_err(io::Error::from),
+            },
+        };
+        sent.map_err(|cause| ProcessError::Signal { signal: signal.as_str(), pid: id.pid, cause })
     }
 }
 

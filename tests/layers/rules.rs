@@ -51,6 +51,7 @@ pub(crate) const HOMES: &[(&str, &[&str])] = &[
     ("petgraph", &["plan"]),
     ("russh", &["effect"]),
     ("ruzstd", DISKS),
+    ("rustix", &["effect"]),
     ("rustls_native_certs", &["effect"]),
     ("serde", ANY),
     ("serde_json", ANY),
