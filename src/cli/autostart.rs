@@ -1,4 +1,4 @@
-//! `regatta autostart`: a unit of systemd that starts guests with their host.
+//! `regatta autostart`: prints a unit of systemd that starts guests with their host, for who wants to install it himself.
 
 use camino::Utf8Path;
 
@@ -6,9 +6,8 @@ use super::args::{AutostartArgs, Global};
 use super::error::{CliError, Exit};
 use super::session::Session;
 use super::{output, suspend};
+use crate::driver::boot::{Reader, Unit, Which};
 use crate::effect::{paths, process};
-use crate::render::{Unit, unit};
-use crate::resource::{Address, Resource};
 
 /// What runs this program, as the kernel tells it.
 const PROGRAM: &str = "/proc/self/exe";
@@ -24,23 +23,19 @@ pub(super) async fn run(global: &Global, args: &AutostartArgs) -> Result<Exit, C
         let error = CliError::failure("found no guest that is made yet; nothing was printed");
         return Err(error.hint("`regatta apply` makes declared guests"));
     }
-    if let Some(guest) = guests.iter().find(|guest| is_bridged(&session, guest)) {
-        let error = CliError::failure(format!("guest `{guest}` is plugged to a bridge, which is gone after a reboot"));
-        return Err(error.hint("`regatta apply` makes it again: run that after a reboot, or from a unit of your own"));
-    }
     let program = paths::canonical(Utf8Path::new(PROGRAM))?;
-    let as_root = process::user_id() == 0;
-    let text = unit(Unit {
+    let reader = Reader::ours();
+    let unit = Unit {
         program: program.as_str(),
         file: session.origin().as_str(),
         state: session.state().root().as_str(),
         fleet: session.fleet(),
-        guests: &guests,
-        wanted_by: if as_root { "multi-user.target" } else { "default.target" },
-    });
-    output::data(&text);
+        guests: Which::Named(&guests),
+        reader,
+    };
+    output::data(&unit.text());
     let name = format!("regatta-{}.service", session.fleet());
-    let steps = if as_root {
+    let steps = if reader == Reader::Machine {
         format!("put it into /etc/systemd/system/{name}, then: systemctl enable {name}\n")
     } else {
         format!(
@@ -54,10 +49,4 @@ pub(super) async fn run(global: &Global, args: &AutostartArgs) -> Result<Exit, C
         output::talk("this machine does not run systemd: nothing here would read the unit\n");
     }
     Ok(Exit::Success)
-}
-
-/// Whether a guest is declared to be plugged to a bridge.
-fn is_bridged(session: &Session, guest: &str) -> bool {
-    let declared = session.desired().resources.get(&Address::vm(guest));
-    matches!(declared.map(|declared| &declared.resource), Some(Resource::Vm(vm)) if vm.network.link.is_some())
 }

@@ -24,14 +24,18 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
     };
     let _lock = run::lock(&session, command, args.wait).await?;
     let observed = session.glance().await?;
-    check(session.desired(), &observed, (&args.guests, power))?;
-    let plan = power::power(session.desired(), &observed, &args.guests, power);
+    let named = if args.autostart { power::autostarted(&observed) } else { args.guests.clone() };
+    check(session.desired(), &observed, (&named, power))?;
+    let plan = power::power(session.desired(), &observed, &named, power);
     if plan::verdict(&plan) != Exit::Success {
         return Err(not_known(&plan));
     }
     let telling = Telling { form, out: &args.out };
     if plan.is_empty() {
         let word = if power == Power::Off { "stopped" } else { "running" };
+        if named.is_empty() {
+            output::talk("nothing to do: no guest starts with its host\n");
+        }
         let guests: Vec<&str> = plan.changes.iter().filter_map(|change| change.address.guest()).collect();
         output::talk(&format!("nothing to do: {word} already: {}\n", guests.join(", ")));
         return run::tell_nothing(&Report::nothing(&plan.fleet, SystemClock.now()), telling);

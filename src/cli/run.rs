@@ -188,8 +188,9 @@ async fn perform(
     }
     let cancel = Cancel::default();
     signals::listen(cancel.clone())?;
+    let local = LocalDriver::new(session.guests(), session.networks()).starting_with_host(session.boot());
     let runner = Runner {
-        perform: Arc::new(FleetDriver::new(LocalDriver::new(session.guests(), session.networks()), session.clusters())),
+        perform: Arc::new(FleetDriver::new(local, session.clusters())),
         clock,
         limits: Limits::with_parallel(options.parallel),
         retry: Retry::default(),

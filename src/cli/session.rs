@@ -15,6 +15,7 @@ use super::policy::Policies;
 use super::{lock, output};
 use crate::config::{self, Fleet, LockFile};
 use crate::driver::StateDir;
+use crate::driver::boot::{self, BootUnit};
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
 use crate::driver::network::Networks;
@@ -140,6 +141,7 @@ pub(super) struct Session {
     desired: Desired,
     guests: Arc<Guests>,
     networks: Arc<Networks>,
+    boot: Arc<BootUnit>,
     /// The lock file as it should be, when that is not what it is.
     lock: Option<(LockPath, LockFile)>,
     clusters: Arc<Clusters>,
@@ -168,6 +170,8 @@ impl Session {
         let environment = Environment::read().map_err(CliError::failure)?;
         let loaded = load(global, &environment)?;
         let state = state_dir(global, &environment)?;
+        // Of whoever runs us, whatever the fence lets the fleet see.
+        let units = boot::folder(environment.config_home().as_deref());
         let environment = fenced(global, &loaded, environment)?;
         let own_key = own_key(&state).await?;
         let user = user(&environment)?;
@@ -199,6 +203,7 @@ impl Session {
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
+        let boot = BootUnit::new(&fleet.name.value, origin.as_str(), &state, units, Arc::clone(&runner) as _)?;
         let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, &state.audit());
         Ok(Self {
             state,
@@ -212,6 +217,7 @@ impl Session {
             guests,
             clusters,
             networks: Arc::new(networks),
+            boot: Arc::new(boot),
             lock,
             policies,
             host,
@@ -274,6 +280,11 @@ impl Session {
         Arc::clone(&self.networks)
     }
 
+    /// What starts the fleet's guests with the host.
+    pub(super) fn boot(&self) -> Arc<BootUnit> {
+        Arc::clone(&self.boot)
+    }
+
     /// Where files are.
     pub(super) const fn state(&self) -> &StateDir {
         &self.state
@@ -295,6 +306,7 @@ impl Session {
         let mut observed = self.own(self.guests.observe(&self.desired).await?)?;
         self.networks.observe(&self.desired, &mut observed).await?;
         self.clusters.observe(&self.desired, &mut observed).await;
+        self.boot.observe(&self.desired, &mut observed).await?;
         Ok(observed)
     }
 

@@ -161,6 +161,9 @@ impl Explainer<'_> {
         for tag in &vm.tags {
             self.written("tags", vm.span, tag, format!("{:?}", tag.value));
         }
+        if vm.autostart.value {
+            self.setting("autostart", vm, &vm.autostart, format!("#{}", vm.autostart.value));
+        }
         if let Some(protect) = &vm.protect {
             self.written("protect", vm.span, protect, format!("#{}", protect.value));
         }

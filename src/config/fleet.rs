@@ -331,6 +331,8 @@ pub struct Vm {
     pub after: Vec<Spanned<String>>,
     /// Names of groups that it is in.
     pub tags: Vec<Spanned<String>>,
+    /// Whether it starts with its host.
+    pub autostart: Setting<bool>,
     /// Whether plans that remove it or its root disk are refused; `None` leaves that as it is.
     pub protect: Option<Spanned<bool>>,
     /// Paths of attributes that may drift.

@@ -90,6 +90,7 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         files: values(settings.files),
         after: values(settings.after),
         tags: values(settings.tags),
+        autostart: decided(settings.autostart, false),
         protect: settings.protect.map(|protect| protect.value),
         ignore_drift: values(settings.ignore_drift),
     })

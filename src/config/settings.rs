@@ -63,6 +63,7 @@ pub(super) struct Settings {
     pub(super) files: Vec<Definition<File>>,
     pub(super) after: Vec<Definition<String>>,
     pub(super) tags: Vec<Definition<String>>,
+    pub(super) autostart: Option<Definition<bool>>,
     pub(super) protect: Option<Definition<bool>>,
     pub(super) ignore_drift: Vec<Definition<String>>,
 }
@@ -88,6 +89,7 @@ impl Settings {
             one(&self.accel),
             one(&self.machine),
             one(&self.git_identity),
+            one(&self.autostart),
             one(&self.protect),
         ];
         let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
@@ -116,6 +118,7 @@ impl Settings {
             files: joined(self.files, used.iter().map(|s| &s.files)),
             after: joined(self.after, used.iter().map(|s| &s.after)),
             tags: joined(self.tags, used.iter().map(|s| &s.tags)),
+            autostart: one("autostart", self.autostart, used.iter().map(|s| &s.autostart), problems),
             protect: one("protect", self.protect, used.iter().map(|s| &s.protect), problems),
             ignore_drift: joined(self.ignore_drift, used.iter().map(|s| &s.ignore_drift)),
         }

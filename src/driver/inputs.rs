@@ -256,6 +256,7 @@ mod tests {
                 files: vec![],
                 after: vec![],
                 tags: vec![],
+                autostart: Setting::default_value(false),
                 protect: None,
                 ignore_drift: vec![],
             };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::boot::{BootUnit, Starts};
 use super::files::Request;
 use super::microvm::{Guests, Protection};
 use super::network::Networks;
@@ -15,12 +16,34 @@ use crate::plan::{Op, Step};
 pub struct LocalDriver {
     guests: Arc<Guests>,
     networks: Arc<Networks>,
+    boot: Option<Arc<BootUnit>>,
 }
 
 impl LocalDriver {
     /// A driver for these guests and their networks.
     pub const fn new(guests: Arc<Guests>, networks: Arc<Networks>) -> Self {
-        Self { guests, networks }
+        Self { guests, networks, boot: None }
+    }
+
+    /// With what starts guests when the host boots.
+    #[must_use]
+    pub fn starting_with_host(self, boot: Arc<BootUnit>) -> Self {
+        Self { boot: Some(boot), ..self }
+    }
+
+    async fn autostart(&self, guest: &str, starts: Starts, progress: &dyn Progress) -> Result<(), Failure> {
+        match &self.boot {
+            Some(boot) => boot.set(&self.guests, guest, starts, progress).await,
+            None => self.guests.mark_autostart(guest, starts),
+        }
+    }
+
+    /// After a guest went: nothing starts with the host that nobody needs.
+    async fn tidy(&self, progress: &dyn Progress) -> Result<(), Failure> {
+        match &self.boot {
+            Some(boot) => boot.tidy(&self.guests, progress).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -46,17 +69,27 @@ impl Perform for LocalDriver {
             Op::StartGuest { vm } => guests.start(vm, progress).await,
             Op::AwaitReady { guest } => guests.await_ready(guest, step.deadline_s, progress).await,
             Op::StopGuest { guest } => guests.stop(guest, progress).await,
-            Op::DestroyGuest { guest } => guests.destroy(guest, progress).await,
+            Op::DestroyGuest { guest } => {
+                guests.destroy(guest, progress).await?;
+                self.tidy(progress).await
+            }
             Op::RenameGuest { from, to } => guests.rename(from, to, progress).await,
             Op::ProtectGuest { guest, protected } => {
                 guests.protect(guest, if *protected { Protection::On } else { Protection::Off })
+            }
+            Op::AutostartGuest { guest, autostart } => {
+                let starts = if *autostart { Starts::WithHost } else { Starts::ByHand };
+                self.autostart(guest, starts, progress).await
             }
             Op::SnapshotGuest { guest, snapshot, why } => guests.take_snapshot(guest, snapshot, why, progress).await,
             Op::RestoreSnapshot { guest, snapshot, kept } => {
                 guests.restore_snapshot(guest, snapshot, kept, progress).await
             }
             Op::DeleteSnapshot { guest, snapshot } => guests.delete_snapshot(guest, snapshot, progress),
-            Op::ForgetGuest { guest } => guests.forget(guest),
+            Op::ForgetGuest { guest } => {
+                guests.forget(guest)?;
+                self.tidy(progress).await
+            }
             Op::AdoptGuest { guest, at } => guests.adopt(guest, at),
             Op::CreateClusterGuest { .. }
             | Op::UpdateClusterGuest { .. }

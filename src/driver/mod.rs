@@ -1,6 +1,7 @@
 //! What a step does on a host or in a guest: the real [`Perform`](crate::exec::Perform) and the read-only observation.
 
 pub mod approvals;
+pub mod boot;
 mod cpio;
 mod debootstrap;
 pub mod doctor;

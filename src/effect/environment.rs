@@ -33,6 +33,14 @@ impl Environment {
         Ok(Self { home, state_home, git, cwd })
     }
 
+    /// `$XDG_CONFIG_HOME`, or `$HOME/.config`.
+    pub fn config_home(&self) -> Option<Utf8PathBuf> {
+        let named =
+            self.git.iter().find(|(name, _)| name == "XDG_CONFIG_HOME").map(|(_, path)| Utf8PathBuf::from(path));
+        let named = named.filter(|path| path.is_absolute());
+        named.or_else(|| self.home.as_ref().map(|home| home.join(".config")))
+    }
+
     /// One variable, when it is set and UTF-8.
     pub fn variable(name: &str) -> Option<String> {
         std::env::var(name).ok()

@@ -41,6 +41,7 @@ impl Claim {
             Op::StartGuest { vm } => vec![host(), guest(&vm.name)],
             Op::RenameGuest { to: name, .. }
             | Op::ProtectGuest { guest: name, .. }
+            | Op::AutostartGuest { guest: name, .. }
             | Op::ForgetGuest { guest: name }
             | Op::AdoptGuest { guest: name, .. } => vec![host(), guest(name)],
             Op::WriteFiles { guest: name, .. } | Op::StopGuest { guest: name } => vec![host(), guest(name)],
@@ -125,6 +126,7 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::DeleteSnapshot { .. }
         | Op::RenameGuest { .. }
         | Op::ProtectGuest { .. }
+        | Op::AutostartGuest { .. }
         | Op::ForgetGuest { .. }
         | Op::AdoptGuest { .. } => 1,
     }

@@ -100,8 +100,9 @@ impl<'a> Making<'a> {
     }
 
     fn make_match(&mut self) {
-        let (changes, builds) = built::plan(self.desired, self.observed, &self.taken, &mut self.draft);
+        let (changes, refusals, builds) = built::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         self.changes = changes;
+        self.refusals.extend(refusals);
         let declared = guests::declared(self.desired);
         let names: BTreeSet<&'a str> =
             declared.keys().copied().chain(self.observed.guests.keys().map(String::as_str)).collect();
@@ -176,7 +177,8 @@ impl<'a> Making<'a> {
         }
         let ground = guests::ground(found, &change, reading);
         let (action, impact) = (change.action, change.impact);
-        let protects = change.attributes.iter().any(|attribute| attribute.path == "protected");
+        let differs = |path| change.attributes.iter().any(|attribute| attribute.path == path);
+        let (protects, autostarts) = (differs("protected"), differs(vm::AUTOSTART));
         self.changes.push(change);
         let mut writes = Writes::default();
         for (plan, set) in self.sets(name, sets, &ground) {
@@ -185,10 +187,23 @@ impl<'a> Making<'a> {
         if found != Found::Unknown {
             let record = reading.and_then(Reading::present).map(|guest| &guest.record);
             let protect = declared.rules.protect.filter(|_| protects);
+            let autostart = autostarts.then_some(declared.rules.autostart);
             let formerly = record.and_then(|record| record.formerly.as_deref());
             let before = record.and_then(before);
-            let work =
-                Work { address, vm: spec, found, action, impact, grow, writes, before, formerly, protect, rests };
+            let work = Work {
+                address,
+                vm: spec,
+                found,
+                action,
+                impact,
+                grow,
+                writes,
+                before,
+                formerly,
+                protect,
+                autostart,
+                rests,
+            };
             let lane = lane::declared(&mut self.draft, builds, work);
             self.lanes.insert(name, lane);
         }

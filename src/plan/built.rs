@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::order::{Draft, Drafted};
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
-use super::{Aspect, Attribute, Cause, Change, Impact, Op, Shown};
+use super::{Aspect, Attribute, Cause, Change, Impact, Op, Refusal, Shown};
 use crate::config::ImageFile;
 use crate::resource::{
     Address, ContentKey, Declared, Desired, ImageSpec, KernelFile, KernelSpec, Observed, Resource, SourceSpec,
@@ -20,19 +20,21 @@ pub(super) fn plan(
     observed: &Observed,
     taken: &Taken<'_>,
     draft: &mut Draft,
-) -> (Vec<Change>, Builds) {
+) -> (Vec<Change>, Vec<Refusal>, Builds) {
     let mut missing: BTreeMap<ContentKey, (Vec<Address>, Op)> = BTreeMap::new();
-    let mut changes = Vec::new();
+    let (mut changes, mut refusals) = (Vec::new(), Vec::new());
     for (address, declared) in desired.resources.iter().filter(|(address, _)| taken.declared(address)) {
         let Some((key, attributes, op)) = recipe(&declared.resource) else { continue };
         let is_built = observed.built.contains_key(key);
         changes.push(change(address, declared, is_built, attributes));
         if !is_built {
+            let obstacles = observed.obstacles.get(address).into_iter().flatten();
+            refusals.extend(obstacles.map(|it| Refusal::in_the_way(address, declared, it)));
             missing.entry(key.clone()).or_insert_with(|| (Vec::new(), op)).0.push(address.clone());
         }
     }
     let builds = missing.into_iter().map(|(key, (addresses, op))| (key, draft.step(addresses, op))).collect();
-    (changes, builds)
+    (changes, refusals, builds)
 }
 
 fn recipe(resource: &Resource) -> Option<(&ContentKey, Vec<Attribute>, Op)> {

@@ -43,12 +43,15 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         cluster_guests: BTreeMap<&'a str, Seen<&'a ObservedClusterGuest>>,
     }
+    let in_place = observed.starts_with_host;
     let on_clusters = observed.cluster_guests.iter().filter(|(name, _)| planned(name));
     let networks = observed.networks.iter();
     let guests = observed.guests.iter().filter(|(name, _)| planned(name));
     digest(&View {
         built: observed.built.keys().collect(),
-        guests: guests.map(|(name, reading)| (name.as_str(), Seen::of(reading, Guest::of))).collect(),
+        guests: guests
+            .map(|(name, reading)| (name.as_str(), Seen::of(reading, |guest| Guest::of(guest, in_place))))
+            .collect(),
         networks: networks.map(|(name, reading)| (name.as_str(), Seen::of(reading, Network::of))).collect(),
         cluster_guests: on_clusters.map(|(name, reading)| (name.as_str(), Seen::of(reading, |seen| seen))).collect(),
     })
@@ -85,6 +88,9 @@ struct Guest<'a> {
     host_key: &'a str,
     applied: &'a AppliedGuest,
     protected: bool,
+    // Left out where it is not, so that such guests keep their fingerprints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    autostart: Option<bool>,
     formerly: Option<&'a str>,
     state: &'static str,
     work_disk: Seen<&'a ByteSize>,
@@ -130,7 +136,7 @@ struct File<'a> {
 }
 
 impl<'a> Guest<'a> {
-    fn of(guest: &'a ObservedGuest) -> Self {
+    fn of(guest: &'a ObservedGuest, in_place: bool) -> Self {
         let record = &guest.record;
         Self {
             fleet: &record.fleet,
@@ -139,6 +145,7 @@ impl<'a> Guest<'a> {
             host_key: &record.host_key,
             applied: &record.applied,
             protected: record.protected,
+            autostart: record.autostart.then_some(in_place),
             formerly: record.formerly.as_deref(),
             state: match guest.state {
                 RunState::Running(_) => "running",

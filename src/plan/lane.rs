@@ -8,6 +8,7 @@
 //! stopped    the same without the stop
 //! renamed    rename → any of these
 //! protected  any of these → protect
+//! autostart  any of these → autostart
 //! unwanted   stop → destroy
 //! forgotten  forget
 //! ```
@@ -50,6 +51,8 @@ pub(super) struct Work<'a> {
     pub(super) formerly: Option<&'a str>,
     /// Whether it is to be protected, when that differs.
     pub(super) protect: Option<bool>,
+    /// Whether it is to start with its host, when that differs.
+    pub(super) autostart: Option<bool>,
     /// Whether it is stopped and stays so.
     pub(super) rests: bool,
 }
@@ -76,7 +79,7 @@ pub(super) struct Lane {
 
 /// Drafts the lane of a declared guest.
 pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> Lane {
-    let Work { address, vm, found, action, impact, grow, writes, before, formerly, protect, rests } = work;
+    let Work { address, vm, found, action, impact, grow, writes, before, formerly, protect, autostart, rests } = work;
     let guest = || vm.name.clone();
     let restart = found == Found::Up && matches!(impact, Impact::Restart | Impact::Recreate);
     let starts = restart || (!rests && matches!(found, Found::Absent | Found::Unfinished | Found::Down));
@@ -119,6 +122,10 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
     if let Some(protected) = protect {
         chain.step(Op::ProtectGuest { guest: guest(), protected });
         // Nothing has to be put back for a mark that could not be set.
+        chain.changing.pop();
+    }
+    if let Some(autostart) = autostart {
+        chain.step(Op::AutostartGuest { guest: guest(), autostart });
         chain.changing.pop();
     }
     if let Some(before) = before.filter(|_| restart || action == Action::Replace) {

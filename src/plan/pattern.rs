@@ -26,6 +26,11 @@ impl Pattern {
         glob(&self.0, address.as_str())
     }
 
+    /// The pattern of one guest.
+    pub(super) fn guest(name: &str) -> Self {
+        Self(Address::vm(name).as_str().to_owned())
+    }
+
     /// A name without a kind is that of a guest.
     fn is_guest(&self) -> bool {
         !self.0.contains(['.', '/'])

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::between::{self, Lanes};
 use super::lane::Lane;
-use super::order::Draft;
+use super::order::{Draft, Drafted};
 use super::pattern::Pattern;
 use super::verdict::Found;
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Plan, Reason, Shown, vm};
-use crate::resource::{Address, Desired, Observed, ObservedGuest, Reading, VmSpec};
+use crate::resource::{Address, BridgeSpec, Desired, Observed, ObservedGuest, Reading, Resource, VmSpec};
 
 /// What is to become of guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub fn power(desired: &Desired, observed: &Observed, guests: &[Pattern], power: 
         changes.push(change(desired, address, (power, found), note));
     }
     order(desired, observed, &lanes, (&mut draft, power));
+    changes.extend(networks(desired, observed, &lanes, &mut draft));
     Plan { fleet: desired.fleet.clone(), changes, refusals: Vec::new(), selected: None, graph: draft.finish() }
 }
 
@@ -48,10 +49,10 @@ pub fn obstacles(desired: &Desired, observed: &Observed, guests: &[Pattern], pow
     let declared = desired.resources.keys().filter(|address| address.kind() == "vm").cloned();
     let all: BTreeSet<Address> = declared.chain(observed.guests.keys().map(|name| Address::vm(name))).collect();
     let named = all.iter().filter(|address| named(guests, address, desired)).filter_map(Address::guest);
-    named.filter_map(|name| obstacle(observed, name, power)).collect()
+    named.filter_map(|name| obstacle(desired, observed, name, power)).collect()
 }
 
-fn obstacle(observed: &Observed, name: &str, power: Power) -> Option<String> {
+fn obstacle(desired: &Desired, observed: &Observed, name: &str, power: Power) -> Option<String> {
     let reading = observed.guests.get(name);
     match (vm::found(reading).0, reading.and_then(Reading::present)) {
         (Found::Absent | Found::Unfinished, _) => Some(format!("{name} is not made yet")),
@@ -63,20 +64,67 @@ fn obstacle(observed: &Observed, name: &str, power: Power) -> Option<String> {
             let disks = guest.record.applied.disks.as_ref()?;
             lost("image", &disks.image)
                 .or_else(|| lost("kernel", &applied(guest)?.kernel))
-                .or_else(|| unplugged(observed, guest))
+                .or_else(|| unplugged(desired, observed, guest))
         }
         _ => None,
     }
 }
 
-/// A guest starts only where its cable is plugged in; after a reboot of the host none is.
-fn unplugged(observed: &Observed, guest: &ObservedGuest) -> Option<String> {
+/// A guest starts only where its cable is plugged in. After a reboot of the host none is, and the whole network is made again
+/// as it is declared: nothing else remembers it.
+fn unplugged(desired: &Desired, observed: &Observed, guest: &ObservedGuest) -> Option<String> {
     let link = applied(guest)?.network.link.as_ref()?;
-    let network = observed.networks.get(&link.network).and_then(Reading::present);
-    let plugged = network.is_some_and(|network| network.taps.contains_key(&link.tap));
-    (!plugged).then(|| {
-        format!("{} is not plugged to {}, which apply does", guest.record.name, Address::network(&link.network))
-    })
+    let (name, network) = (&guest.record.name, Address::network(&link.network));
+    let seen = observed.networks.get(&link.network).and_then(Reading::present);
+    if seen.is_some_and(|network| network.taps.contains_key(&link.tap)) {
+        return None;
+    }
+    if gone(desired, observed, guest).is_none() {
+        return Some(format!("{name} is not plugged to {network}, which apply does"));
+    }
+    let obstacle = observed.obstacles.get(&network).and_then(|found| found.first())?;
+    Some(format!("{name} needs {network}, which is gone and cannot be made: {}; {}", obstacle.message, obstacle.help))
+}
+
+/// The network that a guest was last plugged to, when all of it is gone, or making it was cut short, and it is declared as the
+/// guest knows it.
+fn gone<'a>(desired: &'a Desired, observed: &Observed, guest: &ObservedGuest) -> Option<(&'a Address, &'a BridgeSpec)> {
+    let link = applied(guest)?.network.link.as_ref()?;
+    let (address, declared) = desired.resources.get_key_value(&Address::network(&link.network))?;
+    let Resource::Network(spec) = &declared.resource else { return None };
+    let there = match observed.networks.get(&link.network) {
+        None | Some(Reading::Absent) => false,
+        Some(Reading::Present(network)) => network.foreign.is_some() || network.applied.is_some(),
+        Some(Reading::Unreadable(_)) => true,
+    };
+    let same = spec.taps.get(&guest.record.name).is_some_and(|tap| tap.link == link.tap && tap.address == link.address);
+    (!there && same).then_some((address, spec))
+}
+
+/// Networks that are gone are made before the guests that are plugged to them start.
+fn networks(desired: &Desired, observed: &Observed, lanes: &Lanes<'_>, draft: &mut Draft) -> Vec<Change> {
+    let mut made: BTreeMap<&Address, Drafted> = BTreeMap::new();
+    for (name, lane) in lanes {
+        let Some(start) = lane.start else { continue };
+        let guest = observed.guests.get(*name).and_then(Reading::present);
+        let Some((address, spec)) = guest.and_then(|guest| gone(desired, observed, guest)) else { continue };
+        let ensure = || draft.step(vec![address.clone()], Op::EnsureNetwork { network: spec.clone() });
+        let step = *made.entry(address).or_insert_with(ensure);
+        draft.after(start, step, format!("it is plugged to {address}"));
+    }
+    let change = |address: &Address| Change {
+        action: Action::Create,
+        reason: Reason::Missing,
+        ..Change::none(address, desired.resources.get(address).and_then(|declared| declared.source.as_ref()))
+    };
+    made.into_keys().map(change).collect()
+}
+
+/// The guests that start with their host.
+pub fn autostarted(observed: &Observed) -> Vec<Pattern> {
+    let marked =
+        observed.guests.iter().filter(|(_, guest)| guest.present().is_some_and(|guest| guest.record.autostart));
+    marked.map(|(name, _)| Pattern::guest(name)).collect()
 }
 
 fn named(guests: &[Pattern], address: &Address, desired: &Desired) -> bool {

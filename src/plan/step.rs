@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::{Change, Selected};
 use crate::config::ByteSize;
 use crate::resource::cluster::ClusterGuestSpec;
-use crate::resource::{Address, BridgeSpec, FileSet, GuestPath, ImageSpec, KernelSpec, LinkName, VmSpec};
+use crate::resource::{
+    Address, BridgeSpec, Declared, FileSet, GuestPath, ImageSpec, KernelSpec, LinkName, Obstacle, VmSpec,
+};
 use crate::syntax::SourceRef;
 
 /// What would change and the steps that do it.
@@ -36,6 +38,19 @@ pub struct Refusal {
     pub help: String,
     /// Where it was declared.
     pub source: Option<SourceRef>,
+}
+
+impl Refusal {
+    /// Something of the host keeps a declared resource from being made.
+    pub(super) fn in_the_way(address: &Address, declared: &Declared, obstacle: &Obstacle) -> Self {
+        Self {
+            address: address.clone(),
+            rule: Rule::HostInTheWay,
+            message: obstacle.message.clone(),
+            help: obstacle.help.clone(),
+            source: declared.source.clone(),
+        }
+    }
 }
 
 /// The rules a plan obeys before any policy of the user's.
@@ -285,6 +300,13 @@ pub enum Op {
         /// Whether they are.
         protected: bool,
     },
+    /// Have a guest start with its host, or no longer.
+    AutostartGuest {
+        /// Guest.
+        guest: String,
+        /// Whether it does.
+        autostart: bool,
+    },
     /// Copy both disks of a guest beside them; one that runs stands still meanwhile.
     SnapshotGuest {
         /// Guest.
@@ -343,6 +365,7 @@ impl Op {
             Self::DestroyGuest { .. } => "destroy-guest",
             Self::RenameGuest { .. } => "rename-guest",
             Self::ProtectGuest { .. } => "protect-guest",
+            Self::AutostartGuest { .. } => "autostart-guest",
             Self::SnapshotGuest { .. } => "snapshot-guest",
             Self::RestoreSnapshot { .. } => "restore-snapshot",
             Self::DeleteSnapshot { .. } => "delete-snapshot",
@@ -374,7 +397,10 @@ impl Op {
             | Self::DeleteSnapshot { .. }
             | Self::DestroyGuest { .. } => 120,
             Self::StartGuest { .. } | Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } => 60,
-            Self::ProtectGuest { .. } | Self::ForgetGuest { .. } | Self::AdoptGuest { .. } => 30,
+            Self::ProtectGuest { .. }
+            | Self::AutostartGuest { .. }
+            | Self::ForgetGuest { .. }
+            | Self::AdoptGuest { .. } => 30,
             // Clones copy whole disks; the others wait for locks that a backup may hold.
             Self::CreateClusterGuest { .. } => 1800,
             Self::UpdateClusterGuest { .. } | Self::DestroyClusterGuest { .. } => 600,
@@ -396,6 +422,7 @@ impl Op {
             | Self::StopGuest { .. }
             | Self::RenameGuest { .. }
             | Self::ProtectGuest { .. }
+            | Self::AutostartGuest { .. }
             | Self::SnapshotGuest { .. }
             | Self::RestoreSnapshot { .. }
             | Self::DeleteSnapshot { .. }
@@ -432,6 +459,7 @@ impl Op {
             | Self::DestroyGuest { .. }
             | Self::RenameGuest { .. }
             | Self::ProtectGuest { .. }
+            | Self::AutostartGuest { .. }
             | Self::SnapshotGuest { .. }
             | Self::RestoreSnapshot { .. }
             | Self::DeleteSnapshot { .. }
@@ -459,6 +487,7 @@ impl Op {
             Self::ReplaceRoot { .. } => Undo::Op("restore-root"),
             Self::RenameGuest { .. } => Undo::Op("rename-guest"),
             Self::ProtectGuest { .. } => Undo::Op("protect-guest"),
+            Self::AutostartGuest { .. } => Undo::Op("autostart-guest"),
             Self::SnapshotGuest { .. } => Undo::Op("delete-snapshot"),
             Self::RestoreSnapshot { .. } => Undo::Op("restore-snapshot"),
             Self::ForgetGuest { .. } => Undo::Op("adopt-guest"),

@@ -6,8 +6,8 @@ use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
 use crate::config::{Accelerator, ByteSize, Machine};
 use crate::resource::{
-    Address, ContentKey, Declared, Desired, NetworkSpec, Observed, ObservedGuest, Obstacle, Reading, Record, Resource,
-    RunState, VmSpec,
+    Address, ContentKey, Declared, Desired, NetworkSpec, Observed, ObservedGuest, Reading, Record, Resource, RunState,
+    VmSpec,
 };
 
 /// What is to be done with one VM.
@@ -141,6 +141,7 @@ pub(super) fn declared(
     if found != Found::Unknown {
         let record = reading.and_then(Reading::present).map(|guest| &guest.record);
         plan.mark(declared.rules.protect, record);
+        plan.autostart(declared.rules.autostart, record, around.observed.starts_with_host);
     }
     if plan.change.leave(&declared.rules) {
         plan.rests = found == Found::Down;
@@ -151,7 +152,8 @@ pub(super) fn declared(
     let verdict = decide(Facts { wish: Wish::Declared, found, difference, loss: Impact::DataLoss });
     plan.settle(verdict);
     if plan.change.action != Action::None {
-        plan.refuse_for(around.observed.obstacles.get(address).into_iter().flatten());
+        let obstacles = around.observed.obstacles.get(address).into_iter().flatten();
+        plan.refusals.extend(obstacles.map(|it| Refusal::in_the_way(address, declared, it)));
     }
     plan
 }
@@ -184,16 +186,20 @@ impl VmPlan {
         change.attributes.push(protected);
     }
 
-    /// What this machine lacks is said before anything is done.
-    fn refuse_for<'a>(&mut self, obstacles: impl Iterator<Item = &'a Obstacle>) {
-        let refusal = |it: &Obstacle| Refusal {
-            address: self.change.address.clone(),
-            rule: Rule::HostInTheWay,
-            message: it.message.clone(),
-            help: it.help.clone(),
-            source: self.change.source.clone(),
-        };
-        self.refusals.extend(obstacles.map(refusal));
+    /// Whether it starts with its host: its record says that it should, and the host has what does it.
+    fn autostart(&mut self, wanted: bool, record: Option<&Record>, in_place: bool) {
+        let marked = record.is_some_and(|record| record.autostart);
+        let is = marked && in_place;
+        if is == wanted && marked == wanted {
+            return;
+        }
+        let cause = if marked == wanted { Cause::Drift } else { Cause::Pending };
+        let word = |on| if on { "yes" } else { "no" };
+        let mut autostart = value(AUTOSTART, word(!wanted), word(wanted), Impact::None, cause);
+        if record.is_none() {
+            autostart.before = Shown::Absent;
+        }
+        self.change.attributes.push(autostart);
     }
 
     /// Takes the verdict over into the change, with a reason that says more where one attribute says it all: a guest
@@ -213,6 +219,9 @@ impl VmPlan {
         self.change.impact = verdict.impact;
     }
 }
+
+/// The attribute of a guest that starts with its host.
+pub(super) const AUTOSTART: &str = "autostart";
 
 /// A setting of a VM: its name, how it is shown, and what changing it costs a running guest.
 type Setting = (&'static str, fn(&VmSpec, &Surroundings<'_>) -> String, Impact);

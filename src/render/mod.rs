@@ -25,7 +25,6 @@ mod screen;
 mod scrub;
 mod sessions;
 mod status;
-mod unit;
 mod words;
 
 pub use audit::{approval, audit, audit_json, plain_line};
@@ -51,4 +50,3 @@ pub use screen::{Colour, Screen};
 pub use scrub::harmless;
 pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json, store as store_line};
-pub use unit::{Unit, unit};

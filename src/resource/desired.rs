@@ -41,6 +41,9 @@ pub struct Declared {
 pub struct Rules {
     /// Whether plans that remove it are refused; `None` leaves that as it is.
     pub protect: Option<bool>,
+    /// Whether it starts with its host.
+    #[serde(skip_serializing_if = "core::ops::Not::not")]
+    pub autostart: bool,
     /// Paths of attributes that may drift, with `*` and `**`.
     pub ignore_drift: Vec<String>,
 }

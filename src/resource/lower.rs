@@ -122,9 +122,10 @@ impl Lowering<'_> {
         }
     }
 
-    /// Says of a guest whether it is protected.
-    fn protect(&mut self, address: &Address, vm: &Vm) {
+    /// Says of a guest whether it is protected, and whether it starts with its host.
+    fn rules(&mut self, address: &Address, vm: &Vm) {
         if let Some(declared) = self.desired.resources.get_mut(address) {
+            declared.rules.autostart = vm.autostart.value;
             declared.rules.protect = vm.protect.as_ref().map(|protect| protect.value);
         }
     }
@@ -163,7 +164,7 @@ impl Lowering<'_> {
         let needs = others.chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
         self.tag(&guest, vm);
-        self.protect(&guest, vm);
+        self.rules(&guest, vm);
         self.files(vm, &guest);
     }
 }

@@ -50,6 +50,8 @@ pub struct Observed {
     pub networks: BTreeMap<String, Reading<ObservedNetwork>>,
     /// What of the host stands in the way of declared networks and guests.
     pub obstacles: BTreeMap<Address, Vec<Obstacle>>,
+    /// Whether what starts this fleet's guests with the host is in place, as we would write it.
+    pub starts_with_host: bool,
     /// Declared clusters, by name.
     pub clusters: BTreeMap<String, Reading<ObservedCluster>>,
     /// Guests on clusters that carry this fleet's mark, and declared ones that were looked for; by name.

@@ -34,6 +34,9 @@ pub struct Record {
     /// Whether plans that remove the guest or its root disk are refused.
     #[serde(default)]
     pub protected: bool,
+    /// Whether it starts with its host.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub autostart: bool,
 }
 
 impl Record {

@@ -81,6 +81,10 @@ impl World {
             }
             Op::RenameGuest { from, to } => self.rename(from, to),
             Op::ProtectGuest { guest, protected } => self.guest(guest).record.protected = *protected,
+            Op::AutostartGuest { guest, autostart } => {
+                self.guest(guest).record.autostart = *autostart;
+                self.observed.starts_with_host |= autostart;
+            }
             Op::ForgetGuest { guest } => {
                 self.guest(guest);
                 self.observed.guests.remove(guest);
@@ -174,6 +178,7 @@ impl World {
             applied: AppliedGuest { disks: Some(vm.clone()), started: None },
             process: None,
             protected: false,
+            autostart: false,
         };
         let guest = ObservedGuest {
             record,

@@ -58,6 +58,8 @@ pub enum Event {
     BridgeForeign { network: String, owner: String },
     /// Something of the host stands in the way.
     Obstacle { address: Address, message: String, help: String },
+    /// What starts guests with the host is gone.
+    UnitGone,
     /// The store holds nothing any more.
     StoreEmptied,
 }
@@ -133,6 +135,7 @@ impl Event {
                 let obstacle = Obstacle { message: message.clone(), help: help.clone() };
                 world.observed.obstacles.entry(address.clone()).or_default().push(obstacle);
             }
+            Self::UnitGone => world.observed.starts_with_host = false,
             Self::StoreEmptied => world.observed.built.clear(),
         }
     }

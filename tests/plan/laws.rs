@@ -210,6 +210,7 @@ fn op_guest(op: &Op) -> Option<&String> {
         | Op::StopGuest { guest }
         | Op::DestroyGuest { guest }
         | Op::ProtectGuest { guest, .. }
+        | Op::AutostartGuest { guest, .. }
         | Op::SnapshotGuest { guest, .. }
         | Op::RestoreSnapshot { guest, .. }
         | Op::DeleteSnapshot { guest, .. }

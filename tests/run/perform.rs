@@ -127,6 +127,10 @@ impl Model {
                 let protect = |guest: &mut Guest| guest.record.protected = *protected;
                 self.world.act(step.id, |state| state.guest(guest).map(protect)).await
             }
+            Op::AutostartGuest { guest, autostart } => {
+                let mark = |guest: &mut Guest| guest.record.autostart = *autostart;
+                self.world.act(step.id, |state| state.guest(guest).map(mark)).await
+            }
             Op::ForgetGuest { guest } => {
                 self.world.act(step.id, |state| _ = state.guests.remove(guest)).await;
                 Ok(())

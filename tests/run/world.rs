@@ -144,6 +144,7 @@ impl Guest {
             applied: AppliedGuest { disks: None, started: None },
             process: None,
             protected: false,
+            autostart: false,
         };
         Self { record, root: None, previous_root: None, aside: BTreeSet::new(), work: None, vmm: None }
     }

@@ -18,8 +18,11 @@ pub(in crate::cli) struct AutostartArgs {
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct PowerArgs {
     /// The guests: names with `*` and `?`, or `tag:NAME`
-    #[arg(required = true, value_name = "GUEST")]
+    #[arg(required_unless_present = "autostart", value_name = "GUEST")]
     pub guests: Vec<Pattern>,
+    /// The guests that start with their host
+    #[arg(long, conflicts_with = "guests")]
+    pub autostart: bool,
     /// Guests that are started or stopped at the same time; without, `parallelism` of the fleet, else 4
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub parallel: Option<u16>,

@@ -32,6 +32,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&FILE),
     ChildRule::any(&AFTER),
     ChildRule::any(&TAGS),
+    ChildRule::at_most_once(&AUTOSTART),
     ChildRule::at_most_once(&PROTECT),
     ChildRule::any(&IGNORE_DRIFT),
 ];
@@ -147,6 +148,17 @@ static TAGS: NodeRule = NodeRule {
     ..NodeRule::new("tags", "Groups that the guest is in, for commands that select guests.")
 };
 
+static AUTOSTART: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("autostart", Kind::Boolean, "`#true` starts it with its host.")],
+    default: Some("#false"),
+    prioritised: true,
+    ..NodeRule::new(
+        "autostart",
+        "Whether the guest comes back when its host boots, by a unit of systemd that an apply writes and removes. It is started \
+         as it was last applied; a bridged network is made before.",
+    )
+};
+
 static PROTECT: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("protect", Kind::Boolean, "`#false` lifts it, in an apply of its own.")],
     default: Some("as it is: `regatta protect` decides"),
@@ -221,6 +233,7 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
         "tags" => {
             Block::read(node, &TAGS, problems).texts("tag").for_each(|tag| add(&mut settings.tags, node, Some(tag)));
         }
+        "autostart" => set(&mut settings.autostart, node, Block::read(node, &AUTOSTART, problems).boolean("autostart")),
         "protect" => set(&mut settings.protect, node, Block::read(node, &PROTECT, problems).boolean("protect")),
         "ignore-drift" => Block::read(node, &IGNORE_DRIFT, problems)
             .texts("attribute")

@@ -1,6 +1,6 @@
-//! A unit of systemd that starts guests when their host does, and stops them before it goes down.
+//! The text of a unit of systemd that starts guests when their host does, and stops them before it goes down.
 
-use std::fmt::Write as _;
+use crate::effect::process;
 
 /// What the unit runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,44 +14,88 @@ pub struct Unit<'a> {
     /// The fleet's name.
     pub fleet: &'a str,
     /// The guests.
-    pub guests: &'a [String],
-    /// What the unit is started with: `multi-user.target`, or `default.target` where a user's own systemd reads it.
-    pub wanted_by: &'static str,
+    pub guests: Which<'a>,
+    /// Who reads it.
+    pub reader: Reader,
+}
+
+/// Which guests a unit starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which<'a> {
+    /// These.
+    Named(&'a [String]),
+    /// Those whose records say so when the host starts.
+    Marked,
+}
+
+/// Whose systemd reads a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// The machine's.
+    Machine,
+    /// A user's own.
+    User,
+}
+
+impl Reader {
+    /// Who reads the units of whom we run as.
+    pub fn ours() -> Self {
+        if process::user_id() == 0 { Self::Machine } else { Self::User }
+    }
+
+    /// The target that starts the unit.
+    pub(super) const fn target(self) -> &'static str {
+        match self {
+            Self::Machine => "multi-user.target",
+            Self::User => "default.target",
+        }
+    }
 }
 
 /// Seconds that another apply may take first, and that a unit waits for it.
 const WAIT_S: u32 = 300;
 
-/// The unit's text (systemd.service(5)). Guests are told to stop by the unit's own command, and otherwise left alone: they
-/// outlive whatever becomes of the unit's processes.
-pub fn unit(unit: Unit<'_>) -> String {
-    let Unit { program, file, state, fleet, guests, wanted_by } = unit;
-    let names: Vec<String> = guests.iter().map(|guest| quoted(guest)).collect();
-    let common = format!("{} --file {} --state-dir {}", quoted(program), quoted(file), quoted(state));
-    let mut text = String::new();
-    let command = |word: &str| format!("{common} {word} --wait {WAIT_S} {}", names.join(" "));
-    // Writing to a string cannot fail.
-    let _ = write!(
-        text,
-        "# Printed by `regatta autostart`; print it again when the guests change.\n\
-         [Unit]\n\
-         Description=guests of the regatta fleet {fleet}\n\
-         \n\
-         [Service]\n\
-         Type=oneshot\n\
-         RemainAfterExit=yes\n\
-         KillMode=process\n\
-         TimeoutStartSec=1800\n\
-         TimeoutStopSec=600\n\
-         ExecStart={}\n\
-         ExecStop={}\n\
-         \n\
-         [Install]\n\
-         WantedBy={wanted_by}\n",
-        command("start"),
-        command("stop"),
-    );
-    text
+impl Unit<'_> {
+    /// The unit's text (systemd.service(5)). Guests are told to stop by the unit's own command, and otherwise left alone:
+    /// they outlive whatever becomes of the unit's processes.
+    pub fn text(&self) -> String {
+        let Unit { program, file, state, fleet, guests, reader } = self;
+        let (by, which) = match guests {
+            Which::Named(names) => {
+                let names: Vec<String> = names.iter().map(|guest| quoted(guest)).collect();
+                ("Printed by `regatta autostart`; print it again when the guests change", names.join(" "))
+            }
+            Which::Marked => ("Written by `regatta apply`, for guests with `autostart #true`", "--autostart".into()),
+        };
+        let common = format!("{} --file {} --state-dir {}", quoted(program), quoted(file), quoted(state));
+        let command = |word: &str| format!("{common} {word} --wait {WAIT_S} {which}");
+        // A user's systemd cannot wait for units of the machine's.
+        let order = match reader {
+            Reader::Machine => "Wants=network-online.target\nAfter=network-online.target\n",
+            Reader::User => "",
+        };
+        format!(
+            "# {by}.\n\
+             [Unit]\n\
+             Description=guests of the regatta fleet {fleet}\n\
+             {order}\
+             \n\
+             [Service]\n\
+             Type=oneshot\n\
+             RemainAfterExit=yes\n\
+             KillMode=process\n\
+             TimeoutStartSec=1800\n\
+             TimeoutStopSec=600\n\
+             ExecStart={}\n\
+             ExecStop={}\n\
+             \n\
+             [Install]\n\
+             WantedBy={}\n",
+            command("start"),
+            command("stop"),
+            reader.target(),
+        )
+    }
 }
 
 /// One word of a command line: systemd takes `%` for specifiers and `$` for variables, also between quotes.
@@ -74,14 +118,14 @@ mod tests {
     #[test]
     fn the_whole_unit() {
         let guests = ["web-1".to_owned(), "db".to_owned()];
-        let text = unit(Unit {
+        let unit = Unit {
             program: "/usr/bin/regatta",
             file: "/home/ada/my \"50%\" $fleet/fleet.kdl",
             state: "/home/ada/.local/state/regatta",
             fleet: "shop",
-            guests: &guests,
-            wanted_by: "default.target",
-        });
+            guests: Which::Named(&guests),
+            reader: Reader::User,
+        };
         let common = r#""/usr/bin/regatta" --file "/home/ada/my \"50%%\" $$fleet/fleet.kdl" --state-dir "/home/ada/.local/state/regatta""#;
         let expected = format!(
             "# Printed by `regatta autostart`; print it again when the guests change.\n[Unit]\n\
@@ -90,6 +134,12 @@ mod tests {
              ExecStart={common} start --wait 300 \"web-1\" \"db\"\n\
              ExecStop={common} stop --wait 300 \"web-1\" \"db\"\n\n[Install]\nWantedBy=default.target\n"
         );
-        assert_eq!(text, expected);
+        assert_eq!(unit.text(), expected);
+        let marked = Unit { guests: Which::Marked, reader: Reader::Machine, ..unit }.text();
+        assert!(
+            marked.contains(" start --wait 300 --autostart\n") && marked.ends_with("=multi-user.target\n"),
+            "{marked}"
+        );
+        assert!(marked.contains("\nAfter=network-online.target\n"), "{marked}");
     }
 }

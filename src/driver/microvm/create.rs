@@ -77,6 +77,7 @@ impl Guests {
                 applied: AppliedGuest { disks: None, started: None },
                 process: None,
                 protected: false,
+                autostart: false,
             },
         };
         self.write_record(&record)?;

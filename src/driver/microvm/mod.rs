@@ -1,6 +1,7 @@
 //! Guests as virtual machines of QEMU and Firecracker on this machine.
 
 mod accel;
+mod autostart;
 pub mod console;
 mod create;
 mod disks;

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use self::stage::{Door, Stage, in_the_world};
+use super::boot::BootUnit;
 use super::files::offline;
 use super::microvm::{Effects, Guests, process_id};
 use super::network::Networks;
@@ -54,8 +55,9 @@ pub async fn rehearse(
     };
     let (run, clock) = (Arc::clone(&stage) as _, Arc::new(SystemClock));
     let networks = Arc::new(Networks::new(&plan.fleet, origin, run, clock, &scene.audit()));
+    let boot = BootUnit::new(&plan.fleet, origin, &scene, Some(root.join("systemd")), Arc::clone(&stage) as _)?;
     let guests = Arc::new(Guests::new(&plan.fleet, origin, scene, effects));
-    let driver = LocalDriver::new(Arc::clone(&guests), networks);
+    let driver = LocalDriver::new(Arc::clone(&guests), networks).starting_with_host(Arc::new(boot));
     let world = state.root().to_owned();
     let mut rehearsed = Vec::new();
     for (step, rescue) in plan.graph.steps.iter().zip(plan.graph.rescues()) {

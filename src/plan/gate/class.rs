@@ -77,6 +77,7 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         | Op::AwaitReady { .. }
         | Op::StopGuest { .. }
         | Op::RenameGuest { .. }
+        | Op::AutostartGuest { .. }
         | Op::SnapshotGuest { .. }
         // The disks that it has are kept as a snapshot.
         | Op::RestoreSnapshot { .. }

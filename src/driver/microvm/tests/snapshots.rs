@@ -21,6 +21,7 @@ fn world() -> World {
         applied: AppliedGuest { disks: Some(vm()), started: None },
         process: None,
         protected: false,
+        autostart: false,
     };
     std::fs::create_dir_all(world.guests.dir("web").root()).unwrap();
     world.guests.write_record(&record).unwrap();
