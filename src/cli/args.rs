@@ -16,7 +16,9 @@ mod snapshots;
 
 pub(super) use gate::{ApproveArgs, AuditArgs, AuditCommand, WatchArgs};
 pub(super) use guests::{CpArgs, ExecArgs, RepinArgs, SshConfigArgs};
-pub(super) use power::{AutostartArgs, ConsoleArgs, KeepConsoleArgs, LogsArgs, PauseArgs, PowerArgs, WakeArgs};
+pub(super) use power::{
+    AutostartArgs, ConsoleArgs, KeepConsoleArgs, KeepWayArgs, LogsArgs, PauseArgs, PowerArgs, WakeArgs,
+};
 pub(super) use sessions::{SessionArgs, SessionCommand, SessionEndArgs, SessionOf, SessionStartArgs, SessionStdin};
 pub(super) use snapshots::{SnapshotArgs, SnapshotCommand};
 
@@ -161,6 +163,9 @@ pub(super) enum Command {
     /// Keeps the console of a running guest; started by regatta itself
     #[command(hide = true)]
     KeepConsole(KeepConsoleArgs),
+    /// Takes back a change of a network that nobody confirms; started by regatta itself
+    #[command(hide = true)]
+    KeepWay(KeepWayArgs),
     /// Log in to a guest, or run a command there and return its exit code
     Ssh(SshArgs),
     /// Run a command in several guests at the same time

@@ -27,6 +27,7 @@ mod graph;
 mod hosts;
 mod init;
 mod journal;
+mod keep_way;
 mod loader;
 mod lock;
 mod lock_file;
@@ -137,6 +138,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Logs(args) => logs::run(global, args).await,
         Command::Console(args) => console::run(global, args).await,
         Command::KeepConsole(args) => console::keep(args).await,
+        Command::KeepWay(args) => keep_way::run(args).await,
         Command::Ssh(args) => ssh::run(global, args),
         Command::Exec(args) => exec::run(global, args).await,
         Command::Cp(args) => cp::run(global, args),

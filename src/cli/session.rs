@@ -18,7 +18,7 @@ use crate::driver::StateDir;
 use crate::driver::boot::{self, BootUnit};
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
-use crate::driver::network::Networks;
+use crate::driver::network::{Guard, Networks};
 use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
@@ -204,7 +204,8 @@ impl Session {
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
         let boot = BootUnit::new(&fleet.name.value, origin.as_str(), &state, units, Arc::clone(&runner) as _)?;
-        let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, &state.audit());
+        let guard = Guard::new(&fleet.name.value, origin.as_str(), state.clone(), Arc::new(Detacher));
+        let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, &state.audit()).guarded(guard);
         Ok(Self {
             state,
             fleet: fleet.name.value,

@@ -84,6 +84,11 @@ impl StateDir {
         self.root.join("locks/ssh-config.lock")
     }
 
+    /// What is known of a fleet's bridged networks while they are changed.
+    pub fn networks(&self, fleet: &str) -> Utf8PathBuf {
+        self.fleets().join(fleet).join("networks")
+    }
+
     /// All guests of a fleet.
     pub fn guests(&self, fleet: &str) -> Utf8PathBuf {
         self.fleets().join(fleet).join("vms")

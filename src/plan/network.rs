@@ -111,7 +111,7 @@ fn declared(
     (change.action, change.reason, change.impact) = (verdict.action, verdict.reason, verdict.impact);
     if matches!(change.action, Action::Create | Action::Update) {
         let obstacles = around.observed.obstacles.get(address).into_iter().flatten();
-        refusals.extend(obstacles.map(|it| refusal(Rule::HostInTheWay, it.message.clone(), it.help.clone())));
+        refusals.extend(obstacles.map(|it| Refusal::in_the_way(address, declared, it)));
     }
     change
 }

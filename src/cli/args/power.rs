@@ -79,6 +79,13 @@ pub(in crate::cli) struct ConsoleArgs {
     pub guest: String,
 }
 
+/// Arguments of `keep-way`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct KeepWayArgs {
+    /// What was changed, and what it was before
+    pub armed: Utf8PathBuf,
+}
+
 /// Arguments of `keep-console`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct KeepConsoleArgs {

@@ -27,16 +27,22 @@ impl Networks {
         if let Some(obstacle) = self.host_obstacles(spec).await?.into_iter().next() {
             return Err(Failure::permanent(obstacle.message).hint(obstacle.help));
         }
+        let Some(guard) = &self.guard else { return self.make(spec, &links, progress).await };
+        self.make_guarded(spec, &links, (guard, progress)).await
+    }
+
+    /// Makes a network without asking what of the host stands in the way.
+    pub(super) async fn make(&self, spec: &BridgeSpec, links: &[Link], progress: &dyn Progress) -> Result<(), Failure> {
         progress.say("making the bridge");
-        self.bridge(spec, find(&links, &spec.bridge)).await?;
+        self.bridge(spec, find(links, &spec.bridge)).await?;
         progress.say("replacing its rules");
         self.root(privilege::replace_rules(spec)).await?;
         self.root(privilege::set_up(&spec.bridge)).await?;
         progress.say("plugging in its guests");
         for tap in spec.taps.values() {
-            self.tap(spec, &tap.link, find(&links, &tap.link)).await?;
+            self.tap(spec, &tap.link, find(links, &tap.link)).await?;
         }
-        self.unplug(spec, &links).await?;
+        self.unplug(spec, links).await?;
         let Some(listed) = self.listed(&spec.bridge).await? else {
             return Err(Failure::unknown("the rules that were just made are gone: something else removes them"));
         };
@@ -58,18 +64,18 @@ impl Networks {
         for tap in plugged(&links, bridge) {
             self.root(privilege::delete_link(&tap)).await?;
         }
-        match find(&links, bridge) {
-            Some(_) => self.root(privilege::delete_link(bridge)).await,
-            None => Ok(()),
+        if find(&links, bridge).is_some() {
+            self.root(privilege::delete_link(bridge)).await?;
         }
+        self.guard.as_ref().map_or(Ok(()), |guard| guard.forget(network))
     }
 
-    async fn root(&self, command: Result<RootCommand, privilege::Refused>) -> Result<(), Failure> {
+    pub(super) async fn root(&self, command: Result<RootCommand, privilege::Refused>) -> Result<(), Failure> {
         self.privileged.run_ok(&command?).await.map(drop)
     }
 
     /// Nothing without our mark is touched, whatever it is called.
-    async fn must_be_ours(&self, network: &str, bridge: &LinkName, links: &[Link]) -> Result<(), Failure> {
+    pub(super) async fn must_be_ours(&self, network: &str, bridge: &LinkName, links: &[Link]) -> Result<(), Failure> {
         match self.network(network, bridge.clone(), links).await? {
             Reading::Present(found) => match found.foreign {
                 Some(owner) => Err(Failure::permanent(format!("the interface `{bridge}` belongs to {owner}"))),
@@ -137,12 +143,12 @@ impl Networks {
     }
 }
 
-fn find<'a>(links: &'a [Link], name: &LinkName) -> Option<&'a Link> {
+pub(super) fn find<'a>(links: &'a [Link], name: &LinkName) -> Option<&'a Link> {
     links.iter().find(|link| link.ifname == name.as_str())
 }
 
 /// Interfaces of ours that are plugged to a bridge.
-fn plugged(links: &[Link], bridge: &LinkName) -> Vec<LinkName> {
+pub(super) fn plugged(links: &[Link], bridge: &LinkName) -> Vec<LinkName> {
     let plugged = links.iter().filter(|link| link.master.as_deref() == Some(bridge.as_str()));
     plugged.filter_map(|link| LinkName::try_from(link.ifname.clone()).ok()).collect()
 }

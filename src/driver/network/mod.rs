@@ -2,16 +2,20 @@
 //! [`privilege`](super::privilege), and never anything but our own interfaces and tables.
 
 mod ensure;
+mod guard;
 mod host;
 mod links;
 mod observe;
 pub(super) mod rules;
 mod sudo;
+mod take_back;
+mod ways;
 
 use std::sync::Arc;
 
 use camino::Utf8Path;
 
+pub use guard::{Guard, KEEP_WAY, keep_way};
 pub(super) use sudo::INSTALL_RULES;
 
 use super::privilege::{Mark, Privileged, Refused, UNFINISHED};
@@ -25,13 +29,20 @@ pub struct Networks {
     origin: String,
     run: Arc<dyn Run>,
     privileged: Privileged,
+    guard: Option<Guard>,
 }
 
 impl Networks {
     /// The networks of `fleet`, declared by the file at `origin` (absolute). Calls as root are written to `audit`.
     pub fn new(fleet: &str, origin: &str, run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: &Utf8Path) -> Self {
         let privileged = Privileged::new(Arc::clone(&run), clock, audit.to_owned());
-        Self { fleet: fleet.into(), origin: origin_digest(origin), run, privileged }
+        Self { fleet: fleet.into(), origin: origin_digest(origin), run, privileged, guard: None }
+    }
+
+    /// With a process that takes back what was not confirmed.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        Self { guard: Some(guard), ..self }
     }
 
     /// The mark of this fleet's networks, before anything was applied.
