@@ -16,6 +16,7 @@ use super::{lock, output};
 use crate::config::{self, Fleet, LockFile};
 use crate::driver::StateDir;
 use crate::driver::boot::{self, BootUnit};
+use crate::driver::doctor::preflight;
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{Effects, Guests};
 use crate::driver::network::{Guard, Networks};
@@ -308,6 +309,7 @@ impl Session {
         self.networks.observe(&self.desired, &mut observed).await?;
         self.clusters.observe(&self.desired, &mut observed).await;
         self.boot.observe(&self.desired, &mut observed).await?;
+        preflight(&CommandRunner, &self.state, &self.desired, &mut observed).await;
         Ok(observed)
     }
 

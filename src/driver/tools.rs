@@ -26,6 +26,10 @@ pub(super) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" }
 pub(super) const QEMU_IMG: Tool = Tool { program: "qemu-img", package: "qemu-utils" };
 /// Checks ext4 file systems.
 pub(super) const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" };
+/// Runs guests.
+pub(super) const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+/// Writes into ext4 file systems.
+pub(super) const DEBUGFS: Tool = Tool { program: "debugfs", package: "e2fsprogs" };
 /// Unpacks archives.
 pub(super) const TAR: Tool = Tool { program: "tar", package: "tar" };
 /// Unpacks what is compressed with LZMA.

@@ -85,7 +85,7 @@ pub(super) fn state(state: &StateDir) -> Vec<Finding> {
 }
 
 /// Free room where the state directory is, or will be.
-fn room(state: &StateDir) -> Finding {
+pub(super) fn room(state: &StateDir) -> Finding {
     let existing = state.root().ancestors().find(|path| paths::exists(path).unwrap_or(false));
     let free = existing.and_then(|path| paths::free(path).ok()).map(ByteSize::bytes);
     let fix = crate::driver::failure::DISK_FULL_HINT;

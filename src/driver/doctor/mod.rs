@@ -2,9 +2,12 @@
 
 mod machine;
 mod network;
+mod preflight;
 mod tools;
 
 use std::sync::Arc;
+
+pub use preflight::preflight;
 
 use super::network::Networks;
 use super::{StateDir, Store, microvm};

@@ -42,6 +42,24 @@ fn tree_tools() -> &'static [tools::Tool] {
     if namespace::keeps_owners() { &[TAR, MKE2FS, E2FSCK] } else { &[FAKEROOT, TAR, MKE2FS, E2FSCK] }
 }
 
+/// Makes sure that an image of packages can be built here.
+///
+/// # Errors
+/// Says what is missing, and what to do about it.
+pub(super) async fn require_packages(run: &dyn Run) -> Result<(), Failure> {
+    debootstrap::require(run, tree_tools()).await
+}
+
+/// The same for an image of layers, a tar file or a directory.
+pub(super) async fn require_tree(run: &dyn Run) -> Result<(), Failure> {
+    tools::require(run, tree_tools()).await
+}
+
+/// The same for a disk, or a file system that is whole already.
+pub(super) async fn require_disk(run: &dyn Run) -> Result<(), Failure> {
+    tools::require(run, &[E2FSCK, MKE2FS, QEMU_IMG]).await
+}
+
 /// Builds an image into the store, unless it is there.
 ///
 /// # Errors
@@ -70,7 +88,7 @@ impl Building<'_> {
     async fn fill(&self, staging: &Staging) -> Result<BTreeMap<String, String>, Failure> {
         match &self.spec.source {
             SourceSpec::Debootstrap { suite, mirror, packages, commands } => {
-                debootstrap::require(self.run, tree_tools()).await?;
+                require_packages(self.run).await?;
                 self.progress.say(&format!("installing {} packages", packages.len()));
                 let tar = staging.temporary("root.tar");
                 let (mirror, files) = (mirror.as_deref(), &self.spec.files);
@@ -80,7 +98,7 @@ impl Building<'_> {
                 debian::installed(&staging.temporary("root"))
             }
             SourceSpec::Oci { reference, digest } => {
-                tools::require(self.run, tree_tools()).await?;
+                require_tree(self.run).await?;
                 let reference = OciReference::parse(reference)
                     .map_err(|why| Failure::permanent(format!("`{reference}` is no image: {why}")))?;
                 let fetched = oci::fetch(self.run, self.store, &reference, digest, self.progress).await?;
@@ -88,19 +106,19 @@ impl Building<'_> {
                 Ok(BTreeMap::new())
             }
             SourceSpec::File { form: FileForm::Tar, location, digest } => {
-                tools::require(self.run, tree_tools()).await?;
+                require_tree(self.run).await?;
                 let file = download::pinned(self.store, location, digest, self.progress).await?;
                 let layer = self.tar_file(staging, &file).await?;
                 self.unpack(staging, vec![layer], Owners::default()).await?;
                 Ok(BTreeMap::new())
             }
             SourceSpec::Directory { path, digest } => {
-                tools::require(self.run, tree_tools()).await?;
+                require_tree(self.run).await?;
                 self.directory(staging, path, digest).await?;
                 Ok(BTreeMap::new())
             }
             SourceSpec::File { form: form @ (FileForm::Ext4 | FileForm::CloudImage), location, digest } => {
-                tools::require(self.run, &[E2FSCK, MKE2FS, QEMU_IMG]).await?;
+                require_disk(self.run).await?;
                 let file = download::pinned(self.store, location, digest, self.progress).await?;
                 let disk = Disk { run: self.run, staging, spec: self.spec, progress: self.progress };
                 match form {

@@ -38,6 +38,14 @@ const USEFUL: [&str; 3] = ["virtio_rng", "crc32c_intel", "crc32c_generic"];
 /// Decompressing a kernel of some ten megabytes on a busy machine.
 const XZ_DEADLINE: Duration = Duration::from_secs(120);
 
+/// Makes sure that a kernel can be built here.
+///
+/// # Errors
+/// Says what is missing, and what to do about it.
+pub(super) async fn require(run: &dyn Run) -> Result<(), Failure> {
+    debootstrap::require(run, &[DPKG_DEB]).await
+}
+
 /// Builds a kernel into the store, unless it is there.
 ///
 /// # Errors
@@ -48,7 +56,7 @@ pub async fn build(run: &dyn Run, store: &Store, spec: &KernelSpec, progress: &d
         return Err(Failure::permanent(format!("this machine is {found}, kernels are built for x86_64 only")));
     }
     let Some(staging) = store.begin(run, Kind::Kernel, &spec.key, progress).await? else { return Ok(()) };
-    debootstrap::require(run, &[DPKG_DEB]).await?;
+    require(run).await?;
     progress.say(&format!("fetching {}", spec.package));
     let tar = staging.temporary("packages.tar");
     fetch(run, &staging, spec, &tar).await?;
