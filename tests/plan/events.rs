@@ -106,9 +106,7 @@ impl Event {
                 };
                 put(world, guest, path, found);
             }
-            Self::Removed { guest, path } => {
-                world.files(guest).files.remove(&at(path)).unwrap();
-            }
+            Self::Removed { guest, path } => drop(world.files(guest).files.remove(&at(path)).unwrap()),
             Self::Changed { guest, path, mode, owner } => {
                 let found = present(world, guest, path);
                 found.mode = mode.as_ref().map_or(found.mode, |mode| u32::from_str_radix(mode, 8).unwrap());
