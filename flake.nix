@@ -17,7 +17,6 @@
         pkgs.qemu
         pkgs.e2fsprogs
         pkgs.mmdebstrap
-        pkgs.fakeroot
         pkgs.dpkg
         pkgs.gnutar
         pkgs.xz

@@ -2,7 +2,7 @@
 
 use crate::effect::files::FileError;
 use crate::effect::http::HttpError;
-use crate::effect::{CommandError, ConnectError, Environment, KeyError, Output};
+use crate::effect::{CommandError, ConnectError, KeyError, Output};
 use crate::exec::Failure;
 
 /// What to do when a disk is full.
@@ -17,16 +17,9 @@ impl From<FileError> for Failure {
 impl From<HttpError> for Failure {
     /// Of a request that changes nothing: asking again is always allowed.
     fn from(error: HttpError) -> Self {
-        let failure = match error.is_transient() {
+        match error.is_transient() {
             true => Self::transient(error.to_string()),
             false => Self::permanent(error.to_string()),
-        };
-        match (&error, proxy(Environment::variable)) {
-            (HttpError::Connect { .. } | HttpError::Deadline { sent: false, .. }, Some(name)) => failure.hint(format!(
-                "`{name}` is set, and regatta's own requests do not go through proxies: let this machine reach the server, \
-                 or fetch the file and name its path"
-            )),
-            _ => failure,
         }
     }
 }
@@ -61,12 +54,6 @@ impl From<ConnectError> for Failure {
     }
 }
 
-/// The variable of the environment that names a proxy, as curl and apt know them.
-fn proxy(variable: impl Fn(&str) -> Option<String>) -> Option<&'static str> {
-    let names = ["https_proxy", "HTTPS_PROXY", "http_proxy", "all_proxy", "ALL_PROXY"];
-    names.into_iter().find(|name| variable(name).is_some_and(|value| !value.is_empty()))
-}
-
 /// Whether a program complained in the C library's words.
 fn disk_is_full(output: &Output) -> bool {
     String::from_utf8_lossy(&output.stderr).contains("No space left on device")
@@ -92,13 +79,6 @@ mod tests {
         let command = ConnectError::Overdue { after, command: "tar".to_owned() };
         let kinds = [login, command].map(|error| Failure::from(error).kind);
         assert_eq!(kinds, [FailureKind::Transient, FailureKind::Unknown]);
-    }
-
-    #[test]
-    fn a_proxy_that_is_not_used_is_named() {
-        assert_eq!(proxy(|_| None), None);
-        assert_eq!(proxy(|_| Some(String::new())), None);
-        assert_eq!(proxy(|name| (name == "http_proxy").then(|| "http://proxy:3128".into())), Some("http_proxy"));
     }
 
     #[test]

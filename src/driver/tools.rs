@@ -18,8 +18,6 @@ pub(super) struct Tool {
 pub(super) const MMDEBSTRAP: Tool = Tool { program: "mmdebstrap", package: "mmdebstrap" };
 /// Lets an ordinary user be root among subordinate users.
 pub(super) const NEWUIDMAP: Tool = Tool { program: "newuidmap", package: "uidmap" };
-/// Remembers owners and device nodes that an ordinary user cannot make.
-pub(super) const FAKEROOT: Tool = Tool { program: "fakeroot", package: "fakeroot" };
 /// Makes ext4 file systems.
 pub(super) const MKE2FS: Tool = Tool { program: "mke2fs", package: "e2fsprogs" };
 /// Converts disk images.

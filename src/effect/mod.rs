@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "clippy.toml sends everybody else here")]
 
+pub mod base64;
 mod clock;
 mod command;
 mod detach;
@@ -38,7 +39,7 @@ pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Proc
 pub use replace::exec;
 pub use seal::SealKey;
 pub use socket::{await_unix, connect_unix, listen_unix, port_is_free};
-pub use sparse::copy_sparse;
+pub use sparse::{copy_sparse, punch};
 #[cfg(test)]
 pub(crate) use ssh::loopback;
 pub use ssh::{

@@ -1,11 +1,16 @@
-//! Copies of sparse files that stay sparse.
+//! Sparse files: copies that stay sparse, and holes made in them.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 
 use camino::Utf8Path;
 use nix::errno::Errno;
+use nix::fcntl::{FallocateFlags, fallocate};
 use nix::unistd::{Whence, lseek64};
+
+/// Zeros that are written at a time.
+const ZEROS: usize = 1 << 16;
 
 /// Copies what is allocated and leaves holes as holes. A file at the target is replaced in place.
 ///
@@ -25,6 +30,27 @@ pub fn copy_sparse(from: &Utf8Path, to: &Utf8Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes a range zero: a hole where the file system can do that, written otherwise.
+///
+/// # Errors
+/// In the system's words.
+pub fn punch(file: &File, at: u64, length: u64) -> io::Result<()> {
+    let number = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    match fallocate(file, hole, number(at)?, number(length)?) {
+        Err(Errno::EOPNOTSUPP) => {
+            let (zeros, mut done) = (vec![0; ZEROS], 0);
+            while done < length {
+                let piece = zeros.len().min(usize::try_from(length - done).unwrap_or(ZEROS));
+                file.write_all_at(&zeros[..piece], at + done)?;
+                done += piece as u64;
+            }
+            Ok(())
+        }
+        punched => Ok(punched?),
+    }
+}
+
 /// The next allocated range at or after an offset.
 fn next_data(file: &File, at: u64) -> io::Result<Option<(u64, u64)>> {
     let offset = |bytes: u64| i64::try_from(bytes).map_err(io::Error::other);
@@ -38,7 +64,7 @@ fn next_data(file: &File, at: u64) -> io::Result<Option<(u64, u64)>> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+    use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
 

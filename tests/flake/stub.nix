@@ -25,7 +25,7 @@ in
 {
   inherit lib;
   legacyPackages.x86_64-linux = named [
-    "cargo" "cargo-deny" "cargo-nextest" "clippy" "dpkg" "e2fsprogs" "fakeroot" "firecracker" "git" "gnutar" "jq"
+    "cargo" "cargo-deny" "cargo-nextest" "clippy" "dpkg" "e2fsprogs" "firecracker" "git" "gnutar" "jq"
     "makeWrapper" "mmdebstrap" "nix" "nixfmt-rfc-style" "openssh" "qemu" "rust-analyzer" "rustc" "rustfmt"
     "shellcheck" "sudo" "tmux" "xz"
   ] // {

@@ -96,7 +96,7 @@ fn said(outcome: Result<(), Failure>) -> String {
 #[test]
 #[ignore = "needs docker-registry, skopeo and umoci"]
 fn each_failure_is_told_and_leaves_nothing() {
-    if missing(&[&PROGRAMS[..], &["fakeroot", "mke2fs"]].concat()) {
+    if missing(&[&PROGRAMS[..], &["mke2fs"]].concat()) {
         return;
     }
     let scene = Scene::new();
@@ -162,7 +162,7 @@ fn each_failure_is_told_and_leaves_nothing() {
 #[test]
 #[ignore = "needs docker-registry, skopeo and umoci"]
 fn a_wrong_checksum_and_an_image_without_a_server() {
-    if missing(&["fakeroot", "mke2fs"]) {
+    if missing(&["mke2fs"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -195,7 +195,7 @@ fn a_wrong_checksum_and_an_image_without_a_server() {
 #[test]
 #[ignore = "needs docker-registry, skopeo and umoci"]
 fn a_full_disk_is_told_and_leaves_nothing() {
-    if missing(&[&PROGRAMS[..], &["fakeroot", "mke2fs", "unshare"]].concat()) {
+    if missing(&[&PROGRAMS[..], &["mke2fs", "unshare"]].concat()) {
         return;
     }
     let world = World::new();
@@ -289,7 +289,7 @@ fn the_root_partition_of_a_disk_becomes_the_image() {
 #[test]
 #[ignore = "needs docker-registry, skopeo and umoci"]
 fn one_layer_is_fetched_once_for_everybody() {
-    if missing(&[&PROGRAMS[..], &["fakeroot", "mke2fs"]].concat()) {
+    if missing(&[&PROGRAMS[..], &["mke2fs"]].concat()) {
         return;
     }
     let scene = Scene::new();

@@ -24,7 +24,7 @@ const ALWAYS: [Program; 9] = [
 ];
 
 /// What an ordinary user needs to build images.
-const NOT_ROOT: [Program; 2] = [("newuidmap", &[], "uidmap"), ("fakeroot", &["--version"], "fakeroot")];
+const NOT_ROOT: Program = ("newuidmap", &[], "uidmap");
 
 /// What bridged networks need.
 const BRIDGES: [Program; 2] = [("ip", &["-V"], "iproute2"), ("nft", &["--version"], "nftables")];
@@ -40,7 +40,7 @@ impl Doctor {
     pub(super) async fn tools(&self, bridges: bool) -> Vec<Finding> {
         let (user, network) = (!namespace::is_root(), bridges);
         let mut programs = ALWAYS.to_vec();
-        programs.extend(NOT_ROOT.iter().filter(|_| user));
+        programs.extend(user.then_some(&NOT_ROOT));
         programs.extend(BRIDGES.iter().filter(|_| network));
         programs.extend(Some(SUDO).filter(|_| network && user));
         let mut findings = Vec::new();

@@ -1,7 +1,6 @@
 //! Images of packages: a Debian tree from mmdebstrap.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 
 use camino::Utf8Path;
@@ -9,6 +8,7 @@ use camino::Utf8Path;
 use super::{files, packages};
 use crate::config::{ImageCommand, ImageFile};
 use crate::driver::debootstrap::Debootstrap;
+use crate::driver::ext4;
 use crate::driver::store::{Staging, storage_failure};
 use crate::effect::Run;
 use crate::exec::Failure;
@@ -16,6 +16,9 @@ use crate::exec::Failure;
 /// Removes what every guest must have for itself (LESSONS 31). `$1` is the root of the tree.
 const CLEAN_SCRIPT: &str =
     r#"rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/var/lib/systemd/random-seed"#;
+
+/// Where dpkg keeps what it knows.
+const DPKG_STATUS: &str = "/var/lib/dpkg/status";
 
 /// Puts declared files into the tree and runs declared commands there.
 const PREPARE_SCRIPT: &str = include_str!("prepare.sh");
@@ -67,9 +70,8 @@ impl Recipe<'_> {
     }
 }
 
-/// Versions of the packages that dpkg knows in a tree.
-pub(super) fn installed(tree: &Utf8Path) -> Result<BTreeMap<String, String>, Failure> {
-    let status = tree.join("var/lib/dpkg/status");
-    let text = fs::read(&status).map_err(|cause| storage_failure(&format!("cannot read `{status}`"), &cause))?;
-    Ok(packages::installed(&String::from_utf8_lossy(&text)))
+/// Versions of the packages that dpkg knows in an image.
+pub(super) fn installed(image: &Utf8Path) -> Result<BTreeMap<String, String>, Failure> {
+    let status = ext4::look(image, |files| files.read(DPKG_STATUS).map_err(|cause| cause.to_string()))?;
+    Ok(packages::installed(&String::from_utf8_lossy(&status)))
 }

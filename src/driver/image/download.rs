@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::driver::meter::Meter;
 use crate::driver::store::{Source, Store, Wanted};
-use crate::effect::http::{self, Client, Deadlines, Request, Trust};
+use crate::effect::Environment;
+use crate::effect::http::{self, Client, Deadlines, Proxies, Request, Trust};
 use crate::exec::{Failure, Progress};
 use crate::resource::Digest;
 
@@ -79,6 +80,11 @@ fn as_url(location: &str) -> Option<&str> {
     (location.starts_with("http://") || location.starts_with("https://")).then_some(location)
 }
 
+/// A client for what comes from far away.
+pub(super) fn client() -> Client {
+    Client::new(Trust::System, Deadlines::DOWNLOAD).through(Proxies::of(Environment::variable))
+}
+
 /// A file of a web server.
 struct Page<'a> {
     url: &'a str,
@@ -92,7 +98,7 @@ impl Source for Page<'_> {
             request = request.header("range", &format!("bytes={from}-"))?;
         }
         let cannot = || format!("cannot fetch `{}`", self.url);
-        let response = Client::new(Trust::System, Deadlines::DOWNLOAD).send(self.url, request).await;
+        let response = client().send(self.url, request).await;
         let response = response.map_err(|error| Failure::from(error).context(cannot()))?;
         let continues =
             response.header("content-range").is_some_and(|range| range.starts_with(&format!("bytes {from}-")));

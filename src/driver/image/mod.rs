@@ -1,11 +1,11 @@
 //! Building images: whatever they are made from becomes one ext4 file, as an ordinary user or as root.
 //!
 //! ```text
-//! debootstrap ─mmdebstrap──────────────┐
-//! oci         ─fetch─ layers ─merge────┼→ one tar file ─fakeroot {tar -x, mke2fs -d}─┐
-//! tar, directory      one layer ─merge─┘                                             ├→ check, look, store
-//! cloud-image ─qemu-img─ root partition ─────────────────────────────────────────────┤
-//! ext4 ──────────────────────────────────────────────────────────────────────────────┘
+//! debootstrap    ─mmdebstrap─ one layer ─┐
+//! oci            ─fetch─────── layers ───┼─ laid over each other, into what mke2fs made ─┐
+//! tar, directory ───────────── one layer ┘                                               ├→ check, look, store
+//! cloud-image    ─qemu-img─ root partition ──────────────────────────────────────────────┤
+//! ext4 ──────────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
 //! Declared files go into the tree before it becomes a file system: by mmdebstrap's hook, or as the highest layer.
@@ -26,10 +26,12 @@ use std::collections::BTreeMap;
 use std::io;
 
 use camino::{Utf8Path, Utf8PathBuf};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
+use super::debootstrap;
 use super::store::{Kind, Manifest, Staging, Store, storage_failure};
-use super::tools::{self, E2FSCK, FAKEROOT, MKE2FS, QEMU_IMG, TAR, XZ};
-use super::{debootstrap, namespace};
+use super::tools::{self, E2FSCK, MKE2FS, QEMU_IMG, TAR, XZ};
 use crate::config::{FileForm, OciReference};
 use crate::effect::{Command, Run, process};
 use crate::exec::{Failure, Progress};
@@ -37,22 +39,20 @@ use crate::resource::{ImageSpec, SourceSpec};
 use disk::Disk;
 use layers::{Owners, Reader};
 
-/// What turns a tree into a file system.
-fn tree_tools() -> &'static [tools::Tool] {
-    if namespace::keeps_owners() { &[TAR, MKE2FS, E2FSCK] } else { &[FAKEROOT, TAR, MKE2FS, E2FSCK] }
-}
+/// What makes a file system of layers.
+const FILE_SYSTEM: [tools::Tool; 2] = [MKE2FS, E2FSCK];
 
 /// Makes sure that an image of packages can be built here.
 ///
 /// # Errors
 /// Says what is missing, and what to do about it.
 pub(super) async fn require_packages(run: &dyn Run) -> Result<(), Failure> {
-    debootstrap::require(run, tree_tools()).await
+    debootstrap::require(run, &FILE_SYSTEM).await
 }
 
 /// The same for an image of layers, a tar file or a directory.
 pub(super) async fn require_tree(run: &dyn Run) -> Result<(), Failure> {
-    tools::require(run, tree_tools()).await
+    tools::require(run, &[TAR, MKE2FS, E2FSCK]).await
 }
 
 /// The same for a disk, or a file system that is whole already.
@@ -94,22 +94,20 @@ impl Building<'_> {
                 let (mirror, files) = (mirror.as_deref(), &self.spec.files);
                 let recipe = debian::Recipe { suite, mirror, packages, files, commands };
                 recipe.install(self.run, staging, &tar).await?;
-                self.make(staging, &tar).await?;
-                debian::installed(&staging.temporary("root"))
+                let layer = self.tar_file(staging, &tar).await?;
+                self.unpack(staging, layer, Owners::default()).await?;
+                debian::installed(&staging.result("root.img"))
             }
             SourceSpec::Oci { reference, digest } => {
                 require_tree(self.run).await?;
-                let reference = OciReference::parse(reference)
-                    .map_err(|why| Failure::permanent(format!("`{reference}` is no image: {why}")))?;
-                let fetched = oci::fetch(self.run, self.store, &reference, digest, self.progress).await?;
-                self.unpack(staging, Reader::of_layers(&fetched), Owners::default()).await?;
+                self.pull(staging, reference, digest).await?;
                 Ok(BTreeMap::new())
             }
             SourceSpec::File { form: FileForm::Tar, location, digest } => {
                 require_tree(self.run).await?;
                 let file = download::pinned(self.store, location, digest, self.progress).await?;
                 let layer = self.tar_file(staging, &file).await?;
-                self.unpack(staging, vec![layer], Owners::default()).await?;
+                self.unpack(staging, layer, Owners::default()).await?;
                 Ok(BTreeMap::new())
             }
             SourceSpec::Directory { path, digest } => {
@@ -175,22 +173,53 @@ impl Building<'_> {
         let user = (process::user_id(), process::group_id());
         let owners = Owners { root_for: (user.0 != 0).then_some(user) };
         let reader = self.tar_file(staging, &tar).await?;
-        self.unpack(staging, vec![reader], owners).await
+        self.unpack(staging, reader, owners).await
     }
 
-    /// Merges layers and makes the file system of what comes out.
-    async fn unpack(&self, staging: &Staging, mut layers: Vec<Reader>, owners: Owners) -> Result<(), Failure> {
-        self.progress.say("merging the layers");
-        if !self.spec.files.is_empty() {
-            layers.push(self.declared_files(staging)?);
-        }
-        let (tar, limit) = (staging.temporary("root.tar"), self.spec.size);
-        let target = tar.clone();
-        let merging = tokio::task::spawn_blocking(move || {
-            layers::merge(&layers, owners, limit).and_then(|tree| tree.write(&layers, &target))
+    /// Fetches the layers of an image; each is unpacked while those above it are still being fetched.
+    async fn pull(&self, staging: &Staging, reference: &str, digest: &str) -> Result<(), Failure> {
+        let reference = OciReference::parse(reference)
+            .map_err(|why| Failure::permanent(format!("`{reference}` is no image: {why}")))?;
+        let pull = oci::open(self.run, &reference, digest).await?;
+        let (hand_on, layers): (Vec<_>, Vec<_>) = (0..pull.layers()).map(|_| oneshot::channel()).unzip();
+        // What ends the fetching is told by the fetching.
+        let interrupted = |_| Failure::permanent("the layers were not fetched");
+        let arriving = layers.into_iter().map(move |layer: oneshot::Receiver<oci::Layer>| {
+            layer.blocking_recv().map(Reader::of_layer).map_err(interrupted)
         });
-        merging.await.map_err(|error| Failure::permanent(format!("regatta's own error: {error}")))??;
-        self.make(staging, &tar).await
+        let laying = self.lay(staging, arriving, Owners::default()).await?;
+        let fetched = pull.fetch(self.store, hand_on, self.progress).await;
+        self.progress.say("unpacking the layers");
+        let laid = finished(laying).await;
+        fetched.and(laid)?;
+        self.check(staging).await
+    }
+
+    /// Makes the file system of one layer.
+    async fn unpack(&self, staging: &Staging, layer: Reader, owners: Owners) -> Result<(), Failure> {
+        self.progress.say("making the file system");
+        finished(self.lay(staging, std::iter::once(Ok(layer)), owners).await?).await?;
+        self.check(staging).await
+    }
+
+    /// Begins to fill the file system, beside everything else.
+    async fn lay(
+        &self,
+        staging: &Staging,
+        layers: impl Iterator<Item = Result<Reader, Failure>> + Send + 'static,
+        owners: Owners,
+    ) -> Result<JoinHandle<Result<(), Failure>>, Failure> {
+        file_system::make(self.run, staging, self.spec).await?;
+        // Packages come with their files laid over them already.
+        let has_files = matches!(self.spec.source, SourceSpec::Debootstrap { .. }) || self.spec.files.is_empty();
+        let declared = if has_files { None } else { Some(Ok(self.declared_files(staging)?)) };
+        let (image, spec) = (staging.result("root.img"), self.spec.clone());
+        Ok(tokio::task::spawn_blocking(move || file_system::fill(&image, &spec, layers.chain(declared), owners)))
+    }
+
+    async fn check(&self, staging: &Staging) -> Result<(), Failure> {
+        self.progress.say("checking the file system");
+        file_system::check(self.run, &staging.result("root.img")).await
     }
 
     /// The files that the fleet file declares, as the highest layer.
@@ -201,9 +230,9 @@ impl Building<'_> {
         let reader = Reader::of_file("the declared files", &path).map_err(fail)?;
         reader.ok_or_else(|| Failure::permanent("regatta's own error: the declared files are no tar file"))
     }
+}
 
-    async fn make(&self, staging: &Staging, tar: &Utf8Path) -> Result<(), Failure> {
-        self.progress.say("making the file system");
-        file_system::make(self.run, staging, self.spec, tar).await
-    }
+/// The outcome of work on a thread of its own.
+async fn finished(work: JoinHandle<Result<(), Failure>>) -> Result<(), Failure> {
+    work.await.unwrap_or_else(|error| Err(Failure::permanent(format!("regatta's own error: {error}"))))
 }

@@ -76,7 +76,7 @@ pub async fn rehearse(
 async fn act(stage: &Stage, guests: &Guests, driver: &LocalDriver, step: &Step) -> Option<String> {
     let guest = step.addresses.first().and_then(|address| address.guest()).unwrap_or_default();
     let builds = matches!(step.op, Op::BuildImage { .. } | Op::BuildKernel { .. });
-    stage.begin(guest, !builds);
+    stage.begin(guest);
     if let Err(error) = lay_out(guests, &step.op) {
         return Some(error.to_string());
     }

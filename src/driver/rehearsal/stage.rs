@@ -16,7 +16,7 @@ use crate::effect::{
 use crate::exec::Asked;
 
 /// Programs that work on files alone. They are run: on the stage, every file is a copy or empty.
-const FILE_TOOLS: [&str; 5] = ["mkfs.ext4", "debugfs", "e2fsck", "e2undo", "resize2fs"];
+const FILE_TOOLS: [&str; 6] = ["mke2fs", "mkfs.ext4", "debugfs", "e2fsck", "e2undo", "resize2fs"];
 
 /// What begins the first argument of every VMM.
 const VMM: &str = "qemu-system-";
@@ -26,8 +26,6 @@ const VMM: &str = "qemu-system-";
 struct Scene {
     /// The guest that the current step is about.
     guest: String,
-    /// Whether file tools are run.
-    tools: bool,
     asked: Vec<Asked>,
     /// By guest: its uuid and the process of its VMM.
     running: BTreeMap<String, (String, ProcessId)>,
@@ -46,9 +44,8 @@ impl Stage {
     }
 
     /// Begins a step.
-    pub(super) fn begin(&self, guest: &str, tools: bool) {
-        let mut scene = self.scene();
-        (scene.guest, scene.tools) = (guest.to_owned(), tools);
+    pub(super) fn begin(&self, guest: &str) {
+        guest.clone_into(&mut self.scene().guest);
     }
 
     /// A guest runs from the start.
@@ -111,7 +108,7 @@ impl Run for Stage {
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {
         self.note(command, None);
         let asks_for_version = command.arguments() == ["--version"];
-        let runs = self.scene().tools && FILE_TOOLS.contains(&command.program());
+        let runs = FILE_TOOLS.contains(&command.program());
         if runs || asks_for_version {
             return CommandRunner.run(command).await;
         }

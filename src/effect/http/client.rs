@@ -6,7 +6,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use super::error::printable;
-use super::{Connection, Deadlines, Endpoint, HttpError, Request, Response, Trust};
+use super::proxy::Proxy;
+use super::{Connection, Deadlines, Endpoint, HttpError, Proxies, Request, Response, Trust};
 
 /// Redirects that are followed one after the other.
 const REDIRECTS: usize = 5;
@@ -14,18 +15,24 @@ const REDIRECTS: usize = 5;
 /// Sends requests to URLs: a connection for each, redirects followed.
 ///
 /// A redirect is followed for `GET` and `HEAD` only, never from `https` to `http`, and what proves who we are
-/// (`Authorization`, `Cookie`) is sent to the server it is meant for and to no other. The environment's proxies are not
-/// used.
+/// (`Authorization`, `Cookie`) is sent to the server it is meant for and to no other.
 #[derive(Debug, Clone)]
 pub struct Client {
     trust: Trust,
     deadlines: Deadlines,
+    proxies: Proxies,
 }
 
 impl Client {
-    /// A client that accepts these certificates.
-    pub const fn new(trust: Trust, deadlines: Deadlines) -> Self {
-        Self { trust, deadlines }
+    /// A client that accepts these certificates, and asks servers directly.
+    pub fn new(trust: Trust, deadlines: Deadlines) -> Self {
+        Self { trust, deadlines, proxies: Proxies::default() }
+    }
+
+    /// Has it go through proxies.
+    #[must_use]
+    pub fn through(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Sends a request to an `http` or `https` URL, and to where that redirects. Its path is the URL's.
@@ -45,7 +52,12 @@ impl Client {
                 headers: request.headers.clone(),
                 payload,
             });
-            let mut connection = Connection::open(&self.endpoint(&url)?, self.deadlines).await?;
+            let proxy = self.proxies.find(&url)?;
+            if let Some(proxy) = proxy.as_ref().filter(|_| url.scheme() == "http") {
+                request = asked_of(proxy, &url, request)?;
+            }
+            let endpoint = self.endpoint(&url)?;
+            let mut connection = Connection::open_through(&endpoint, proxy.as_ref(), self.deadlines).await?;
             let response = connection.send_until(request, end).await?;
             let Some((location, mut following)) = location(&response).zip(next) else { return Ok(response) };
             let to = redirected(&url, &location)?;
@@ -98,6 +110,17 @@ fn parse(text: &str) -> Result<Url, HttpError> {
         "http" | "https" if url.username().is_empty() && url.password().is_none() => Ok(url),
         "http" | "https" => Err(HttpError::Request("found a URL with a user name in it, expected none".to_owned())),
         _ => Err(refused("expected http:// or https://")),
+    }
+}
+
+/// The request as a proxy wants it that answers in the server's place: with the whole URL, and our name for the proxy.
+fn asked_of(proxy: &Proxy, url: &Url, mut request: Request) -> Result<Request, HttpError> {
+    let mut whole = url.clone();
+    whole.set_fragment(None);
+    request.target = whole.to_string();
+    match &proxy.authorization {
+        Some(value) => request.header("proxy-authorization", value),
+        None => Ok(request),
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::error::chain;
+use super::proxy::Proxy;
 use super::request::Outgoing;
 use super::{Body, Deadlines, Endpoint, HttpError, Request, Response, tls};
 use crate::effect::connect_unix;
@@ -47,8 +48,17 @@ impl Connection {
     /// # Errors
     /// [`HttpError::Connect`], [`HttpError::Trust`] or [`HttpError::Deadline`].
     pub async fn open(endpoint: &Endpoint, deadlines: Deadlines) -> Result<Self, HttpError> {
+        Self::open_through(endpoint, None, deadlines).await
+    }
+
+    /// As [`Connection::open`], by way of a proxy.
+    pub(super) async fn open_through(
+        endpoint: &Endpoint,
+        proxy: Option<&Proxy>,
+        deadlines: Deadlines,
+    ) -> Result<Self, HttpError> {
         let to = authority(endpoint);
-        match timeout(deadlines.connect, stream(endpoint, &to, deadlines)).await {
+        match timeout(deadlines.connect, stream(endpoint, proxy, &to, deadlines)).await {
             Ok(stream) => {
                 let connection = Self::over(stream?, &to, deadlines).await?;
                 Ok(match endpoint {
@@ -122,10 +132,6 @@ impl Connection {
 
 /// The server's name, as the `Host` header wants it.
 fn authority(endpoint: &Endpoint) -> String {
-    let with_port = |host: &str, port: u16, default: u16| {
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        if port == default { host } else { format!("{host}:{port}") }
-    };
     match endpoint {
         Endpoint::Tcp { host, port } => with_port(host, *port, 80),
         Endpoint::Tls { host, port, .. } => with_port(host, *port, 443),
@@ -133,15 +139,44 @@ fn authority(endpoint: &Endpoint) -> String {
     }
 }
 
-async fn stream(endpoint: &Endpoint, to: &str, deadlines: Deadlines) -> Result<Box<dyn Stream>, HttpError> {
-    match endpoint {
-        Endpoint::Tcp { host, port } => Ok(Box::new(tcp(host, *port, to).await?)),
-        Endpoint::Tls { host, port, trust } => {
+/// `host:port`; without the port that goes without saying.
+fn with_port(host: &str, port: u16, default: u16) -> String {
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    if port == default { host } else { format!("{host}:{port}") }
+}
+
+async fn stream(
+    endpoint: &Endpoint,
+    proxy: Option<&Proxy>,
+    to: &str,
+    deadlines: Deadlines,
+) -> Result<Box<dyn Stream>, HttpError> {
+    match (endpoint, proxy) {
+        (Endpoint::Tcp { host, port }, None) => Ok(Box::new(tcp(host, *port, to).await?)),
+        (Endpoint::Tcp { .. }, Some(proxy)) => Ok(Box::new(to_proxy(proxy, to).await?)),
+        (Endpoint::Tls { host, port, trust }, proxy) => {
             let client = tls::Client::new(trust, to).await?;
-            Ok(Box::new(client.connect(tcp(host, *port, to).await?, host, to).await?))
+            let stream = match proxy {
+                None => tcp(host, *port, to).await?,
+                Some(proxy) => {
+                    let mut stream = to_proxy(proxy, to).await?;
+                    proxy.tunnel(&mut stream, &with_port(host, *port, 0)).await?;
+                    stream
+                }
+            };
+            Ok(Box::new(client.connect(stream, host, to).await?))
         }
-        Endpoint::Unix { path } => Ok(Box::new(unix(path, deadlines).await?)),
+        (Endpoint::Unix { path }, _) => Ok(Box::new(unix(path, deadlines).await?)),
     }
+}
+
+async fn to_proxy(proxy: &Proxy, to: &str) -> Result<TcpStream, HttpError> {
+    tcp(&proxy.host, proxy.port, to).await.map_err(|error| match error {
+        HttpError::Connect { to, cause } => {
+            HttpError::Connect { to, cause: format!("through the proxy `{proxy}`: {cause}") }
+        }
+        other => other,
+    })
 }
 
 async fn tcp(host: &str, port: u16, to: &str) -> Result<TcpStream, HttpError> {

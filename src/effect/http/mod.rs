@@ -6,6 +6,7 @@
 mod client;
 mod connection;
 mod error;
+mod proxy;
 mod request;
 mod response;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use connection::Connection;
 pub use error::HttpError;
 pub use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 pub use hyper::{Method, StatusCode};
+pub use proxy::Proxies;
 pub use request::{Payload, Request};
 pub use response::{Body, Response};
 pub use tls::{Fingerprint, Trust};

@@ -70,7 +70,10 @@ impl Request {
             name.parse().map_err(|_| HttpError::Request(format!("`{}` is no header", name.escape_debug())))?;
         let mut content = HeaderValue::from_str(value)
             .map_err(|_| HttpError::Request(format!("the value of the header `{name}` is not printable ASCII")))?;
-        content.set_sensitive(matches!(key.as_str(), "authorization" | "cookie" | "csrfpreventiontoken"));
+        content.set_sensitive(matches!(
+            key.as_str(),
+            "authorization" | "proxy-authorization" | "cookie" | "csrfpreventiontoken"
+        ));
         self.headers.insert(key, content);
         Ok(self)
     }

@@ -1,8 +1,7 @@
-//! Layers of an image to one tar file: merged as lists of entries, so that an ordinary user loses nothing (LESSONS 29).
+//! Layers of an image into one file system: merged as lists of entries, so that an ordinary user loses nothing (LESSONS 29).
 //!
-//! First every layer is read for its entries, from the lowest up; a whiteout removes what *lower* layers brought. What is
-//! left is written: directories, each file's content once, streamed from its layer, its other names as hard links, then
-//! links and devices. Memory holds names and attributes, never content.
+//! Each layer is read once, from the lowest up. Contents go into the file system as they come; names and attributes stay in
+//! memory, where a whiteout removes what *lower* layers brought, whose room is given back. What is left in the end is written.
 
 mod read;
 mod tree;
@@ -10,11 +9,11 @@ mod write;
 
 use std::io;
 
-use crate::config::ByteSize;
+use crate::driver::ext4::{FillError, Writer};
 use crate::exec::Failure;
 
 pub(super) use read::Reader;
-pub(super) use tree::Tree;
+use tree::Tree;
 
 /// Entries of all layers of an image. The largest images people run have some hundred thousand.
 const MAX_ENTRIES: u64 = 4_000_000;
@@ -33,35 +32,68 @@ impl Owners {
     }
 }
 
-/// Merges layers, the lowest first.
+/// Why layers did not become an image.
+#[derive(Debug)]
+pub(super) enum LayError {
+    /// What comes is at fault, or cannot be read.
+    Failure(Failure),
+    /// The file system.
+    Fill(FillError),
+}
+
+impl From<FillError> for LayError {
+    fn from(error: FillError) -> Self {
+        Self::Fill(error)
+    }
+}
+
+/// Lays layers over each other, the lowest first, into a file system that is empty.
 ///
 /// # Errors
-/// When a layer cannot be read, has a name that leads out of the root, or the files are more than `limit`.
-pub(super) fn merge(layers: &[Reader], owners: Owners, limit: ByteSize) -> Result<Tree, Failure> {
+/// When a layer cannot be read, has a name that leads out of the root, or there is no room.
+pub(super) fn lay(
+    layers: impl Iterator<Item = Result<Reader, Failure>>,
+    owners: Owners,
+    mut writer: Writer,
+) -> Result<(), LayError> {
     let mut tree = Tree::new(owners);
     let mut entries = 0;
-    for (index, layer) in layers.iter().enumerate() {
-        let unusable = |cause: &io::Error| Failure::permanent(format!("cannot read {}: {cause}", layer.name()));
-        let mut archive = tar::Archive::new(layer.open().map_err(|cause| unusable(&cause))?);
-        for (number, entry) in archive.entries().map_err(|cause| unusable(&cause))?.enumerate() {
-            let mut entry = entry.map_err(|cause| unusable(&cause))?;
-            entries += 1;
-            if entries > MAX_ENTRIES {
-                return Err(Failure::permanent(format!("the image has more than {MAX_ENTRIES} files")));
-            }
-            tree.add((index, number), &mut entry).map_err(|why| {
-                Failure::permanent(format!("{} has an entry that cannot be used: {why}", layer.name()))
-            })?;
+    for (index, layer) in layers.enumerate() {
+        let layer = layer.map_err(LayError::Failure)?;
+        lay_one(&mut tree, &mut writer, (index, &layer), &mut entries)?;
+        for content in tree.end_layer() {
+            writer.release(&content)?;
         }
-        tree.end_layer();
     }
-    match tree.content() {
-        content if content > limit.as_bytes() => {
-            let message = format!("the image's files have {content} bytes and do not fit into {limit}");
-            Err(Failure::permanent(message).hint("give the image a larger `size`"))
+    tree.write(&mut writer)?;
+    Ok(writer.finish()?)
+}
+
+fn lay_one(
+    tree: &mut Tree,
+    writer: &mut Writer,
+    (index, layer): (usize, &Reader),
+    entries: &mut u64,
+) -> Result<(), LayError> {
+    let refused = |text: String| LayError::Failure(Failure::permanent(text));
+    let unusable = |cause: &io::Error| refused(format!("cannot read {}: {cause}", layer.name()));
+    let mut archive = tar::Archive::new(layer.open().map_err(|cause| unusable(&cause))?);
+    for (number, entry) in archive.entries().map_err(|cause| unusable(&cause))?.enumerate() {
+        let mut entry = entry.map_err(|cause| unusable(&cause))?;
+        *entries += 1;
+        if *entries > MAX_ENTRIES {
+            return Err(refused(format!("the image has more than {MAX_ENTRIES} files")));
         }
-        _ => Ok(tree),
+        let at = (index, number);
+        tree.add(at, &mut entry)
+            .map_err(|why| refused(format!("{} has an entry that cannot be used: {why}", layer.name())))?;
+        let Some(file) = tree.file_mut(at) else { continue };
+        file.content = match writer.content(&mut entry, file.length) {
+            Err(FillError::Content(cause)) => return Err(unusable(&cause)),
+            content => content?,
+        };
     }
+    Ok(())
 }
 
 #[cfg(test)]

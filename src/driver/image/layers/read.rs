@@ -1,7 +1,9 @@
 //! Reading a layer: a tar file, compressed or not.
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read};
+use std::io::{self, BufRead as _, BufReader, Cursor, Read};
+use std::sync::mpsc;
+use std::thread;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -10,7 +12,7 @@ use crate::driver::image::oci::{Compression, Layer};
 /// Bytes that are read at a time.
 const BUFFER: usize = 256 << 10;
 
-/// A layer that can be read several times.
+/// A layer that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::driver::image) struct Reader {
     name: String,
@@ -19,15 +21,9 @@ pub(in crate::driver::image) struct Reader {
 }
 
 impl Reader {
-    /// Layers of a registry, which says how they are compressed.
-    pub(in crate::driver::image) fn of_layers(layers: &[Layer]) -> Vec<Self> {
-        let count = layers.len();
-        let reader = |(index, layer): (usize, &Layer)| Self {
-            name: format!("layer {} of {count}", index + 1),
-            path: layer.path.clone(),
-            compression: layer.compression,
-        };
-        layers.iter().enumerate().map(reader).collect()
+    /// A layer of a registry, which says how it is compressed.
+    pub(in crate::driver::image) fn of_layer(layer: Layer) -> Self {
+        Self { name: layer.name, path: layer.path, compression: layer.compression }
     }
 
     /// A tar file, whose first bytes say how it is compressed; `None` for a method that we do not read.
@@ -56,9 +52,45 @@ impl Reader {
         let file = BufReader::with_capacity(BUFFER, File::open(&self.path)?);
         Ok(match self.compression {
             Compression::None => Box::new(file),
-            Compression::Gzip => Box::new(BufReader::with_capacity(BUFFER, flate2::bufread::MultiGzDecoder::new(file))),
-            Compression::Zstd => Box::new(Zstd { frame: None, rest: Some(file) }),
+            Compression::Gzip => Box::new(ahead(flate2::bufread::MultiGzDecoder::new(file))),
+            Compression::Zstd => Box::new(ahead(Zstd { frame: None, rest: Some(file) })),
         })
+    }
+}
+
+/// Pieces that wait for their reader.
+const WAITING: usize = 16;
+
+/// Reads on another thread what somebody is going to read: decompressing and writing keep two processors busy.
+fn ahead(mut from: impl Read + Send + 'static) -> Ahead {
+    let (sender, pieces) = mpsc::sync_channel(WAITING);
+    thread::spawn(move || {
+        loop {
+            let mut piece = Vec::with_capacity(BUFFER);
+            let read = from.by_ref().take(BUFFER as u64).read_to_end(&mut piece);
+            let is_last = !matches!(read, Ok(count) if count > 0);
+            // Nobody listens any more when the layer turned out to be unusable.
+            if sender.send(read.map(|_| piece)).is_err() || is_last {
+                return;
+            }
+        }
+    });
+    Ahead { pieces, piece: Cursor::default() }
+}
+
+/// What another thread reads.
+struct Ahead {
+    pieces: mpsc::Receiver<io::Result<Vec<u8>>>,
+    piece: Cursor<Vec<u8>>,
+}
+
+impl Read for Ahead {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.piece.position() == self.piece.get_ref().len() as u64 {
+            // An empty piece, or none because it was there already, is the end.
+            self.piece = Cursor::new(self.pieces.recv().unwrap_or_else(|_| Ok(Vec::new()))?);
+        }
+        self.piece.read(buffer)
     }
 }
 

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use tar::{Builder, EntryType, Header};
 
 use super::*;
+use crate::driver::ext4::{self, FEATURES};
 
 /// One entry: type, path, mode, owner, and content or target.
 struct Entry(EntryType, &'static [u8], u32, u64, &'static [u8]);
@@ -48,42 +49,81 @@ fn tar(entries: &[Entry]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// What comes of the layers: a line for each entry of the tar file, in its order.
+/// What comes of the layers: a line for everything in the file system, in the order of the paths.
 fn merged(layers: &[&[Entry]]) -> Result<Vec<String>, String> {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = Utf8Path::from_path(dir.path()).unwrap();
-    let readers: Vec<Reader> = layers
-        .iter()
-        .enumerate()
-        .map(|(index, entries)| {
-            let path = dir.join(index.to_string());
-            std::fs::write(&path, tar(entries)).unwrap();
-            Reader::of_file(&format!("layer {index}"), &path).unwrap().unwrap()
-        })
-        .collect();
-    let tree = merge(&readers, Owners::default(), ByteSize::mib(1)).map_err(|failure| failure.causes.join(": "))?;
-    let out = dir.join("out.tar");
-    tree.write(&readers, &out).unwrap();
-    let mut archive = tar::Archive::new(std::fs::File::open(&out).unwrap());
-    Ok(archive.entries().unwrap().map(|entry| line(entry.unwrap())).collect())
+    let layers: Vec<Vec<u8>> = layers.iter().map(|entries| tar(entries)).collect();
+    laid(&layers)
 }
 
-fn line(mut entry: tar::Entry<'_, std::fs::File>) -> String {
-    let header = entry.header().clone();
-    let path = entry.path_bytes().escape_ascii().to_string();
-    let target = entry.link_name_bytes().map(|target| target.escape_ascii().to_string());
-    let mut content = String::new();
-    entry.read_to_string(&mut content).unwrap();
-    let kind = char::from(header.entry_type().as_byte());
-    let device = header.device_major().ok().flatten().filter(|major| *major > 0);
-    format!(
-        "{kind} {path} {:o} {}{}{}{}",
-        header.mode().unwrap(),
-        header.uid().unwrap(),
-        target.map(|target| format!(" -> {target}")).unwrap_or_default(),
-        device.map(|major| format!(" {major}:{}", header.device_minor().unwrap().unwrap())).unwrap_or_default(),
-        if content.is_empty() { String::new() } else { format!(" {content:?}") },
-    )
+/// The same of finished tar files.
+fn laid(layers: &[Vec<u8>]) -> Result<Vec<String>, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = Utf8Path::from_path(dir.path()).unwrap();
+    let readers: Vec<Result<Reader, Failure>> = layers
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| {
+            let path = dir.join(index.to_string());
+            std::fs::write(&path, bytes).unwrap();
+            Ok(Reader::of_file(&format!("layer {index}"), &path).unwrap().unwrap())
+        })
+        .collect();
+    let image = dir.join("root.img");
+    std::fs::File::create(&image).unwrap().set_len(8 << 20).unwrap();
+    run("mke2fs", &["-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-O", FEATURES, image.as_str()]);
+    match lay(readers.into_iter(), Owners::default(), Writer::open(&image).unwrap()) {
+        Ok(()) => {}
+        Err(LayError::Failure(failure)) => return Err(failure.causes.join(": ")),
+        Err(LayError::Fill(error)) => return Err(error.to_string()),
+    }
+    run("e2fsck", &["-fn", image.as_str()]);
+    let mut lines = Vec::new();
+    ext4::look(&image, |files| {
+        list(&files, &ext4_view::PathBuf::new("/"), &mut lines);
+        Ok(())
+    })
+    .unwrap();
+    Ok(lines)
+}
+
+fn run(program: &str, args: &[&str]) {
+    let output = std::process::Command::new(program).args(args).env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// `type path mode owner`, target or content.
+fn list(files: &ext4_view::Ext4, path: &ext4_view::PathBuf, lines: &mut Vec<String>) {
+    let found = files.symlink_metadata(path).unwrap();
+    let kind = match found.file_type() {
+        ext4_view::FileType::Directory => 'd',
+        ext4_view::FileType::Regular => '-',
+        ext4_view::FileType::Symlink => 'l',
+        ext4_view::FileType::CharacterDevice => 'c',
+        ext4_view::FileType::Fifo => 'p',
+        _ => '?',
+    };
+    let more = match kind {
+        '-' => format!(" {:?}", String::from_utf8_lossy(&files.read(path).unwrap())),
+        'l' => format!(" -> {}", files.read_link(path).unwrap().to_str().unwrap()),
+        _ => String::new(),
+    };
+    let name = AsRef::<[u8]>::as_ref(path).escape_ascii();
+    lines.push(format!("{kind} {name} {:o} {}{more}", found.mode() & 0o7777, found.uid()));
+    if kind != 'd' {
+        return;
+    }
+    let entries = files.read_dir(path).unwrap().map(|entry| entry.unwrap().path());
+    let dots: [&[u8]; 3] = [b".", b"..", b"lost+found"];
+    let is_ours = |path: &ext4_view::PathBuf| {
+        let bytes: &[u8] = path.as_ref();
+        !dots.contains(&bytes.rsplit(|byte| *byte == b'/').next().unwrap())
+    };
+    let mut entries: Vec<ext4_view::PathBuf> = entries.filter(is_ours).collect();
+    entries.sort_by(|a, b| AsRef::<[u8]>::as_ref(a).cmp(AsRef::<[u8]>::as_ref(b)));
+    for entry in entries {
+        list(files, &entry, lines);
+    }
 }
 
 /// LESSONS 6 and 29: owners, setuid, devices and links come through.
@@ -103,18 +143,18 @@ fn one_layer_comes_out_as_it_is() {
     assert_eq!(
         merged(&[&layer]).unwrap(),
         [
-            "5 ./ 755 0",
-            "5 ./bin 755 0",
-            "5 ./dev 755 0",
-            "5 ./home 755 0",
-            "5 ./home/me 755 0",
-            "0 ./bin/su 4755 0 \"su\"",
-            "1 ./bin/su2 4755 0 -> ./bin/su",
-            "0 ./home/me/notes 600 1000 \"mine\"",
-            r#"0 ./a b\'\"\n\xff\xfe 644 0 "strange""#,
-            "3 ./dev/null 666 0 1:3",
-            "6 ./dev/pipe 600 0",
-            "2 ./etc 777 0 -> /usr/etc",
+            "d / 755 0",
+            r#"- /a b\'\"\n\xff\xfe 644 0 "strange""#,
+            "d /bin 755 0",
+            "- /bin/su 4755 0 \"su\"",
+            "- /bin/su2 4755 0 \"su\"",
+            "d /dev 755 0",
+            "c /dev/null 666 0",
+            "p /dev/pipe 600 0",
+            "l /etc 777 0 -> /usr/etc",
+            "d /home 755 0",
+            "d /home/me 755 0",
+            "- /home/me/notes 600 1000 \"mine\"",
         ]
     );
 }
@@ -136,19 +176,19 @@ fn whiteouts_and_opaque_directories() {
     assert_eq!(
         merged(&[&lower, &upper]).unwrap(),
         [
-            "5 ./ 755 0",
-            "5 ./a 755 0",
-            "5 ./b 755 0",
-            "5 ./b/c 755 0",
-            "0 ./a/two 644 0 \"2\"",
-            "0 ./b/new 644 0 \"n\"",
-            "0 ./b/c/new 644 0 \"n\"",
+            "d / 755 0",
+            "d /a 755 0",
+            "- /a/two 644 0 \"2\"",
+            "d /b 755 0",
+            "d /b/c 755 0",
+            "- /b/c/new 644 0 \"n\"",
+            "- /b/new 644 0 \"n\"",
         ]
     );
     // A file that is removed and made again in one layer is the new one, in either order.
     for upper in [[file(b".wh.d", b""), file(b"d", b"new")], [file(b"d", b"new"), file(b".wh.d", b"")]] {
         let made_again = merged(&[&[file(b"d", b"old")], &upper]).unwrap();
-        assert_eq!(made_again, ["5 ./ 755 0", "0 ./d 644 0 \"new\""]);
+        assert_eq!(made_again, ["d / 755 0", "- /d 644 0 \"new\""]);
     }
 }
 
@@ -157,11 +197,11 @@ fn a_hard_link_keeps_the_content_its_first_name_lost() {
     let lower = [file(b"a", b"old"), Entry(LINK, b"b", 0o644, 0, b"a"), Entry(LINK, b"c", 0o644, 0, b"./b")];
     let upper = [file(b"a", b"new"), file(b".wh.b", b"")];
     let lines = merged(&[&lower, &upper]).unwrap();
-    assert_eq!(lines, ["5 ./ 755 0", "0 ./c 644 0 \"old\"", "0 ./a 644 0 \"new\""]);
+    assert_eq!(lines, ["d / 755 0", "- /a 644 0 \"new\"", "- /c 644 0 \"old\""]);
     let lower = [file(b"a", b"x"), file(b"z", b"z")];
     let upper = [Entry(LINK, b"b", 0o644, 0, b"/a")];
     let lines = merged(&[&lower, &upper]).unwrap();
-    assert_eq!(lines, ["5 ./ 755 0", "0 ./a 644 0 \"x\"", "1 ./b 644 0 -> ./a", "0 ./z 644 0 \"z\""]);
+    assert_eq!(lines, ["d / 755 0", "- /a 644 0 \"x\"", "- /b 644 0 \"x\"", "- /z 644 0 \"z\""]);
 }
 
 #[test]
@@ -170,7 +210,7 @@ fn what_replaces_a_directory_or_is_replaced_by_one() {
     let upper = [file(b"a", b"4"), file(b"b/z", b"5"), Entry(DIR, b"c", 0o750, 8, b"")];
     assert_eq!(
         merged(&[&lower, &upper]).unwrap(),
-        ["5 ./ 755 0", "5 ./b 755 0", "5 ./c 750 8", "0 ./c/y 644 0 \"3\"", "0 ./a 644 0 \"4\"", "0 ./b/z 644 0 \"5\"",]
+        ["d / 755 0", "- /a 644 0 \"4\"", "d /b 755 0", "- /b/z 644 0 \"5\"", "d /c 750 8", "- /c/y 644 0 \"3\""]
     );
 }
 
@@ -185,8 +225,8 @@ fn a_parent_that_is_a_link_is_followed_inside_of_the_root() {
     ];
     let upper = [file(b"lib/a", b"1"), file(b"out/b", b"2")];
     let lines = merged(&[&lower, &upper]).unwrap();
-    assert!(lines.contains(&"0 ./usr/lib/a 644 0 \"1\"".to_owned()), "{lines:?}");
-    assert!(lines.contains(&"0 ./tmp/b 644 0 \"2\"".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"- /usr/lib/a 644 0 \"1\"".to_owned()), "{lines:?}");
+    assert!(lines.contains(&"- /tmp/b 644 0 \"2\"".to_owned()), "{lines:?}");
     let refusal = merged(&[&lower, &[file(b"loop/c", b"")]]).unwrap_err();
     assert_eq!(refusal, "layer 1 has an entry that cannot be used: `loop/c`: it lies behind too many symbolic links");
 }
@@ -203,11 +243,11 @@ fn what_cannot_be_meant_is_refused() {
     refused(Entry(LINK, b"a", 0o644, 0, b"b"), "`a`: it is a hard link to `b`, which is not there");
     refused(file(b".wh.", b""), "`.wh.`: it removes nothing that has a name");
     refused(Entry(EntryType::new(b'V'), b"s", 0o644, 0, b""), "`s`: it is of the tar type 'V', which is not supported");
-    let big: &'static [u8] = vec![0; 2 << 20].leak();
-    assert_eq!(
-        merged(&[&[file(b"big", big)]]).unwrap_err(),
-        "the image's files have 2097152 bytes and do not fit into 1MiB"
-    );
+    let big: &'static [u8] = vec![0; 9 << 20].leak();
+    assert_eq!(merged(&[&[file(b"big", big)]]).unwrap_err(), "it is full");
+    let half: &'static [u8] = vec![1; 2 << 20].leak();
+    let replaced = [&[file(b"half", half)][..], &[file(b".wh.half", b"")], &[file(b"other", half)]];
+    assert_eq!(merged(&replaced).unwrap().len(), 2, "what is removed makes room");
 }
 
 /// LESSONS 31: host keys and machine ids stay behind.
@@ -219,16 +259,14 @@ fn identities_are_left_out() {
         file(b"var/lib/dbus/machine-id", b"m"),
     ];
     let lines = merged(&[&layer]).unwrap();
-    let files: Vec<&String> = lines.iter().filter(|line| line.starts_with('0')).collect();
-    assert_eq!(files, ["0 ./etc/ssh/sshd_config 644 0 \"c\""]);
+    let files: Vec<&String> = lines.iter().filter(|line| line.starts_with('-')).collect();
+    assert_eq!(files, ["- /etc/ssh/sshd_config 644 0 \"c\""]);
 }
 
 #[test]
 fn long_names_and_large_owners_survive() {
-    let dir = tempfile::tempdir().unwrap();
-    let dir = Utf8Path::from_path(dir.path()).unwrap();
     let long = format!("{}/{}", "d".repeat(200), "f".repeat(250));
-    let target = "t".repeat(300);
+    let target = "t/".repeat(149) + "t";
     let mut builder = Builder::new(Vec::new());
     let mut header = Header::new_gnu();
     header.set_mode(0o644);
@@ -239,14 +277,31 @@ fn long_names_and_large_owners_survive() {
     header.set_entry_type(SYMLINK);
     header.set_size(0);
     builder.append_link(&mut header, "link", &target).unwrap();
-    std::fs::write(dir.join("layer"), builder.into_inner().unwrap()).unwrap();
-    let readers = [Reader::of_file("layer", &dir.join("layer")).unwrap().unwrap()];
-    let tree = merge(&readers, Owners::default(), ByteSize::mib(1)).unwrap();
-    tree.write(&readers, &dir.join("out.tar")).unwrap();
-    let mut archive = tar::Archive::new(std::fs::File::open(dir.join("out.tar")).unwrap());
-    let lines: Vec<String> = archive.entries().unwrap().map(|entry| line(entry.unwrap())).collect();
-    assert!(lines.contains(&format!("0 ./{long} 644 3000000000 \"x\"")), "{lines:?}");
-    assert!(lines.contains(&format!("2 ./link 644 3000000000 -> {target}")), "{lines:?}");
+    let lines = laid(&[builder.into_inner().unwrap()]).unwrap();
+    assert!(lines.contains(&format!("- /{long} 644 3000000000 \"x\"")), "{lines:?}");
+    assert!(lines.contains(&format!("l /link 644 3000000000 -> {target}")), "{lines:?}");
+}
+
+/// Capabilities of programs lie in extended attributes, which layers have in PAX headers.
+#[test]
+fn extended_attributes_are_read() {
+    let mut builder = Builder::new(Vec::new());
+    let value = [1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    builder.append_pax_extensions([("SCHILY.xattr.security.capability", &value[..]), ("mtime", b"1.5")]).unwrap();
+    let mut header = Header::new_ustar();
+    header.set_mode(0o755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_size(0);
+    builder.append_data(&mut header, "ping", &b""[..]).unwrap();
+    let bytes = builder.into_inner().unwrap();
+    let mut tree = Tree::new(Owners::default());
+    for (number, entry) in tar::Archive::new(&bytes[..]).entries().unwrap().enumerate() {
+        tree.add((0, number), &mut entry.unwrap()).unwrap();
+    }
+    let file = tree.file((0, 0)).unwrap();
+    assert_eq!(file.attributes.extended, [ext4::Attribute::new("security.capability", &value).unwrap()]);
+    laid(&[bytes]).unwrap();
 }
 
 #[test]

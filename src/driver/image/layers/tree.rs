@@ -1,9 +1,10 @@
 //! The merged tree: what stands at each path once all layers are laid over each other.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read;
 
 use super::Owners;
+use crate::driver::ext4::{Attributes, Content, Kind, extended};
 
 /// Symbolic links that are followed for one path, as in Linux.
 const MAX_LINKS: usize = 40;
@@ -21,13 +22,8 @@ const HOST_KEYS: &[u8] = b"etc/ssh/ssh_host_";
 /// A file's content: the layer and the number of the entry that brings it.
 pub(super) type Inode = (usize, usize);
 
-/// Owner, mode and time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Attributes {
-    pub(super) mode: u32,
-    pub(super) owner: (u64, u64),
-    pub(super) mtime: u64,
-}
+/// How the records of extended attributes are called in PAX headers.
+const EXTENDED: &str = "SCHILY.xattr.";
 
 /// What stands at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +31,18 @@ pub(super) enum What {
     Directory(Attributes),
     File(Inode),
     Symlink(Attributes, Vec<u8>),
-    /// A device or a pipe: its type in tar, its numbers.
-    Special(Attributes, tar::EntryType, (u32, u32)),
+    /// A device or a pipe: its kind, its numbers.
+    Special(Attributes, Kind, (u32, u32)),
+}
+
+/// A regular file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct File {
+    pub(super) attributes: Attributes,
+    /// Bytes.
+    pub(super) length: u64,
+    /// Where its content was stored.
+    pub(super) content: Content,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +56,7 @@ struct Node {
 pub(in crate::driver::image) struct Tree {
     owners: Owners,
     nodes: BTreeMap<Vec<u8>, Node>,
-    files: BTreeMap<Inode, (Attributes, u64)>,
+    files: BTreeMap<Inode, File>,
 }
 
 impl Tree {
@@ -65,14 +71,14 @@ impl Tree {
         self.nodes.iter().map(|(path, node)| (path.as_slice(), &node.what))
     }
 
-    /// Attributes and length of a file.
-    pub(super) fn file(&self, inode: Inode) -> Option<&(Attributes, u64)> {
+    /// A file that an entry brought.
+    pub(super) fn file(&self, inode: Inode) -> Option<&File> {
         self.files.get(&inode)
     }
 
-    /// Bytes of all files.
-    pub(super) fn content(&self) -> u64 {
-        self.files.values().map(|(_, length)| length).sum()
+    /// The same, to say where its content is.
+    pub(super) fn file_mut(&mut self, inode: Inode) -> Option<&mut File> {
+        self.files.get_mut(&inode)
     }
 
     /// Lays one entry over what is there.
@@ -114,19 +120,19 @@ impl Tree {
         Ok(())
     }
 
-    fn lay_root(&mut self, layer: usize, entry: &tar::Entry<'_, impl Read>) -> Result<(), String> {
-        let what = What::Directory(self.attributes(entry.header())?);
+    fn lay_root(&mut self, layer: usize, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
+        let what = What::Directory(self.attributes(entry)?);
         self.nodes.insert(Vec::new(), Node { layer, what });
         Ok(())
     }
 
     fn read(&mut self, at: Inode, entry: &mut tar::Entry<'_, impl Read>) -> Result<What, String> {
         use tar::EntryType as Type;
-        let attributes = self.attributes(entry.header())?;
+        let attributes = self.attributes(entry)?;
         let kind = entry.header().entry_type();
         Ok(match kind {
             Type::Regular | Type::Continuous => {
-                self.files.insert(at, (attributes, entry.size()));
+                self.files.insert(at, File { attributes, length: entry.size(), content: Content::default() });
                 What::File(at)
             }
             Type::Directory => What::Directory(attributes),
@@ -142,6 +148,11 @@ impl Tree {
             Type::Char | Type::Block | Type::Fifo => {
                 let number = |number: std::io::Result<Option<u32>>| number.ok().flatten().unwrap_or_default();
                 let numbers = (number(entry.header().device_major()), number(entry.header().device_minor()));
+                let kind = match kind {
+                    Type::Char => Kind::CharDevice,
+                    Type::Block => Kind::BlockDevice,
+                    _ => Kind::Fifo,
+                };
                 What::Special(attributes, kind, numbers)
             }
             other => {
@@ -159,11 +170,15 @@ impl Tree {
         Ok(what.filter(|what| !matches!(what, What::Directory(_))))
     }
 
-    fn attributes(&self, header: &tar::Header) -> Result<Attributes, String> {
+    fn attributes(&self, entry: &mut tar::Entry<'_, impl Read>) -> Result<Attributes, String> {
         let bad = |field: &str| format!("its {field} is no number");
+        let extended = extended_attributes(entry)?;
+        let header = entry.header();
         let owner = (header.uid().map_err(|_| bad("owner"))?, header.gid().map_err(|_| bad("group"))?);
-        let mode = header.mode().map_err(|_| bad("mode"))? & 0o7777;
-        Ok(Attributes { mode, owner: self.owners.map(owner), mtime: header.mtime().unwrap_or_default() })
+        let owner = self.owners.map(owner);
+        let (Ok(uid), Ok(gid)) = (u32::try_from(owner.0), u32::try_from(owner.1)) else { return Err(bad("owner")) };
+        let mode = u16::try_from(header.mode().map_err(|_| bad("mode"))? & 0o7777).unwrap_or_default();
+        Ok(Attributes { mode, owner: (uid, gid), mtime: header.mtime().unwrap_or_default(), extended })
     }
 
     /// The directory that a path leads to, links of the image followed inside of its root; made where it is missing.
@@ -250,21 +265,36 @@ impl Tree {
             .filter(|(path, _)| !path.is_empty())
     }
 
-    /// Forgets what belongs to one machine only, and content that nothing names any more.
-    pub(super) fn end_layer(&mut self) {
+    /// Forgets what belongs to one machine only, and content that nothing names any more: that is returned.
+    pub(super) fn end_layer(&mut self) -> Vec<Content> {
         self.nodes.retain(|path, _| !(IDENTITY.contains(&path.as_slice()) || path.starts_with(HOST_KEYS)));
-        let named: std::collections::BTreeSet<Inode> = self
+        let named: BTreeSet<Inode> = self
             .nodes
             .values()
             .filter_map(|node| if let What::File(inode) = node.what { Some(inode) } else { None })
             .collect();
-        self.files.retain(|inode, _| named.contains(inode));
+        let unnamed = self.files.extract_if(.., |inode, _| !named.contains(inode));
+        unnamed.map(|(_, file)| file.content).collect()
     }
 }
 
+/// The extended attributes of an entry, as PAX headers have them.
+fn extended_attributes(entry: &mut tar::Entry<'_, impl Read>) -> Result<Vec<crate::driver::ext4::Attribute>, String> {
+    let unreadable = || "its PAX header cannot be read".to_owned();
+    let Some(records) = entry.pax_extensions().map_err(|_| unreadable())? else { return Ok(Vec::new()) };
+    let mut pairs = Vec::new();
+    for record in records {
+        let record = record.map_err(|_| unreadable())?;
+        if let Some(name) = record.key().ok().and_then(|key| key.strip_prefix(EXTENDED)) {
+            pairs.push((name, record.value_bytes()));
+        }
+    }
+    Ok(extended(pairs.into_iter()))
+}
+
 /// A directory that no entry describes.
-const fn implied(layer: usize) -> Node {
-    Node { layer, what: What::Directory(Attributes { mode: 0o755, owner: (0, 0), mtime: 0 }) }
+fn implied(layer: usize) -> Node {
+    Node { layer, what: What::Directory(Attributes { mode: 0o755, ..Attributes::default() }) }
 }
 
 fn join(parent: &[u8], name: &[u8]) -> Vec<u8> {

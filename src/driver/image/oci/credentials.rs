@@ -11,7 +11,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use serde::Deserialize;
 
-use super::base64;
+use crate::effect::base64;
 use crate::effect::files::read_bounded;
 use crate::effect::{Command, Environment, Run};
 use crate::exec::Failure;

@@ -7,7 +7,8 @@ use tokio::sync::Mutex;
 use super::credentials::{self, Credentials};
 use super::manifest::ACCEPTED;
 use crate::config::OciReference;
-use crate::effect::http::{Client, Deadlines, Request, Response, Trust};
+use crate::driver::image::download::client;
+use crate::effect::http::{Client, Request, Response};
 use crate::effect::{Run, http};
 use crate::exec::Failure;
 use crate::resource::Digest;
@@ -48,7 +49,7 @@ impl Registry {
         };
         let scheme = if is_loopback(host) { "http" } else { "https" };
         Ok(Self {
-            client: Client::new(Trust::System, Deadlines::DOWNLOAD),
+            client: client(),
             reference: reference.clone(),
             base: format!("{scheme}://{host}"),
             credentials: credentials::find(run, &reference.registry).await?,

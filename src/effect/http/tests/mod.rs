@@ -1,6 +1,7 @@
 //! The client against small servers that say what a test wants, byte by byte.
 
 mod plain;
+mod proxies;
 mod redirects;
 mod tls;
 

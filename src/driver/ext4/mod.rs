@@ -1,4 +1,17 @@
-//! Reading an ext4 file in process: no root, no mount, no program per file.
+//! ext4 file systems in files, in process: no root, no mount, no program per file. Reading them ([`look`]), and filling new
+//! ones ([`Writer`]).
+
+mod attributes;
+mod blocks;
+mod bytes;
+mod checksum;
+mod directory;
+mod ink;
+mod inode;
+mod layout;
+#[cfg(test)]
+mod tests;
+mod writer;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -8,6 +21,24 @@ use camino::Utf8Path;
 use ext4_view::{Ext4, Ext4Read};
 
 use crate::exec::Failure;
+
+pub(super) use attributes::Attribute;
+pub(super) use inode::Kind;
+pub(super) use layout::FEATURES;
+pub(super) use writer::{Child, Content, FillError, Number, Writer, extended};
+
+/// What is said of a file beside its content.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Attributes {
+    /// Permission bits, with setuid, setgid and sticky.
+    pub(super) mode: u16,
+    /// Numbers of user and group.
+    pub(super) owner: (u32, u32),
+    /// Seconds since 1970.
+    pub(super) mtime: u64,
+    /// Extended attributes.
+    pub(super) extended: Vec<Attribute>,
+}
 
 struct Disk {
     file: File,
