@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::firewall::Firewall;
 use super::{ByteSize, Setting};
 use crate::syntax::{SourceId, Span, Spanned};
 
@@ -78,6 +79,12 @@ pub struct ClusterGuest {
     pub vmid: Setting<(u32, u32)>,
     /// What it is made from.
     pub origin: ClusterOrigin,
+    /// The resource pool that it is in.
+    pub pool: Option<Spanned<String>>,
+    /// How high availability looks after it; not at all when `None`.
+    pub high_availability: Option<Spanned<HighAvailability>>,
+    /// What Proxmox's firewall lets through.
+    pub firewall: Option<Spanned<Firewall>>,
     /// DNS servers; those of the node when empty.
     pub dns_servers: Vec<Spanned<String>>,
     /// DNS search domain.
@@ -166,26 +173,10 @@ pub struct VmDisk {
 /// A network interface of a virtual machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VmInterface {
-    /// The bridge of the node.
-    pub bridge: String,
     /// The model of its card.
     pub model: String,
-    /// What cloud-init sets up in the guest: `dhcp`, or an address with its prefix.
-    pub ip: Option<String>,
-    /// IPv4 gateway.
-    pub gateway: Option<String>,
-    /// `auto`, `dhcp`, or an address with its prefix.
-    pub ip6: Option<String>,
-    /// IPv6 gateway.
-    pub gateway6: Option<String>,
-    /// MAC address; Proxmox makes one and regatta keeps it when `None`.
-    pub mac: Option<String>,
-    /// VLAN tag.
-    pub vlan: Option<u32>,
-    /// Largest packet in bytes.
-    pub mtu: Option<u32>,
-    /// Whether Proxmox's firewall sees its packets.
-    pub firewall: bool,
+    /// Where it is plugged to; its addresses are what cloud-init sets up in the guest.
+    pub connection: Connection,
 }
 
 /// `cloud-init { … }`.
@@ -203,7 +194,28 @@ pub struct CloudInit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClusterOrigin {
     /// `template "local:vztmpl/…"`.
-    Template(Spanned<String>),
+    Template {
+        /// The volume.
+        volume: Spanned<String>,
+        /// Where it comes from when it is not there.
+        download: Option<Download>,
+    },
+    /// `disk-image "local:import/…"`.
+    DiskImage {
+        /// The volume that becomes disk 0.
+        volume: Spanned<String>,
+        /// Where it comes from when it is not there.
+        download: Option<Download>,
+    },
+    /// `restore "backups:backup/…"`.
+    Restore {
+        /// The backup.
+        volume: Spanned<String>,
+        /// Whether it takes the place of what was backed up: it keeps its MAC addresses.
+        same: bool,
+        /// Where its disks go.
+        storage: Option<String>,
+    },
     /// `clone 900 full=#true storage="fast"`.
     Clone {
         /// Number of the original.
@@ -213,6 +225,26 @@ pub enum ClusterOrigin {
         /// Where a full copy goes.
         storage: Option<String>,
     },
+}
+
+/// A file that a node downloads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// Where from.
+    pub url: String,
+    /// The digest that it must have.
+    pub sha256: String,
+}
+
+/// `ha …`: how high availability looks after a guest. Whether it runs follows from the guest itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HighAvailability {
+    /// How often it is started again on its node.
+    pub max_restart: u32,
+    /// How often it is moved to another.
+    pub max_relocate: u32,
+    /// The group of nodes it may be on.
+    pub group: Option<String>,
 }
 
 /// A volume on a storage of the cluster.
@@ -229,10 +261,17 @@ pub struct Volume {
 }
 
 /// A network interface of a container.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Interface {
     /// Its name in the container.
     pub name: String,
+    /// Where it is plugged to.
+    pub connection: Connection,
+}
+
+/// How an interface of a guest is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
     /// The bridge of the node.
     pub bridge: String,
     /// `dhcp`, `manual`, or an address with its prefix.

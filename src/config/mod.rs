@@ -10,6 +10,7 @@ mod cluster_guests;
 mod expand;
 mod explain;
 pub mod filter;
+mod firewall;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;
@@ -36,10 +37,11 @@ mod template;
 mod units;
 
 pub use cluster::{
-    CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Container, Interface, Startup,
-    TokenSource, VmDisk, VmInterface, Volume,
+    CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, Download,
+    HighAvailability, Interface, Startup, TokenSource, VmDisk, VmInterface, Volume,
 };
 pub use explain::{Decided, Explained, Explanation, explain};
+pub use firewall::{Firewall, FirewallRule};
 pub use fleet::{
     Accelerator, Attachment, AuthorizedKey, Bridge, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity,
     Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin,

@@ -14,8 +14,8 @@ use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Reason, Refusal, Rule, Shown};
 use crate::resource::cluster::{
-    ClusterGuestSpec, Effect, GuestKind, GuestOrigin, ObservedCluster, ObservedClusterGuest, Power, Restart, Value,
-    compare,
+    ClusterGuestSpec, Difference, Effect, GuestKind, Home, ObservedCluster, ObservedClusterGuest, Power, Restart,
+    Value, compare,
 };
 use crate::resource::{Address, Declared, Desired, Observed, Reading, Resource};
 use crate::syntax::SourceRef;
@@ -145,10 +145,13 @@ impl Planned {
         for difference in found.all {
             let impact = match (running, difference.effect) {
                 (false, _) => Impact::None,
+                (true, _) if matches!(difference.home, Home::FirewallOptions | Home::FirewallRules) => {
+                    Impact::Connectivity
+                }
                 (true, Effect::AtStart) if spec.restart == Restart::IfNeeded && spec.running => Impact::Restart,
                 (true, _) => Impact::Live,
             };
-            let cause = cause(seen, &difference.path, difference.after.as_ref(), difference.before.as_ref());
+            let cause = cause(spec, seen, &difference);
             change.attributes.push(attribute(&difference.path, difference.before, difference.after, impact, cause));
         }
         change.attributes.extend(notes_differ(spec, seen));
@@ -245,15 +248,21 @@ fn attribute(path: &str, before: Option<Value>, after: Option<Value>, impact: Im
 }
 
 /// Who moved. What was applied lacks what Proxmox adds (MAC addresses, volumes): what it has decides.
-fn cause(seen: &ObservedClusterGuest, path: &str, after: Option<&Value>, before: Option<&Value>) -> Cause {
-    let Some(applied) = seen.mark.applied.get(path.strip_suffix(" size").unwrap_or(path)) else {
-        return Cause::Pending;
+fn cause(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest, difference: &Difference) -> Cause {
+    let disk = difference.path.strip_suffix(" size");
+    let path = disk.unwrap_or(&difference.path);
+    let Some(applied) = seen.mark.applied.get(path) else {
+        // What goes although it was never applied is somebody else's in a list that is ours.
+        return if difference.after.is_none() { Cause::Drift } else { Cause::Pending };
     };
-    let (is_applied, is_declared) = (holds(applied, before), holds(applied, after));
-    match (is_applied, is_declared) {
-        (true, _) => Cause::Pending,
-        (false, true) => Cause::Drift,
-        (false, false) => Cause::Both,
+    let file_moved = match disk {
+        Some(_) => !holds(applied, difference.after.as_ref()),
+        None => spec.values.get(path) != Some(applied),
+    };
+    match (holds(applied, difference.before.as_ref()), file_moved) {
+        (_, false) => Cause::Drift,
+        (true, true) => Cause::Pending,
+        (false, true) => Cause::Both,
     }
 }
 
@@ -330,8 +339,8 @@ fn steps(
     match (found, seen) {
         (Found::Absent, _) => {
             ops.push((Op::CreateClusterGuest { guest: spec.clone() }, "it must be there"));
-            // A clone is as its original was.
-            if matches!(spec.origin, GuestOrigin::Clone { .. }) {
+            // A clone is as its original was; firewall and high availability are told once there is a guest.
+            if !spec.is_made_whole() {
                 ops.push((Op::UpdateClusterGuest { guest: spec.clone() }, "it starts as declared"));
             }
         }

@@ -76,6 +76,17 @@ pub(crate) const EVERYTHING_OF_A_VM: &str = r#"
     on-boot #true
 "#;
 
+/// Everything that is kept of a guest beside its configuration.
+pub(crate) const BESIDE: &str = r#"
+    pool "lab"
+    ha max-restart=2
+    firewall in="drop" log-in="info" ndp=#false {
+        rule "in" "accept" proto="tcp" port="22,80" source="10.0.0.0/8" comment="a, b; c=1"
+        rule "group" "web-servers"
+        rule "out" "reject" macro="SMTP" enable=#false
+    }
+"#;
+
 /// So many virtual machines with everything.
 pub(crate) fn vms(count: u32) -> Desired {
     desired(&format!("vm \"db\" count={count} {{ cluster \"pve\"\n{EVERYTHING_OF_A_VM} }}"))
@@ -84,8 +95,12 @@ pub(crate) fn vms(count: u32) -> Desired {
 /// A fleet with these guests.
 pub(crate) fn desired(guests: &str) -> Desired {
     let cluster = r#"cluster "pve" { endpoint "https://127.0.0.1:8006"; token env="T" }"#;
-    let text = format!("fleet \"shop\"\n{cluster}\n{guests}");
-    let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "shop", &mut Text(&text));
+    of_file(&format!("fleet \"shop\"\n{cluster}\n{guests}"))
+}
+
+/// What a fleet file declares.
+pub(crate) fn of_file(text: &str) -> Desired {
+    let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "shop", &mut Text(text));
     let fleet = fleet.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
     lower(&fleet, &sources, &Inputs::default()).unwrap().desired
 }

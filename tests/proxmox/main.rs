@@ -5,9 +5,14 @@
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod apply;
+mod beside;
 mod fake;
 mod faults;
 mod fleet;
+mod golden;
+#[path = "../common/golden.rs"]
+mod golden_files;
+mod origins;
 mod process;
 mod random;
 mod recorded;

@@ -44,6 +44,14 @@ fn common(choice: &mut Choice) -> String {
         choice.of(&["", "dns \"10.0.0.1\" \"10.0.0.2\"", "dns domain=\"lab.test\""]),
         choice.of(&["", "running #true", "running #false"]),
         choice.of(&["", "restart \"if-needed\""]),
+        choice.of(&["", "pool \"lab\"", "pool \"prod\""]),
+        choice.of(&["", "ha", "ha max-restart=3 max-relocate=0"]),
+        choice.of(&[
+            "",
+            "firewall in=\"drop\"",
+            "firewall enable=#false { rule \"in\" \"accept\" proto=\"tcp\" port=\"22\"; rule \"in\" \"drop\" }",
+            "firewall dhcp=#true { rule \"in\" \"drop\" log=\"info\"; rule \"in\" \"accept\" proto=\"tcp\" port=\"22\"; rule \"group\" \"web\" }",
+        ]),
     ]
     .join("\n")
 }
@@ -130,6 +138,8 @@ fn others(fake: &Fake, seed: &[u32]) {
             _ => Guest::vm("pve3", &[&[("name", name.as_str())], &config[..]].concat(), seed / 11 % 2 == 0),
         };
         world.guests.entry(vmid).or_insert(guest);
+        world.beside.pools.get_mut("lab").unwrap().1.insert(vmid);
+        world.beside.firewalls.entry(vmid).or_default().options.insert("enable".into(), "1".into());
     }
 }
 
@@ -142,9 +152,14 @@ fn theirs(fake: &Fake, before: &BTreeMap<u32, Guest>) -> BTreeMap<u32, Guest> {
 fn meddle(fake: &Fake, others: &BTreeMap<u32, Guest>, seed: Choices) {
     let mut world = fake.world();
     let mut choice = Choice(seed);
+    let world = &mut *world;
+    let beside = &mut world.beside;
     let ours = world.guests.iter_mut().filter(|(vmid, _)| !others.contains_key(vmid));
-    for (_, guest) in ours {
-        match choice.of(&["", "memory", "tags", "startup", "off", "net0", "name"]) {
+    for (vmid, guest) in ours {
+        match choice.of(&["", "memory", "tags", "startup", "off", "net0", "name", "pool", "rules", "ha"]) {
+            "pool" => beside.join(*vmid, "prod"),
+            "rules" => drop(beside.firewalls.get_mut(vmid).and_then(|wall| wall.rules.pop())),
+            "ha" => drop(beside.services.remove(vmid)),
             "memory" => drop(guest.config.insert("memory".into(), "77".into())),
             "tags" => drop(guest.config.insert("tags".into(), "somebody;regatta-shop".into())),
             "startup" => drop(guest.config.remove("startup")),
@@ -160,6 +175,7 @@ async fn holds(manner: Manner, first: &Fleet, second: &Fleet, seed: &[u32]) {
     let fake = Fake::of(manner);
     others(&fake, seed);
     let before = fake.world().guests.clone();
+    let beside = fake.world().beside.clone();
     let regatta = Regatta::new(&fake);
     let empty: [&str; 0] = [];
     for (age, fleet) in [(0, first), (1, second)] {
@@ -178,6 +194,7 @@ async fn holds(manner: Manner, first: &Fleet, second: &Fleet, seed: &[u32]) {
     }
     assert_eq!(regatta.destroy(&desired(&text(second, 1))).await, []);
     assert_eq!(fake.world().guests, before);
+    assert_eq!(fake.world().beside, beside);
 }
 
 proptest! {

@@ -177,6 +177,12 @@ fn pattern_fits(pattern: &str, value: &str) -> Result<(), String> {
             let number = value.strip_prefix('+').unwrap_or(value).trim_end_matches(['K', 'M', 'G', 'T']);
             number.parse::<f64>().is_ok() && number.starts_with(|c: char| c.is_ascii_digit())
         }
+        r"[A-Za-z][A-Za-z0-9\-\_]+" => {
+            value.len() > 1
+                && value.starts_with(|c: char| c.is_ascii_alphabetic())
+                && value.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c))
+        }
+        "https?://.*" => value.starts_with("http://") || value.starts_with("https://"),
         "0[0-7]{3}" => value.len() == 4 && value.starts_with('0') && value.bytes().all(|b| (b'0'..=b'7').contains(&b)),
         _ => return Err(format!("no rule judges the pattern `{pattern}`")),
     };
@@ -234,6 +240,20 @@ fn format_fits(name: &str, value: &str) -> Result<(), String> {
         "pve-vm-cpu-conf" => !value.contains(' '),
         "pve-qm-ide" => value.contains(':') || value == "none",
         "pve-qm-boot" => keyed(&["order", "legacy"]),
+        "pve-vmid-list" => value.split(',').all(|vmid| vmid.parse::<u32>().is_ok()),
+        "pve-ha-resource-or-vm-id" => {
+            value.split_once(':').is_some_and(|(kind, vmid)| matches!(kind, "ct" | "vm") && vmid.parse::<u32>().is_ok())
+        }
+        "pve-fw-addr-spec" => value.split(',').all(|part| {
+            let one =
+                |part: &str| address(false, part) || address(true, part) || network(false, part) || network(true, part);
+            one(part) || part.starts_with('+') || part.split('-').all(one) || config_id(part)
+        }),
+        "pve-fw-dport-spec" | "pve-fw-sport-spec" => value.split([',', ':']).all(|part| part.parse::<u16>().is_ok()),
+        "pve-fw-protocol-spec" | "pve-fw-icmp-type-spec" | "pve-iface" => {
+            value.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
+        }
+        "pve-storage-content" => matches!(value, "iso" | "vztmpl" | "import" | "backup" | "images" | "rootdir"),
         "pve-poolid" | "pve-cpuset" | "pve-ct-timezone" | "CIDR" => !value.is_empty(),
         "pve-task-status-type-list" => {
             value.split(',').all(|word| matches!(word, "ok" | "warning" | "error" | "unknown"))
@@ -241,4 +261,43 @@ fn format_fits(name: &str, value: &str) -> Result<(), String> {
         _ => return Err(format!("no rule judges the format `{name}`")),
     };
     if fits { Ok(()) } else { Err(format!("invalid format - '{value}' is no {name}")) }
+}
+
+/// What a genuine server lets a client know about configurations of guests that it has not asked for: nothing. So there
+/// is nothing that a cache of configurations could be held against, and every plan reads those of its guests.
+#[test]
+fn no_answer_about_many_guests_says_which_configurations_changed() {
+    for (release, schema) in SCHEMAS.iter() {
+        let about_many = schema.paths.iter().filter_map(|(parts, methods)| {
+            let returns = &methods.get("GET")?["returns"];
+            let many = !parts.iter().any(|part| part == "{vmid}");
+            (many && mentions(returns, "vmid")).then(|| (parts.join("/"), returns))
+        });
+        let about_many: Vec<_> = about_many.collect();
+        assert!(about_many.len() > 5, "{release}: {}", about_many.len());
+        for (path, returns) in about_many {
+            for word in ["digest", "mtime", "changed", "modified", "etag"] {
+                assert!(!mentions(returns, word), "{release}: `{path}` has `{word}`: a cache can be held against it");
+            }
+        }
+    }
+    for file in
+        recordings().into_iter().flat_map(|dir| ["8.4.21", "9.2.11"].map(|it| dir.join(format!("pve-{it}.jsonl"))))
+    {
+        for exchange in crate::recorded::exchanges(&file) {
+            let headers = exchange["response"]["headers"].to_string().to_lowercase();
+            assert!(!headers.contains("\"etag\"") && !headers.contains("last-modified"), "{headers}");
+        }
+    }
+}
+
+/// Whether a description of an answer has a field of this name.
+fn mentions(described: &Value, field: &str) -> bool {
+    match described {
+        Value::Object(all) => {
+            all.iter().any(|(key, inner)| (key == field && inner.is_object()) || mentions(inner, field))
+        }
+        Value::Array(all) => all.iter().any(|inner| mentions(inner, field)),
+        _ => false,
+    }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use regatta::driver::proxmox::exchange::{Call, Exchange as _, Verb};
 use regatta::driver::proxmox::{ApiError, Servers, Token};
@@ -30,6 +31,8 @@ enum Manner {
     HangsUp,
     /// It says that it will, and that it will not, as calls do that are handed on to a daemon.
     SaysBoth,
+    /// After a fifth of a second without a request, where Proxmox waits for five.
+    HangsUpWhenIdle,
 }
 
 struct Server {
@@ -93,7 +96,11 @@ impl Server {
 /// Answers until it is enough.
 async fn serve(mut stream: impl AsyncRead + tokio::io::AsyncWrite + Unpin, manner: Manner) {
     for count in 1.. {
-        let Some(request) = read(&mut stream).await else { return };
+        let patience = Duration::from_millis(if manner == Manner::HangsUpWhenIdle { 200 } else { 60_000 });
+        let Ok(Some(request)) = tokio::time::timeout(patience, read(&mut stream)).await else {
+            let _ = stream.shutdown().await;
+            return;
+        };
         assert!(count <= REQUESTS, "more requests on one connection than Proxmox answers");
         let (status, wrong) = match request.contains("/missing") {
             true => ("500 Configuration file does not exist", true),
@@ -180,4 +187,31 @@ async fn an_error_ends_a_connection_and_keeps_its_words() {
         assert_eq!(client.exchange(&Call::new(Verb::Get, "/version")).await.unwrap().status, 200);
     }
     assert_eq!(server.connections.load(Ordering::SeqCst), 6);
+}
+
+/// PROXMOX A1: a server closes a connection that is idle for 5 s. Whoever uses it in that moment loses an answer, so it is
+/// left alone well before. Time itself is what is tested: it has to pass.
+#[tokio::test]
+async fn a_connection_that_was_idle_is_not_used_again() {
+    let server = Server::start("idle", Manner::Patient).await;
+    let client = server.client();
+    let version = Call::new(Verb::Get, "/version");
+    for (idle_ms, connections) in [(0, 1), (1_000, 1), (3_100, 2)] {
+        tokio::time::sleep(Duration::from_millis(idle_ms)).await;
+        assert_eq!(client.exchange(&version).await.unwrap().status, 200);
+        assert_eq!(server.connections.load(Ordering::SeqCst), connections, "after {idle_ms} ms");
+    }
+}
+
+/// One that hung up after 5 s of silence is found out before anything is sent on it.
+#[tokio::test]
+async fn a_connection_that_the_server_closed_loses_no_request() {
+    let server = Server::start("closes", Manner::HangsUpWhenIdle).await;
+    let client = server.client();
+    for (count, pause_ms) in [0, 0, 400, 400, 0].into_iter().enumerate() {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        let call = Call::new(Verb::Put, "/nodes/pve1/lxc/101/config").with("cores", count.to_string());
+        assert_eq!(client.exchange(&call).await.unwrap().status, 200, "request {count}");
+    }
+    assert_eq!(server.connections.load(Ordering::SeqCst), 3);
 }

@@ -40,6 +40,8 @@ pub struct Listed {
     pub status: String,
     /// Whether it is a template.
     pub template: bool,
+    /// The resource pool that it is in.
+    pub pool: Option<String>,
 }
 
 impl Listed {
@@ -112,7 +114,7 @@ impl Api {
         self.exchange.exchange(call).await?.data()
     }
 
-    async fn get(&self, path: &str) -> Result<Value, ApiError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {
         self.call(&Call::new(Verb::Get, path)).await
     }
 
@@ -236,6 +238,7 @@ fn listed(item: &Value, kind: GuestKind) -> Option<Listed> {
         tags,
         status: text(item, "status").unwrap_or_else(|| "unknown".to_owned()),
         template: flag(item, "template"),
+        pool: text(item, "pool").filter(|pool| !pool.is_empty()),
     })
 }
 

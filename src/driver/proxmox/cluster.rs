@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::api::{Api, Listed, Listing, Place};
+use super::beside::{Asked, Services};
 use super::error::ApiError;
 use super::exchange::Exchange;
 use super::read;
@@ -53,14 +54,16 @@ pub struct Cluster {
     pub(super) reserved: Mutex<BTreeSet<u32>>,
     /// Whether what earlier runs began was waited for.
     pub(super) begun: OnceCell<()>,
+    /// Held while a node downloads.
+    pub(super) downloading: Mutex<()>,
 }
 
 impl Cluster {
     /// A cluster behind an exchange.
     pub fn new(name: &str, fleet: &str, exchange: Arc<dyn Exchange>, pace: Pace) -> Self {
         let (name, fleet) = (name.to_owned(), fleet.to_owned());
-        let (reserved, begun) = (Mutex::default(), OnceCell::new());
-        Self { name, fleet, api: Api::new(exchange), pace, unverified: false, reserved, begun }
+        let (reserved, begun, downloading) = (Mutex::default(), OnceCell::new(), Mutex::default());
+        Self { name, fleet, api: Api::new(exchange), pace, unverified: false, reserved, begun, downloading }
     }
 
     /// Says that its certificate is not looked at: every plan repeats it.
@@ -75,20 +78,22 @@ impl Cluster {
     /// It cannot be told.
     pub(super) async fn find(&self, name: &str) -> Result<Option<(Place, ObservedClusterGuest)>, Failure> {
         let listing = self.api.listing().await.map_err(Failure::from)?;
-        self.find_in(&listing, name).await
+        self.find_in(&listing, name, Asked::default()).await
     }
 
     pub(super) async fn find_in(
         &self,
         listing: &Listing,
         name: &str,
+        asked: Asked,
     ) -> Result<Option<(Place, ObservedClusterGuest)>, Failure> {
         let tag = mark::tag(&self.fleet);
         let named = listing.guests.values().filter(|guest| guest.name == name);
         // Somebody may have renamed it.
         let tagged = listing.guests.values().filter(|guest| guest.name != name && guest.tags.contains(&tag));
+        let services = Services::default();
         for guest in named.chain(tagged) {
-            match self.read(guest).await {
+            match self.read(guest, asked, &services).await {
                 Ok(Some(seen)) if seen.mark.guest == name => return Ok(Some((place(guest), seen))),
                 Ok(_) | Err(ApiError::Absent(_)) => {}
                 Err(error) => return Err(Failure::from(error).context(format!("cannot read guest {}", guest.vmid))),
@@ -97,10 +102,21 @@ impl Cluster {
         Ok(None)
     }
 
-    /// A guest of ours, if it is one.
-    pub(super) async fn read(&self, guest: &Listed) -> Result<Option<ObservedClusterGuest>, ApiError> {
-        let config = self.api.config(&place(guest), guest.power()).await?;
-        Ok(read::guest(&self.name, &self.fleet, guest, &config))
+    /// A guest of ours, if it is one: its configuration, and what is asked for beside it or was applied there.
+    pub(super) async fn read(
+        &self,
+        guest: &Listed,
+        asked: Asked,
+        services: &Services,
+    ) -> Result<Option<ObservedClusterGuest>, ApiError> {
+        let place = place(guest);
+        let config = self.api.config(&place, guest.power()).await?;
+        let Some(mut seen) = read::guest(&self.name, &self.fleet, guest, &config) else { return Ok(None) };
+        let asked = asked.or(Asked::by(&seen.mark.applied));
+        let beside = self.api.beside(&place, asked, services).await?;
+        seen.values.extend(beside.values);
+        seen.firewall_digest = beside.firewall_digest;
+        Ok(Some(seen))
     }
 }
 

@@ -1,6 +1,6 @@
 //! All clusters of a fleet: which one a step is for, and what all of them show.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
+use super::beside::Asked;
 use super::cluster::Cluster;
 use super::examine::failed;
 use super::waiting::Watch;
@@ -115,8 +116,8 @@ fn add<T>(all: &mut BTreeMap<String, Reading<T>>, name: String, reading: Reading
     }
 }
 
-fn declared(desired: &Desired, cluster: &str) -> BTreeSet<String> {
-    specs(desired, cluster).into_iter().map(|spec| spec.name.clone()).collect()
+fn declared(desired: &Desired, cluster: &str) -> BTreeMap<String, Asked> {
+    specs(desired, cluster).into_iter().map(|spec| (spec.name.clone(), Asked::by(&spec.values))).collect()
 }
 
 /// The guests that are declared on a cluster.

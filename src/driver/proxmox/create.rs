@@ -1,19 +1,17 @@
 //! Making a guest: its number and node, the request, and what became of it when nobody says.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
 use super::api::{Listing, Place};
-use super::cluster::Cluster;
+use super::beside::Asked;
+use super::cluster::{Cluster, place};
 use super::error::ApiError;
-use super::exchange::{Call, Verb};
+use super::making::request;
 use super::waiting::Watch;
 use crate::exec::Failure;
-use crate::resource::cluster::mark::MARK_VERSION;
-use crate::resource::cluster::{
-    Act, ClusterGuestSpec, GuestKind, GuestOrigin, Mark, ObservedClusterGuest, Power, Value, compare, mark, percent,
-};
+use crate::resource::cluster::{ClusterGuestSpec, GuestOrigin};
 
 /// Numbers that are tried, and lost answers that are looked into, before it is given up.
 const ATTEMPTS: usize = 20;
@@ -28,7 +26,7 @@ impl Cluster {
         let mut lost: Option<(Place, ApiError)> = None;
         for _ in 0..ATTEMPTS {
             let listing = self.api.listing().await.map_err(Failure::from)?;
-            if self.find_in(&listing, &spec.name).await?.is_some() {
+            if self.find_in(&listing, &spec.name, Asked::default()).await?.is_some() {
                 return Ok(());
             }
             // The same number again: if it happened after all, it is taken.
@@ -36,19 +34,21 @@ impl Cluster {
                 Some((place, _)) => place.clone(),
                 None => self.place_for(spec, &listing).await?,
             };
+            let original = original(spec, &listing)?;
+            self.have_volume(spec, &place, watch).await?;
             watch.say(&format!("makes guest {} on `{}`", place.vmid, place.node));
-            match self.run(&request(spec, &place), watch).await {
+            match self.run(&request(spec, &place, original.as_ref()), watch).await {
                 Ok(()) => return Ok(()),
                 Err(ApiError::Taken(said)) if spec.vmid.from == spec.vmid.to && lost.is_none() => {
                     let hint = "give the guest another `vmid`, or a range";
                     return Err(Failure::permanent(said).hint(hint));
                 }
                 Err(ApiError::Taken(_)) => {
-                    self.settle_making(spec, &place, watch).await;
+                    self.settle_making(original.as_ref(), &place, watch).await;
                     lost = None;
                 }
                 Err(error @ ApiError::Unknown(_)) => {
-                    self.settle_making(spec, &place, watch).await;
+                    self.settle_making(original.as_ref(), &place, watch).await;
                     lost = Some((place, error));
                 }
                 Err(error @ ApiError::Forbidden(_)) => {
@@ -80,10 +80,10 @@ impl Cluster {
     }
 
     /// As [`Self::settle`]; the task that clones is the original's.
-    async fn settle_making(&self, spec: &ClusterGuestSpec, place: &Place, watch: Watch<'_>) {
+    async fn settle_making(&self, original: Option<&Place>, place: &Place, watch: Watch<'_>) {
         self.settle(place, watch).await;
-        if let GuestOrigin::Clone { vmid, .. } = spec.origin {
-            self.let_finish(&Place { vmid, ..place.clone() }, watch).await;
+        if let Some(original) = original {
+            self.let_finish(original, watch).await;
         }
     }
 
@@ -119,20 +119,21 @@ impl Cluster {
     }
 }
 
-/// The node: that of the original of a clone, else the one with the most free memory of those it may be on.
+/// The original of a clone, where it is now.
+fn original(spec: &ClusterGuestSpec, listing: &Listing) -> Result<Option<Place>, Failure> {
+    let GuestOrigin::Clone { vmid, .. } = &spec.origin else { return Ok(None) };
+    match listing.guests.get(vmid) {
+        Some(listed) => Ok(Some(place(listed))),
+        None => Err(Failure::permanent(format!("found no guest {vmid} to clone"))),
+    }
+}
+
+/// The node: that of the original of a clone where it may be there, else the one with the most free memory of those it
+/// may be on.
 fn node_for(spec: &ClusterGuestSpec, listing: &Listing) -> Result<String, Failure> {
     let allowed = |name: &str| spec.nodes.is_empty() || spec.nodes.iter().any(|node| node == name);
-    if let GuestOrigin::Clone { vmid, .. } = &spec.origin {
-        let Some(original) = listing.guests.get(vmid) else {
-            return Err(Failure::permanent(format!("found no guest {vmid} to clone")));
-        };
-        return match allowed(&original.node) {
-            true => Ok(original.node.clone()),
-            false => Err(Failure::permanent(format!(
-                "guest {vmid}, the original, is on the node `{}`, which the fleet file does not allow",
-                original.node
-            ))),
-        };
+    if let Some(original) = original(spec, listing)?.filter(|original| allowed(&original.node)) {
+        return Ok(original.node);
     }
     let online = listing.nodes.values().filter(|node| node.online && allowed(&node.name));
     let best = online.max_by(|a, b| a.free.cmp(&b.free).then_with(|| b.name.cmp(&a.name)));
@@ -140,72 +141,4 @@ fn node_for(spec: &ClusterGuestSpec, listing: &Listing) -> Result<String, Failur
         let known: Vec<&str> = listing.nodes.keys().map(String::as_str).collect();
         Failure::permanent(format!("no node that it may be made on is online; the cluster has {}", known.join(", ")))
     })
-}
-
-/// The request that makes a guest, with its mark: from the first moment it is known whose it is.
-fn request(spec: &ClusterGuestSpec, place: &Place) -> Call {
-    let whole = matches!(spec.origin, GuestOrigin::Template { .. });
-    let applied = if whole { spec.values.clone() } else { BTreeMap::new() };
-    let mark = Mark {
-        version: MARK_VERSION,
-        fleet: spec.fleet.clone(),
-        guest: spec.name.clone(),
-        vmid: place.vmid,
-        origin: spec.origin.words(),
-        applied,
-        notes: spec.notes.clone(),
-    };
-    let description = mark::write(spec.notes.as_deref().unwrap_or_default(), &mark);
-    match &spec.origin {
-        GuestOrigin::Template { volume } => {
-            let path = format!("/nodes/{}/{}", percent::encode(&place.node), place.kind.api_name());
-            let mut call = Call::new(Verb::Post, path)
-                .with("vmid", place.vmid.to_string())
-                .with("ostemplate", volume)
-                .with("unprivileged", if spec.unprivileged { "1" } else { "0" })
-                .with("description", description);
-            if !spec.keys.is_empty() {
-                call = call.with("ssh-public-keys", spec.keys.join("\n"));
-            }
-            fields(spec, mark, place).into_iter().fold(call, |call, (key, value)| call.with(&key, value))
-        }
-        GuestOrigin::Clone { vmid, full, storage } => {
-            let original = Place { vmid: *vmid, ..place.clone() };
-            let name = if place.kind == GuestKind::Container { "hostname" } else { "name" };
-            let call = Call::new(Verb::Post, original.path("/clone"))
-                .with("newid", place.vmid.to_string())
-                .with(name, &spec.name)
-                .with("description", description)
-                .with("full", if *full { "1" } else { "0" });
-            match storage {
-                Some(storage) if *full => call.with("storage", storage),
-                _ => call,
-            }
-        }
-    }
-}
-
-/// All fields of a new guest: what differs from a guest without any.
-fn fields(spec: &ClusterGuestSpec, mark: Mark, place: &Place) -> Vec<(String, String)> {
-    let nothing = ObservedClusterGuest {
-        cluster: spec.cluster.clone(),
-        node: place.node.clone(),
-        vmid: place.vmid,
-        kind: spec.kind,
-        mark: Mark { applied: BTreeMap::new(), ..mark },
-        notes: String::new(),
-        values: BTreeMap::<String, Value>::new(),
-        keys: BTreeMap::new(),
-        pending: BTreeSet::new(),
-        sizes: BTreeMap::new(),
-        digest: String::new(),
-        power: Power::Off,
-        lock: None,
-    };
-    let acts = compare(spec, &nothing).all.into_iter().map(|difference| difference.act);
-    acts.filter_map(|act| match act {
-        Act::Set { key, value } => Some((key, value)),
-        Act::Delete { .. } | Act::Grow { .. } => None,
-    })
-    .collect()
 }

@@ -68,13 +68,14 @@ impl ApiError {
                 Self::Parameters(format!("{said} {}", errors.join("; ")))
             }
             400 => Self::Parameters(said),
+            // Before locks: a lock of the whole cluster cannot be had without a quorum, and waiting for it is no help.
+            _ if has("no quorum") => Self::NoQuorum(said),
             _ if has("already exists") => Self::Taken(said),
             _ if has("does not exist") => Self::Absent(said),
             _ if has("is locked") || has("got timeout") || has("can't lock file") || has("cfs-lock") => {
                 Self::Locked(said)
             }
             _ if has("detected modified configuration") || has("checksum mismatch") => Self::Stale(said),
-            _ if has("no quorum") => Self::NoQuorum(said),
             _ if has("hostname lookup") || has("No route to host") => Self::NodeDown(said),
             _ => Self::Refused(said),
         }
@@ -117,5 +118,26 @@ impl From<ApiError> for Failure {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words of `PVE::Cluster` and `pmxcfs` where most nodes are away, and of locks that somebody else holds.
+    #[test]
+    fn a_cluster_without_quorum_is_told_from_one_that_is_busy() {
+        let of = |said: &str| ApiError::of(500, said.to_owned(), &BTreeMap::new());
+        for said in [
+            "cluster not ready - no quorum?",
+            "cfs-lock 'file-user_cfg' error: no quorum!",
+            "adding user failed: cfs-lock 'domain-ha' error: no quorum!",
+        ] {
+            assert_eq!(of(said), ApiError::NoQuorum(said.into()));
+            assert!(!of(said).is_in_the_way());
+        }
+        let busy = "cfs-lock 'file-user_cfg' error: got lock request timeout";
+        assert_eq!(of(busy), ApiError::Locked(busy.into()));
     }
 }

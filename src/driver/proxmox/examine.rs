@@ -96,9 +96,18 @@ fn needs(guests: &[&ClusterGuestSpec]) -> Needs {
     for guest in guests {
         ALWAYS.iter().for_each(|privilege| add("/vms".into(), privilege));
         match &guest.origin {
-            GuestOrigin::Template { volume } => {
-                let storage = volume.split(':').next().unwrap_or_default();
-                add(format!("/storage/{storage}"), "Datastore.Audit");
+            GuestOrigin::Template { volume, download } | GuestOrigin::DiskImage { volume, download } => {
+                let storage = format!("/storage/{}", volume.split(':').next().unwrap_or_default());
+                if download.is_some() {
+                    add(storage.clone(), "Datastore.AllocateTemplate");
+                    ["Sys.Audit", "Sys.Modify"].iter().for_each(|privilege| add("/".into(), privilege));
+                }
+                add(storage, "Datastore.Audit");
+            }
+            GuestOrigin::Restore { volume, storage, .. } => {
+                let from = volume.split(':').next().unwrap_or_default();
+                add(format!("/storage/{from}"), "Datastore.AllocateSpace");
+                storage.iter().for_each(|name| add(format!("/storage/{name}"), "Datastore.AllocateSpace"));
             }
             GuestOrigin::Clone { vmid, storage, .. } => {
                 add(format!("/vms/{vmid}"), "VM.Clone");
@@ -118,6 +127,12 @@ fn needs(guests: &[&ClusterGuestSpec]) -> Needs {
 fn needs_of(kind: GuestKind, path: &str, value: &Value) -> Vec<(String, &'static str)> {
     let part = |key| value.as_properties().and_then(|all| all.get(key));
     let mut needs = Vec::new();
+    if let ("pool", Some(pool)) = (path, value.as_text()) {
+        needs.push((format!("/pool/{pool}"), "Pool.Allocate"));
+    }
+    if path == "ha" {
+        needs.extend([("/".into(), "Sys.Audit"), ("/".into(), "Sys.Console")]);
+    }
     needs.extend(part("storage").map(|name| (format!("/storage/{name}"), "Datastore.AllocateSpace")));
     needs.extend(part("bridge").map(|name| (format!("/sdn/zones/localnetwork/{name}"), "SDN.Use")));
     if path.starts_with("cloud-init") || path.starts_with("ip-config") {

@@ -13,18 +13,21 @@
 
 pub mod answer;
 pub mod api;
+mod beside;
 mod cluster;
 mod clusters;
 mod create;
 mod error;
 mod examine;
 pub mod exchange;
+mod making;
 mod observe;
 mod power;
 mod read;
 mod server;
 pub mod task;
 mod update;
+mod volumes;
 mod waiting;
 
 pub use cluster::{Cluster, Pace};

@@ -7,14 +7,15 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::api::{Listed, Listing};
+use super::beside::{Asked, Services};
 use super::cluster::Cluster;
 use super::error::ApiError;
 use crate::exec::Failure;
 use crate::resource::Reading;
 use crate::resource::cluster::{ObservedCluster, ObservedClusterGuest, mark};
 
-/// Configurations read at the same time.
-const PARALLEL: usize = 32;
+/// Configurations read at the same time. A server takes 500 connections from all its clients together.
+const PARALLEL: usize = 64;
 
 /// Guests by name.
 pub(super) type Guests = BTreeMap<String, Reading<ObservedClusterGuest>>;
@@ -26,7 +27,7 @@ impl Cluster {
     /// The cluster as a whole cannot be read; a guest that cannot be read is part of the answer.
     pub(super) async fn observe(
         self: &Arc<Self>,
-        declared: &BTreeSet<String>,
+        declared: &BTreeMap<String, Asked>,
     ) -> Result<(ObservedCluster, Guests), Failure> {
         self.may_look().await?;
         let listing = self.api.listing().await.map_err(Failure::from)?;
@@ -57,18 +58,20 @@ impl Cluster {
     async fn read_candidates(
         self: &Arc<Self>,
         listing: &Listing,
-        declared: &BTreeSet<String>,
+        declared: &BTreeMap<String, Asked>,
     ) -> Result<Vec<(Listed, Result<Option<ObservedClusterGuest>, ApiError>)>, Failure> {
         let tag = mark::tag(&self.fleet);
         let candidates = listing.guests.values().filter(|guest| guest.status != "unknown");
-        let candidates = candidates.filter(|guest| guest.tags.contains(&tag) || declared.contains(&guest.name));
+        let candidates = candidates.filter(|guest| guest.tags.contains(&tag) || declared.contains_key(&guest.name));
         let limit = Arc::new(Semaphore::new(PARALLEL));
+        let services = Arc::new(Services::default());
         let mut reads = JoinSet::new();
         for guest in candidates.cloned() {
-            let (cluster, limit) = (Arc::clone(self), Arc::clone(&limit));
+            let (cluster, limit, services) = (Arc::clone(self), Arc::clone(&limit), Arc::clone(&services));
+            let asked = declared.get(&guest.name).copied().unwrap_or_default();
             reads.spawn(async move {
                 let _permit = limit.acquire_owned().await;
-                let read = cluster.read(&guest).await;
+                let read = cluster.read(&guest, asked, &services).await;
                 (guest, read)
             });
         }
@@ -83,7 +86,7 @@ impl Cluster {
 
 /// What was seen so far.
 struct Seen<'a> {
-    declared: &'a BTreeSet<String>,
+    declared: &'a BTreeMap<String, Asked>,
     guests: Guests,
     foreign: BTreeMap<String, u32>,
 }
@@ -102,7 +105,7 @@ impl Seen<'_> {
                 };
                 self.guests.insert(name, reading);
             }
-            Ok(None) if self.declared.contains(&listed.name) => {
+            Ok(None) if self.declared.contains_key(&listed.name) => {
                 self.foreign.insert(listed.name.clone(), listed.vmid);
             }
             // A tag alone is no mark.
@@ -117,7 +120,7 @@ impl Seen<'_> {
     /// Guests of a node that does not answer have no name in the listing: any that is not found elsewhere may be there.
     fn may_be_on(&mut self, listing: &Listing) {
         let silent = listing.guests.values().find(|guest| guest.status == "unknown").map(|guest| guest.node.clone());
-        for name in self.declared {
+        for name in self.declared.keys() {
             let reading = match &silent {
                 Some(node) => Reading::Unreadable(format!("it may be on the node `{node}`, which does not answer")),
                 None => Reading::Absent,

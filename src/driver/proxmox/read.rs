@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::api::{Config, Listed};
-use crate::resource::cluster::field::{Several, by_key, canonical};
-use crate::resource::cluster::{ObservedClusterGuest, mark};
+use crate::resource::cluster::field::{Home, Several, by_key, canonical};
+use crate::resource::cluster::{GuestKind, ObservedClusterGuest, Value, mark};
 
 /// The guest, when it carries the mark of this fleet and is no copy of one that does.
 pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config) -> Option<ObservedClusterGuest> {
@@ -13,7 +13,8 @@ pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config
     let mark = mark.filter(|mark| mark.fleet == fleet && mark.vmid == listed.vmid)?;
     let (mut values, mut keys, mut sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut pending = BTreeSet::new();
-    for (key, raw) in &config.fields {
+    values.extend(listed.pool.as_ref().map(|pool| ("pool".to_owned(), Value::Text(pool.clone()))));
+    for (key, raw) in config.fields.iter().filter(|(key, _)| is_of_config(listed.kind, key)) {
         let Some((path, value)) = canonical(listed.kind, key, raw) else { continue };
         if by_key(listed.kind, key).is_some_and(|(field, _)| field.several != Several::No) {
             keys.insert(path.clone(), key.clone());
@@ -41,7 +42,13 @@ pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config
         pending,
         sizes,
         digest: config.fields.get("digest").cloned().unwrap_or_default(),
+        firewall_digest: None,
         power: listed.power(),
         lock: config.fields.get("lock").cloned(),
     })
+}
+
+/// Other fields of the table are kept elsewhere.
+fn is_of_config(kind: GuestKind, key: &str) -> bool {
+    by_key(kind, key).is_some_and(|(field, _)| field.home == Home::Config)
 }

@@ -21,7 +21,7 @@ const IDLE: Duration = Duration::from_secs(3);
 const REQUESTS: u32 = 95;
 
 /// Connections that are kept.
-const KEPT: usize = 32;
+const KEPT: usize = 64;
 
 /// Largest answer that is read: the listing of ten thousand guests has 6 MiB.
 const ANSWER_LIMIT: u64 = 64 << 20;

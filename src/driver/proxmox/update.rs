@@ -5,13 +5,14 @@
 //! mark comes last.
 
 use super::api::Place;
+use super::beside::{self, Asked, Change, Services};
 use super::cluster::{Cluster, place};
 use super::error::ApiError;
 use super::exchange::{Call, Verb};
 use super::waiting::Watch;
 use crate::exec::Failure;
 use crate::resource::cluster::{
-    Act, ClusterGuestSpec, Difference, Effect, GuestKind, Mark, ObservedClusterGuest, Power, compare, mark,
+    Act, ClusterGuestSpec, Difference, Effect, GuestKind, Home, Mark, ObservedClusterGuest, Power, compare, mark,
 };
 
 /// Changes that are sent before it is given up: more than a guest has fields.
@@ -25,6 +26,7 @@ const SURPRISES: usize = 5;
 enum Next {
     Fields { set: Vec<(String, String)>, delete: Vec<String> },
     Grow { disk: String, size: String },
+    Beside(Change),
 }
 
 impl Cluster {
@@ -35,7 +37,9 @@ impl Cluster {
     pub(super) async fn update(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) -> Result<(), Failure> {
         let (mut surprises, mut last, mut repeated) = (0, None, 0);
         for _ in 0..ROUNDS {
-            let Some((place, seen)) = self.find(&spec.name).await? else {
+            let listing = self.api.listing().await.map_err(Failure::from)?;
+            let found = self.find_in(&listing, &spec.name, Asked::by(&spec.values)).await?;
+            let Some((place, seen)) = found else {
                 return Err(Failure::permanent(format!("guest `{}` is gone", spec.name)));
             };
             let Some(next) = next(spec, &seen)? else { return Ok(()) };
@@ -45,7 +49,7 @@ impl Cluster {
                 return Err(Failure::permanent(message));
             }
             watch.say(&said(&next));
-            match self.send(&place, &seen.digest, &next, watch).await {
+            match self.send(&place, &seen, &next, watch).await {
                 Ok(()) => {}
                 Err(error @ (ApiError::Stale(_) | ApiError::Absent(_) | ApiError::Unknown(_))) => {
                     surprises += 1;
@@ -63,8 +67,15 @@ impl Cluster {
         Err(Failure::transient(format!("guest `{}` does not keep what is set", spec.name)))
     }
 
-    async fn send(&self, place: &Place, digest: &str, next: &Next, watch: Watch<'_>) -> Result<(), ApiError> {
-        let mut call = match next {
+    async fn send(
+        &self,
+        place: &Place,
+        seen: &ObservedClusterGuest,
+        next: &Next,
+        watch: Watch<'_>,
+    ) -> Result<(), ApiError> {
+        let call = match next {
+            Next::Beside(change) => return self.run(&change.call(place, seen), watch).await,
             Next::Fields { set, delete } => {
                 // Virtual machines have a task for it: disks that are made take their time.
                 let verb = if place.kind == GuestKind::Vm { Verb::Post } else { Verb::Put };
@@ -76,9 +87,7 @@ impl Cluster {
                 Call::new(Verb::Put, place.path("/resize")).with("disk", disk).with("size", size)
             }
         };
-        if !digest.is_empty() {
-            call = call.with("digest", digest);
-        }
+        let call = if seen.digest.is_empty() { call } else { call.with("digest", &seen.digest) };
         self.run(&call, watch).await
     }
 
@@ -86,7 +95,7 @@ impl Cluster {
     pub(super) async fn same(&self, name: &str, vmid: u32) -> Result<Option<(Place, ObservedClusterGuest)>, Failure> {
         let listing = self.api.listing().await.map_err(Failure::from)?;
         let Some(listed) = listing.guests.get(&vmid) else { return Ok(None) };
-        let seen = self.read(listed).await.map_err(Failure::from)?;
+        let seen = self.read(listed, Asked::default(), &Services::default()).await.map_err(Failure::from)?;
         match seen.filter(|seen| seen.mark.guest == name) {
             Some(seen) => Ok(Some((place(listed), seen))),
             None => Err(Failure::permanent(format!("guest {vmid} no longer carries the mark of `{name}`"))),
@@ -102,6 +111,7 @@ fn said(next: &Next) -> String {
             format!("changes {}", keys.join(", "))
         }
         Next::Grow { disk, size } => format!("lets {disk} grow to {size}"),
+        Next::Beside(change) => change.said(),
     }
 }
 
@@ -117,6 +127,8 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
     if let Some(Difference { act: Act::Grow { disk, size }, .. }) = growing.into_iter().next() {
         return Ok(Some(Next::Grow { disk, size }));
     }
+    let (fields, beside): (Vec<Difference>, Vec<Difference>) =
+        fields.into_iter().partition(|difference| difference.home == Home::Config);
     let together = |difference: &Difference| seen.power == Power::Off || difference.effect == Effect::AtStart;
     let (waiting, live): (Vec<Difference>, Vec<Difference>) = fields.into_iter().partition(together);
     let chosen = if waiting.is_empty() { live.into_iter().take(1).collect() } else { waiting };
@@ -131,7 +143,8 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
         }
         return Ok(Some(Next::Fields { set, delete }));
     }
-    Ok(marked(spec, seen))
+    let paths: Vec<String> = beside.into_iter().map(|difference| difference.path).collect();
+    Ok(beside::change(spec, seen, &paths).map(Next::Beside).or_else(|| marked(spec, seen)))
 }
 
 /// The mark, when it does not say what was applied now, or the notes are not as declared.

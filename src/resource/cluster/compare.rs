@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::field::{self, Field, Several};
+use super::beside::rule_position;
+use super::field::{self, Field, Home, Several};
 use super::forms::{Form, disk_size, wire_size};
 use super::{ClusterGuestSpec, Effect, ObservedClusterGuest, Properties, Value};
 
@@ -26,6 +27,8 @@ pub struct Difference {
     pub after: Option<Value>,
     /// When it takes effect.
     pub effect: Effect,
+    /// Where it is kept.
+    pub home: Home,
     /// What is sent.
     pub act: Act,
 }
@@ -58,7 +61,11 @@ pub enum Act {
 pub fn compare(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Differences {
     let mut comparing =
         Comparing { spec, seen, taken: seen.keys.values().cloned().collect(), found: Differences::default() };
-    let paths: BTreeSet<&String> = spec.values.keys().chain(seen.mark.applied.keys()).collect();
+    let mut paths: BTreeSet<&String> = spec.values.keys().chain(seen.mark.applied.keys()).collect();
+    // The order of firewall rules counts: whoever declares one, or did, has all of them.
+    if paths.iter().any(|path| rule_position(path).is_some()) {
+        paths.extend(seen.values.keys().filter(|path| rule_position(path).is_some()));
+    }
     for path in paths {
         if let Some((field, which)) = field::by_path(spec.kind, path) {
             comparing.path(path, field, which);
@@ -115,7 +122,8 @@ impl Comparing<'_> {
             Some(value) => Act::Set { key, value: field.form.wire(value) },
             None => Act::Delete { key },
         };
-        self.found.all.push(Difference { path: path.to_owned(), before, after, effect: field.effect, act });
+        let (effect, home) = (field.effect, field.home);
+        self.found.all.push(Difference { path: path.to_owned(), before, after, effect, home, act });
     }
 
     fn disk(&mut self, path: &str, field: &Field, which: Option<&str>, is: Option<Properties>, mut wish: Properties) {
@@ -143,7 +151,7 @@ impl Comparing<'_> {
                 let [before, after] = [found, asked].map(|size| Some(Value::Text(size.to_string())));
                 let act = Act::Grow { disk: self.key(path, field, which), size: wire_size(asked) };
                 let path = format!("{path} size");
-                self.found.all.push(Difference { path, before, after, effect: Effect::Live, act });
+                self.found.all.push(Difference { path, before, after, effect: Effect::Live, home: field.home, act });
                 wish.set("size", found.to_string());
             }
         }

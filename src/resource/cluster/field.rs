@@ -38,6 +38,28 @@ pub enum Several {
     Number,
 }
 
+/// Where a field is kept: it is read and written there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Home {
+    /// In the guest's configuration.
+    Config,
+    /// In the list of a resource pool.
+    Pool,
+    /// In the resources of high availability.
+    HighAvailability,
+    /// In the options of the guest's firewall.
+    FirewallOptions,
+    /// In the list of the guest's firewall rules.
+    FirewallRules,
+}
+
+impl Home {
+    /// Whether the request that makes a guest sets it.
+    pub const fn is_set_when_made(self) -> bool {
+        matches!(self, Self::Config | Self::Pool)
+    }
+}
+
 /// One row of the table.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
@@ -55,10 +77,12 @@ pub struct Field {
     pub effect: Effect,
     /// What holds where Proxmox has nothing, in canonical form.
     pub absent: Option<&'static str>,
+    /// Where it is kept.
+    pub home: Home,
 }
 
 const fn field(path: &'static str, key: &'static str, of: Of, form: Form, effect: Effect) -> Field {
-    Field { path, key, of, several: Several::No, form, effect, absent: None }
+    Field { path, key, of, several: Several::No, form, effect, absent: None, home: Home::Config }
 }
 
 impl Field {
@@ -68,6 +92,10 @@ impl Field {
 
     const fn numbered(self) -> Self {
         Self { several: Several::Number, ..self }
+    }
+
+    const fn kept_in(self, home: Home) -> Self {
+        Self { home, ..self }
     }
 
     const fn absent(self, canonical: &'static str) -> Self {
@@ -106,6 +134,13 @@ pub static FIELDS: &[Field] = &[
     field("startup", "startup", Of::Both, Form::Properties(&forms::STARTUP), Effect::Live),
     field("protection", "protection", Of::Both, Form::Flag, Effect::Live).absent("false"),
     field("on-boot", "onboot", Of::Both, Form::Flag, Effect::Live).absent("false"),
+    field("pool", "pool", Of::Both, Form::Text, Effect::Live).kept_in(Home::Pool),
+    field("ha", "ha", Of::Both, Form::Properties(&forms::HA), Effect::Live).kept_in(Home::HighAvailability),
+    field("firewall", "firewall", Of::Both, Form::Properties(&forms::FIREWALL), Effect::Live)
+        .kept_in(Home::FirewallOptions),
+    field("firewall-rule", "firewall-rule", Of::Both, Form::Properties(&forms::FIREWALL_RULE), Effect::Live)
+        .numbered()
+        .kept_in(Home::FirewallRules),
 ];
 
 /// What a guest is, to Proxmox.

@@ -101,6 +101,26 @@ pub static AGENT: Shape = Shape { first: Some("enabled"), ..PLAIN };
 /// `startup`.
 pub static STARTUP: Shape = Shape { first: Some("order"), ..PLAIN };
 
+/// A resource of high availability. Its run state is not part of it: that follows from the guest's own.
+pub static HA: Shape = PLAIN;
+
+/// The options of a guest's firewall.
+pub static FIREWALL: Shape = Shape {
+    absent: &[
+        ("dhcp", "0"),
+        ("ipfilter", "0"),
+        ("log_level_in", "nolog"),
+        ("log_level_out", "nolog"),
+        ("macfilter", "1"),
+        ("ndp", "1"),
+        ("radv", "0"),
+    ],
+    ..PLAIN
+};
+
+/// One rule of a guest's firewall. Those that are made without a word do not count.
+pub static FIREWALL_RULE: Shape = Shape { absent: &[("enable", "0"), ("log", "nolog")], ..PLAIN };
+
 /// Models of network cards, which Proxmox writes as a key whose value is the MAC address: `virtio=BC:24:…`.
 const CARDS: [&str; 6] = ["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3", "ne2k_pci"];
 
@@ -174,7 +194,14 @@ impl Form {
                 properties.set("size", size.to_string());
             }
         }
-        for (key, default) in shape.absent {
+        shape.without_defaults(properties)
+    }
+}
+
+impl Shape {
+    /// Without what would hold anyway.
+    pub(super) fn without_defaults(&self, mut properties: Properties) -> Properties {
+        for (key, default) in self.absent {
             if properties.get(key) == Some(default) {
                 properties.remove(key);
             }

@@ -4,6 +4,7 @@
 //! [`Value`]. [`field`] is the one table that brings Proxmox's words and numbers into that form and back; [`compare`]
 //! finds what differs; [`mark`] is how a guest says whose it is. `docs/design/proxmox.md` tells the whole.
 
+pub mod beside;
 mod compare;
 pub mod field;
 pub mod forms;
@@ -15,9 +16,9 @@ mod spec;
 mod value;
 
 pub use compare::{Act, Difference, Differences, compare};
-pub use field::{Effect, GuestKind};
+pub use field::{Effect, GuestKind, Home};
 pub use mark::Mark;
 pub use observed::{ObservedCluster, ObservedClusterGuest, Power};
 pub use properties::Properties;
-pub use spec::{ClusterGuestSpec, ClusterSpec, GuestOrigin, Restart, VmidRange};
+pub use spec::{ClusterGuestSpec, ClusterSpec, Download, GuestOrigin, Restart, VmidRange};
 pub use value::Value;

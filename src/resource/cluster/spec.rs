@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GuestKind, Value};
+use super::{GuestKind, Value, field};
 use crate::config::{ClusterTrust, TokenSource};
 
 /// A cluster: how it is reached. Its token is named here, and read where it is used.
@@ -51,6 +51,21 @@ pub struct ClusterGuestSpec {
     pub restart: Restart,
 }
 
+impl ClusterGuestSpec {
+    /// The values that a request which makes the guest as declared sets.
+    pub fn set_when_made(&self) -> BTreeMap<String, Value> {
+        let values = self.values.iter().filter(|(path, _)| {
+            field::by_path(self.kind, path).is_some_and(|(field, _)| field.home.is_set_when_made())
+        });
+        values.map(|(path, value)| (path.clone(), value.clone())).collect()
+    }
+
+    /// Whether nothing has to be changed once it is made.
+    pub fn is_made_whole(&self) -> bool {
+        self.origin.is_whole() && self.set_when_made().len() == self.values.len()
+    }
+}
+
 /// Numbers that a guest may have, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VmidRange {
@@ -68,6 +83,26 @@ pub enum GuestOrigin {
     Template {
         /// Such as `local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst`.
         volume: String,
+        /// Where it comes from when its storage does not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        download: Option<Download>,
+    },
+    /// A disk image, which becomes the first disk of a virtual machine.
+    DiskImage {
+        /// Such as `local:import/debian-12-genericcloud-amd64.qcow2`.
+        volume: String,
+        /// Where it comes from when its storage does not have it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        download: Option<Download>,
+    },
+    /// A backup.
+    Restore {
+        /// Such as `local:backup/vzdump-lxc-101-2026_11_22-04_02_22.tar.zst`.
+        volume: String,
+        /// Whether it takes the place of what was backed up, and keeps its MAC addresses.
+        same: bool,
+        /// Where its disks go; where they were when `None`.
+        storage: Option<String>,
     },
     /// Another guest, a template or not.
     Clone {
@@ -80,11 +115,27 @@ pub enum GuestOrigin {
     },
 }
 
+/// A file that a node downloads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Download {
+    /// Where from.
+    pub url: String,
+    /// The SHA-256 digest that it must have, in lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
 impl GuestOrigin {
+    /// Whether the request that makes a guest sets everything that is declared of its configuration.
+    pub const fn is_whole(&self) -> bool {
+        matches!(self, Self::Template { .. })
+    }
+
     /// As the mark and the plan write it.
     pub fn words(&self) -> String {
         match self {
-            Self::Template { volume } => volume.clone(),
+            Self::Template { volume, .. } | Self::DiskImage { volume, .. } => volume.clone(),
+            Self::Restore { volume, same: false, .. } => format!("backup {volume}"),
+            Self::Restore { volume, same: true, .. } => format!("backup {volume}, in its place"),
             Self::Clone { vmid, full: true, .. } => format!("full clone of {vmid}"),
             Self::Clone { vmid, full: false, .. } => format!("linked clone of {vmid}"),
         }

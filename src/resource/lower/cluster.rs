@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
 use crate::config::{
-    ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Container, Interface, Startup, VmDisk, VmInterface,
-    Volume,
+    self, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Firewall, HighAvailability,
+    Interface, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, Properties, Restart, Value, VmidRange, field, mark, percent,
+    ClusterGuestSpec, ClusterSpec, Download, GuestKind, GuestOrigin, Properties, Restart, Value, VmidRange, beside,
+    field, mark, percent,
 };
 use crate::resource::{Address, Resource};
 
@@ -78,11 +79,43 @@ impl Lowering<'_> {
 
 fn origin(origin: &ClusterOrigin) -> GuestOrigin {
     match origin {
-        ClusterOrigin::Template(volume) => GuestOrigin::Template { volume: volume.value.clone() },
+        ClusterOrigin::Template { volume, download } => {
+            GuestOrigin::Template { volume: volume.value.clone(), download: download.as_ref().map(from) }
+        }
+        ClusterOrigin::DiskImage { volume, download } => {
+            GuestOrigin::DiskImage { volume: volume.value.clone(), download: download.as_ref().map(from) }
+        }
+        ClusterOrigin::Restore { volume, same, storage } => {
+            GuestOrigin::Restore { volume: volume.value.clone(), same: *same, storage: storage.clone() }
+        }
         ClusterOrigin::Clone { vmid, full, storage } => {
             GuestOrigin::Clone { vmid: vmid.value, full: *full, storage: storage.clone() }
         }
     }
+}
+
+fn from(download: &config::Download) -> Download {
+    Download { url: download.url.clone(), sha256: download.sha256.clone() }
+}
+
+fn high_availability(ha: &HighAvailability) -> Value {
+    let numbers = [("max_restart", ha.max_restart), ("max_relocate", ha.max_relocate)];
+    let numbers = numbers.map(|(key, number)| (key.to_owned(), number.to_string()));
+    let group = ha.group.iter().map(|group| ("group".to_owned(), group.clone()));
+    beside::high_availability(numbers.into_iter().chain(group))
+}
+
+/// Options and rules by their paths.
+fn firewall(wall: &Firewall) -> impl Iterator<Item = (String, Value)> + use<'_> {
+    let owned = |(key, value): &(&str, String)| ((*key).to_owned(), value.clone());
+    let options = beside::options(wall.options.iter().map(owned)).map(|options| ("firewall".to_owned(), options));
+    let rules = wall.rules.iter().enumerate().map(move |(position, rule)| {
+        let always =
+            [("type", &rule.direction), ("action", &rule.action), ("enable", &u8::from(rule.enabled).to_string())]
+                .map(|(key, value)| (key.to_owned(), value.clone()));
+        (beside::rule_path(position), beside::rule(always.into_iter().chain(rule.fits.iter().map(owned))))
+    });
+    options.into_iter().chain(rules)
 }
 
 /// Collects fields as Proxmox writes them; the table makes them canonical.
@@ -108,6 +141,13 @@ impl Fields {
                 set(&mut all, key, value);
             }
             fields.add("startup", &all.text(None));
+        }
+        fields.some("pool", guest.pool.as_ref().map(|pool| &pool.value));
+        if let Some(ha) = &guest.high_availability {
+            fields.values.insert("ha".into(), high_availability(&ha.value));
+        }
+        if let Some(wall) = &guest.firewall {
+            fields.values.extend(firewall(&wall.value));
         }
         fields.add("protection", &guest.protection.value.to_string());
         fields.add("onboot", &guest.on_boot.value.to_string());
@@ -158,7 +198,7 @@ fn vm_values(vm: &ClusterVm, fleet: &str) -> BTreeMap<String, Value> {
     for net in &vm.interfaces {
         let (number, net) = &net.value;
         fields.add(&format!("net{number}"), &vm_interface(net));
-        fields.add(&format!("ipconfig{number}"), &ip_config(net));
+        fields.add(&format!("ipconfig{number}"), &addresses(&net.connection).text(None));
     }
     if let Some(init) = &vm.cloud_init {
         fields.some("ide2", init.value.storage.as_ref().map(|storage| format!("{storage}:cloudinit,media=cdrom")));
@@ -192,20 +232,27 @@ fn vm_disk(disk: &VmDisk) -> String {
 }
 
 fn vm_interface(net: &VmInterface) -> String {
-    let mut all = Properties::from([("model", net.model.as_str()), ("bridge", net.bridge.as_str())]);
-    set(&mut all, "macaddr", net.mac.as_ref());
-    set(&mut all, "tag", net.vlan);
-    set(&mut all, "mtu", net.mtu);
-    set_true(&mut all, "firewall", net.firewall);
+    let mut all = Properties::from([("model", net.model.as_str())]);
+    plug(&mut all, &net.connection, "macaddr");
     all.text(None)
 }
 
-fn ip_config(net: &VmInterface) -> String {
+/// Where an interface is plugged to. The two kinds of guests call its MAC address differently.
+fn plug(all: &mut Properties, net: &Connection, mac: &str) {
+    all.set("bridge", &net.bridge);
+    set(all, mac, net.mac.as_ref());
+    set(all, "tag", net.vlan);
+    set(all, "mtu", net.mtu);
+    set_true(all, "firewall", net.firewall);
+}
+
+/// The addresses of an interface: part of it in a container, cloud-init's business in a virtual machine.
+fn addresses(net: &Connection) -> Properties {
     let mut all = Properties::default();
     for (key, value) in [("ip", &net.ip), ("gw", &net.gateway), ("ip6", &net.ip6), ("gw6", &net.gateway6)] {
         set(&mut all, key, value.as_ref());
     }
-    all.text(None)
+    all
 }
 
 fn mib(size: ByteSize) -> String {
@@ -222,13 +269,8 @@ fn volume(volume: &Volume, path: Option<&str>) -> String {
 }
 
 fn interface(net: &Interface) -> String {
-    let mut all = Properties::from([("name", net.name.as_str()), ("bridge", net.bridge.as_str())]);
-    let text = [("ip", &net.ip), ("gw", &net.gateway), ("ip6", &net.ip6), ("gw6", &net.gateway6), ("hwaddr", &net.mac)];
-    for (key, value) in text {
-        set(&mut all, key, value.as_ref());
-    }
-    set(&mut all, "tag", net.vlan);
-    set(&mut all, "mtu", net.mtu);
-    set_true(&mut all, "firewall", net.firewall);
+    let mut all = addresses(&net.connection);
+    all.set("name", &net.name);
+    plug(&mut all, &net.connection, "hwaddr");
     all.text(None)
 }

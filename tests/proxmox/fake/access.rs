@@ -9,10 +9,14 @@ use super::{Refusal, World, parameter, refused};
 use regatta::resource::cluster::GuestKind;
 
 /// What a token for fleets has.
-pub(crate) const ALL: [&str; 14] = [
+pub(crate) const ALL: [&str; 20] = [
     "Datastore.AllocateSpace",
+    "Datastore.AllocateTemplate",
     "Datastore.Audit",
+    "Pool.Allocate",
     "SDN.Use",
+    "Sys.Audit",
+    "Sys.Console",
     "Sys.Modify",
     "VM.Allocate",
     "VM.Audit",
@@ -24,6 +28,8 @@ pub(crate) const ALL: [&str; 14] = [
     "VM.Config.Network",
     "VM.Config.Options",
     "VM.PowerMgmt",
+    "VM.Snapshot",
+    "VM.Snapshot.Rollback",
 ];
 
 impl World {

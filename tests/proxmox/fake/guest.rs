@@ -100,6 +100,27 @@ impl Guest {
         json!(shown)
     }
 
+    /// As `GET snapshot` has it: the last one is what is there now.
+    pub(crate) fn snapshot_list(&self) -> Value {
+        let vm = self.kind == GuestKind::Vm;
+        let taken = self.snapshots.iter().map(|(name, then)| {
+            let mut item = json!({"name": name, "snaptime": 1_795_319_981, "description": "taken\n"});
+            item["parent"] = json!(then.get("parent"));
+            if vm {
+                item["vmstate"] = json!(0);
+            }
+            item.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+            item
+        });
+        let running = u8::from(self.running);
+        let mut now = json!({"name": "current", "description": "You are here!", "digest": self.digest()});
+        now["running"] = json!(running);
+        if let Some(parent) = self.config.get("parent") {
+            now["parent"] = json!(parent);
+        }
+        taken.chain([now]).collect()
+    }
+
     /// As `GET pending` has it.
     pub(crate) fn pending_view(&self) -> Value {
         let keys: BTreeSet<&String> = self.config.keys().chain(self.pending.keys()).collect();

@@ -135,7 +135,7 @@ impl World {
             return refused(500, format!("{word} {vmid} {} running", if on { "already" } else { "not" }));
         }
         let prefix = if container { "vz" } else { "qm" };
-        let managed = self.managed.contains(&vmid);
+        let managed = self.beside.services.contains_key(&vmid);
         let kind = if managed { format!("ha{what}") } else { format!("{prefix}{what}") };
         if let Err((_, reason, _)) = self.unlocked(vmid) {
             return Ok(self.fail(&kind, vmid, reason));
@@ -150,7 +150,7 @@ impl World {
             });
         }
         // Where high availability manages it, this only puts the wish into a queue.
-        let then = if managed { Then::Nothing } else { Then::Power(vmid, on) };
+        let then = if managed { Then::Wish(vmid, on) } else { Then::Power(vmid, on) };
         Ok(self.begin(&kind, vmid, then))
     }
 
@@ -171,7 +171,7 @@ impl World {
                 },
             );
         }
-        if self.managed.contains(&vmid) && parameter(call, "purge") != Some("1") {
+        if self.beside.services.contains_key(&vmid) && parameter(call, "purge") != Some("1") {
             let why = format!("unable to remove {word} {vmid} - used in HA resources and purge parameter not set.");
             return refused(500, why);
         }

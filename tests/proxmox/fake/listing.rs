@@ -43,7 +43,7 @@ impl World {
         Value::Array(nodes.chain(storages).chain(zones).chain(guests).collect())
     }
 
-    fn resource(&self, vmid: u32, guest: &Guest) -> Value {
+    pub(super) fn resource(&self, vmid: u32, guest: &Guest) -> Value {
         let kind = guest.kind.api_name();
         let id = format!("{kind}/{vmid}");
         if !self.nodes.get(&guest.node).copied().unwrap_or_default() {
@@ -55,6 +55,12 @@ impl World {
         merge(&mut item, more);
         merge(&mut item, self.tags_and_lock(guest));
         item["name"] = json!(guest.name());
+        if let Some(pool) = self.beside.pool_of(vmid) {
+            item["pool"] = json!(pool);
+        }
+        if let Some(service) = self.beside.services.get(&vmid) {
+            item["hastate"] = json!(service["state"]);
+        }
         if self.manner == Manner::V9 {
             item["memhost"] = json!(0);
         }
@@ -76,7 +82,7 @@ impl World {
     pub(super) fn current(&self, vmid: u32) -> Value {
         let guest = &self.guests[&vmid];
         let mut shown = usage(guest);
-        let managed = u8::from(self.managed.contains(&vmid));
+        let managed = u8::from(self.beside.services.contains_key(&vmid));
         merge(
             &mut shown,
             json!({"vmid": vmid, "status": status(guest), "cpus": 2, "ha": {"managed": managed}, "name": guest.name()}),

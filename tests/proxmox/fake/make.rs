@@ -11,7 +11,8 @@ use super::tasks::Then;
 use super::{Refusal, World, parameter, refused, wrong_parameter};
 
 /// Parameters of a create that are no fields of the guest.
-const NO_FIELDS: [&str; 11] = [
+const NO_FIELDS: [&str; 12] = [
+    "archive",
     "vmid",
     "ostemplate",
     "ssh-public-keys",
@@ -35,6 +36,15 @@ impl World {
             self.may_create(vmid, call)?;
         }
         let (word, task) = if kind == GuestKind::Container { ("CT", "vzcreate") } else { ("VM", "qmcreate") };
+        let used = parameter(call, "ostemplate").or_else(|| {
+            let disk = parameter(call, "scsi0")?;
+            disk.split(',').find_map(|part| part.strip_prefix("import-from="))
+        });
+        if let Some(volume) =
+            used.filter(|volume| !self.backups.contains_key(*volume) && !self.has_volume(node, volume))
+        {
+            return refused(500, format!("volume '{volume}' does not exist"));
+        }
         let mut config = self.first_config(kind, vmid, call)?;
         if let Some(there) = self.guests.get(&vmid).filter(|_| parameter(call, "force") != Some("1")) {
             let taken = format!("{} {vmid} already exists on node 'pve1'", there.word());
@@ -49,8 +59,16 @@ impl World {
         }
         let guest = Guest { kind, lock: Some("create".into()), ..Guest::of(node, &[], false) };
         self.guests.insert(vmid, guest);
-        let restores = parameter(call, "restore") == Some("1");
-        let name = self.begin(if restores { "vzrestore" } else { task }, vmid, Then::Made(vec![vmid], config));
+        if let Some(pool) = parameter(call, "pool") {
+            let Some((_, members)) = self.beside.pools.get_mut(pool) else {
+                self.guests.remove(&vmid);
+                return refused(500, format!("pool '{pool}' does not exist"));
+            };
+            members.insert(vmid);
+        }
+        let restores = parameter(call, "restore") == Some("1") || parameter(call, "archive").is_some();
+        let restored = if kind == GuestKind::Container { "vzrestore" } else { "qmrestore" };
+        let name = self.begin(if restores { restored } else { task }, vmid, Then::Made(vec![vmid], config));
         if parameter(call, "ostemplate").is_some_and(|volume| volume.contains("warn")) {
             self.end_with(&name, "WARNINGS: 1");
         }
@@ -62,8 +80,21 @@ impl World {
     }
 
     /// What a guest has without being told.
-    fn first_config(&self, kind: GuestKind, vmid: u32, call: &Call) -> Result<BTreeMap<String, String>, Refusal> {
+    fn first_config(&mut self, kind: GuestKind, vmid: u32, call: &Call) -> Result<BTreeMap<String, String>, Refusal> {
         let owned = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let volume = parameter(call, "ostemplate").or_else(|| parameter(call, "archive")).unwrap_or_default();
+        if let Some(backup) = self.backups.get(volume) {
+            let mut config = backup.config.clone();
+            if kind == GuestKind::Container {
+                config.insert("rootfs".into(), format!("local:{vmid}/vm-{vmid}-disk-0.raw,size=1G"));
+            }
+            let unique = parameter(call, "unique") == Some("1");
+            let nets = config.iter_mut().filter(|(key, _)| unique && super::values::stem(key) == "net");
+            for (_, value) in nets {
+                *value = with_mac(value, &self.mac());
+            }
+            return Ok(config);
+        }
         if kind == GuestKind::Vm {
             return Ok(owned(&[
                 ("boot", ""),
@@ -71,12 +102,6 @@ impl World {
                 ("smbios1", "uuid=8594ee90-df1a-43a0-afdb-14ccf66b7cb0"),
                 ("vmgenid", "b97bd708-f703-4b3d-82fe-724d9d96ceca"),
             ]));
-        }
-        let volume = parameter(call, "ostemplate").unwrap_or_default();
-        if let Some(backup) = self.backups.get(volume) {
-            let mut config = backup.config.clone();
-            config.insert("rootfs".into(), format!("local:{vmid}/vm-{vmid}-disk-0.raw,size=1G"));
-            return Ok(config);
         }
         let hostname = format!("CT{vmid}");
         Ok(owned(&[
@@ -120,6 +145,15 @@ impl World {
             return Ok(self.fail(task, original, "clone failed: qemu-img: Could not open the image"));
         }
         let node = parameter(call, "target").unwrap_or(&source.node).to_owned();
+        if let Some(pool) = parameter(call, "pool") {
+            let Some((_, members)) = self.beside.pools.get_mut(pool) else {
+                return refused(500, format!("pool '{pool}' does not exist"));
+            };
+            members.insert(newid);
+        }
+        if let Some(wall) = self.beside.firewalls.get(&original).cloned() {
+            self.beside.firewalls.insert(newid, wall);
+        }
         let made = Guest { kind: source.kind, lock: Some(lock.into()), ..Guest::of(&node, &[], false) };
         self.guests.insert(newid, made);
         let mut vmids = vec![newid];

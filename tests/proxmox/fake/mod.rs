@@ -4,11 +4,13 @@
 //! `recorded.rs` holds it against the recorded answers of genuine servers.
 
 mod access;
+pub(crate) mod beside;
 pub(crate) mod fault;
 pub(crate) mod guest;
 mod lifecycle;
 mod listing;
 mod make;
+mod storage;
 mod tasks;
 mod values;
 
@@ -24,6 +26,7 @@ use regatta::resource::cluster::{GuestKind, percent};
 use serde_json::{Value, json};
 
 use crate::schema;
+use beside::Beside;
 use fault::{Fault, Strike};
 use guest::Guest;
 use tasks::Task;
@@ -55,8 +58,12 @@ pub(crate) struct World {
     pub(crate) granted: bool,
     /// Guests that do not shut down when they are asked to.
     pub(crate) stubborn: BTreeSet<u32>,
-    /// Guests that high availability looks after.
-    pub(crate) managed: BTreeSet<u32>,
+    /// What is kept of guests beside their configurations.
+    pub(crate) beside: Beside,
+    /// Whether high availability does what it is asked for.
+    pub(crate) has_manager: bool,
+    /// Volumes by node; `None` when all that are asked for are there.
+    pub(crate) volumes: Option<BTreeSet<(String, String)>>,
     /// Backups by volume.
     pub(crate) backups: BTreeMap<String, Guest>,
     tasks: BTreeMap<String, Task>,
@@ -97,6 +104,8 @@ impl Fake {
             world.nodes = ["pve1", "pve2", "pve3"].map(|node| (node.to_owned(), true)).into();
             world.privileges = [("/".to_owned(), access::ALL.map(str::to_owned).into())].into();
             world.quorum = true;
+            world.has_manager = true;
+            world.beside.pools = ["lab", "prod"].map(|name| (name.to_owned(), Default::default())).into();
             let foreign = [("hostname", "other"), ("memory", "64"), ("tags", "theirs"), ("description", "hands off\n")];
             world.guests.insert(100, Guest::of("pve1", &foreign, true));
             let original =
@@ -198,6 +207,7 @@ impl World {
     }
 
     fn handle(&mut self, call: &Call) -> Result<Value, Refusal> {
+        self.let_crm_work();
         let path: Vec<String> = call.path.split('/').skip(1).map(percent::decode).collect();
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         if !matches!(call.verb, Verb::Get) && !self.quorum {
@@ -210,6 +220,10 @@ impl World {
             (Verb::Get, ["cluster", "tasks"]) => Ok(self.all_tasks()),
             (Verb::Get, ["nodes", node, "tasks"]) => Ok(self.tasks_of(node, call)),
             (verb, ["nodes", _, "tasks", upid, rest @ ..]) => self.on_task(verb, upid, rest),
+            (verb, ["pools", rest @ ..]) => self.on_pools(verb, rest, call),
+            (verb, ["cluster", "ha", "resources", rest @ ..]) => self.on_services(verb, rest, call),
+            (Verb::Get, ["nodes", node, "storage", storage, "content"]) => self.content(node, storage, call),
+            (Verb::Post, ["nodes", node, "storage", storage, "download-url"]) => self.download(node, storage, call),
             (Verb::Post, ["nodes", node, "lxc"]) => self.create(GuestKind::Container, node, call),
             (Verb::Post, ["nodes", node, "qemu"]) => self.create(GuestKind::Vm, node, call),
             (verb, ["nodes", node, kind @ ("lxc" | "qemu"), vmid, rest @ ..]) => {
@@ -238,6 +252,13 @@ impl World {
             (Verb::Post, ["clone"]) => self.clone_of(vmid, call),
             (Verb::Post, ["status", what]) => self.power(vmid, what, call),
             (Verb::Post, ["template"]) => Ok(self.make_template(vmid)),
+            (verb, ["firewall", rest @ ..]) if !rest.is_empty() => self.on_firewall(verb, vmid, rest, call),
+            (Verb::Get, ["snapshot"]) => Ok(guest.snapshot_list()),
+            (Verb::Get, ["snapshot", name, "config"]) => {
+                let mut shown = guest.shown(None, Some(name));
+                shown.as_object_mut().unwrap().remove("digest");
+                Ok(shown)
+            }
             (Verb::Post, ["snapshot", ..]) | (Verb::Delete, ["snapshot", ..]) => {
                 self.on_snapshot(verb, vmid, &rest[1..], call)
             }

@@ -28,17 +28,26 @@ pub(super) enum Then {
     /// The first is removed, the others are unlocked.
     TakeBack(Vec<u32>),
     Power(u32, bool),
+    /// High availability is asked for it.
+    Wish(u32, bool),
     Remove(u32),
     Grow(u32, String, String),
     Set(u32, BTreeMap<String, String>),
+    /// A node has a volume.
+    Have(String, String),
 }
 
 impl World {
     pub(super) fn begin(&mut self, kind: &str, vmid: u32, then: Then) -> Value {
         let node = self.guests.get(&vmid).map_or_else(|| "pve1".to_owned(), |guest| guest.node.clone());
+        self.begin_on(&node, kind, &vmid.to_string(), then)
+    }
+
+    /// A task about something else than a guest.
+    pub(super) fn begin_on(&mut self, node: &str, kind: &str, id: &str, then: Then) -> Value {
         let serial = self.tasks.len();
-        let name = format!("UPID:{node}:0000017A:0003A5FB:{serial:08X}:{kind}:{vmid}:root@pam!ci:");
-        let (kind, id, polls) = (kind.to_owned(), vmid.to_string(), self.polls);
+        let name = format!("UPID:{node}:0000017A:0003A5FB:{serial:08X}:{kind}:{id}:root@pam!ci:");
+        let (kind, id, polls) = (kind.to_owned(), id.to_owned(), self.polls);
         let task = Task { polls, exit: "OK".into(), kind, id, serial, over: false, then };
         self.tasks.insert(name.clone(), task);
         Value::String(name)
@@ -49,6 +58,13 @@ impl World {
         let name = self.begin(kind, vmid, Then::Nothing);
         self.end_with(&name, &exit.into());
         name
+    }
+
+    /// Says how a task will end that does nothing.
+    pub(super) fn end_without(&mut self, name: &Value, exit: &str) {
+        if let Some(task) = name.as_str().and_then(|name| self.tasks.get_mut(name)) {
+            (task.exit, task.then) = (exit.to_owned(), Then::Nothing);
+        }
     }
 
     /// A task that ends when somebody ends it.
@@ -145,11 +161,27 @@ impl World {
                 self.guests.get_mut(&vmids[0]).unwrap().config = config;
             }
             Then::TakeBack(vmids) => {
+                self.beside.remove(vmids[0]);
                 self.guests.remove(&vmids[0]);
                 unlock(self, &vmids[1..]);
             }
+            Then::Wish(vmid, on) => {
+                let state = if on { "started" } else { "stopped" };
+                if let Some(service) = self.beside.services.get_mut(&vmid) {
+                    service.insert("state".into(), state.into());
+                }
+                self.wish(vmid, on);
+            }
             Then::Power(vmid, on) => self.guests.get_mut(&vmid).unwrap().power(on),
-            Then::Remove(vmid) => drop(self.guests.remove(&vmid)),
+            Then::Remove(vmid) => {
+                self.beside.remove(vmid);
+                self.guests.remove(&vmid);
+            }
+            Then::Have(node, volume) => {
+                if let Some(all) = &mut self.volumes {
+                    all.insert((node, volume));
+                }
+            }
             Then::Grow(vmid, disk, raw) => drop(self.guests.get_mut(&vmid).unwrap().config.insert(disk, raw)),
             Then::Set(vmid, fields) => self.guests.get_mut(&vmid).unwrap().config.extend(fields),
         }

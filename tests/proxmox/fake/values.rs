@@ -151,6 +151,8 @@ fn disk(value: &str, key: &str, vmid: u32, format: &str) -> String {
     let volume = match volume.split_once(':') {
         Some((storage, size)) if size.parse::<f64>().is_ok() => {
             let mib = size.parse::<f64>().unwrap() * 1024.0;
+            // What an image brings along.
+            let mib = if parts.remove("import-from").is_some() { 2048.0 } else { mib };
             let whole = mib % 1024.0 == 0.0;
             parts.insert("size".into(), if whole { format!("{}G", mib / 1024.0) } else { format!("{mib}M") });
             parts.remove("format");

@@ -1,11 +1,11 @@
 //! `container NAME { … }`
 
 use super::container_rules as own;
-use super::{Reading, decided};
+use super::{Reading, connection, decided, truth};
 use crate::config::block::Block;
 use crate::config::problems::Problems;
 use crate::config::{ByteSize, ClusterOrigin, Container, Interface, Volume};
-use crate::syntax::{Diagnostic, Spanned};
+use crate::syntax::Diagnostic;
 
 /// Memory and swap space of a container that names none: Proxmox's own default.
 const DEFAULT_MEMORY: ByteSize = ByteSize::mib(512);
@@ -14,9 +14,9 @@ const DEFAULT_MEMORY: ByteSize = ByteSize::mib(512);
 pub(super) fn decode(block: &Block<'_>, problems: &mut Problems) -> Option<Container> {
     let before = problems.count();
     let mut reading = Reading { block, problems };
-    let origin = reading.origin();
+    let origin = reading.origin_of_container();
     let root_disk = reading.each(&own::ROOT_DISK, volume).into_iter().next();
-    let has_template = matches!(origin, Some(ClusterOrigin::Template(_)));
+    let has_template = matches!(origin, Some(ClusterOrigin::Template { .. }));
     let guest = reading.common(origin);
     let unprivileged = reading.boolean(&own::UNPRIVILEGED, true);
     let cores = reading.one(&own::CORES, |block| block.integer("cores"));
@@ -51,48 +51,15 @@ fn missing_disk(block: &Block<'_>, problems: &mut Problems) {
     problems.push(problem.help("such as `root-disk storage=\"local\" size=\"8GiB\"`"));
 }
 
-impl Reading<'_> {
-    fn origin(&mut self) -> Option<ClusterOrigin> {
-        let before = self.problems.count();
-        let template: Option<Spanned<String>> = self.text(&own::TEMPLATE, "volume");
-        match (template, self.clone()) {
-            (Some(template), None) => Some(ClusterOrigin::Template(template)),
-            (None, Some(clone)) => Some(clone),
-            _ => {
-                if self.problems.count() == before {
-                    let message = "`container` takes either `template` or `clone`";
-                    let (head, label) = (self.block.head(), "not exactly one of them");
-                    self.problems.push(Diagnostic::error("config::contradiction", message, head, label));
-                }
-                None
-            }
-        }
-    }
-}
-
 fn volume(block: &Block<'_>) -> Option<Volume> {
-    let truth = |name| block.boolean(name).is_some_and(|truth| truth.value);
     Some(Volume {
         storage: block.text("storage")?.value,
         size: block.size("size")?.value,
-        backup: truth("backup"),
-        read_only: truth("read-only"),
+        backup: truth(block, "backup"),
+        read_only: truth(block, "read-only"),
     })
 }
 
 fn interface(block: &Block<'_>) -> Option<Interface> {
-    let text = |name| block.text(name).map(|text| text.value);
-    let number = |name| block.integer(name).map(|number| number.value);
-    Some(Interface {
-        name: text("name")?,
-        bridge: text("bridge")?,
-        ip: text("ip"),
-        gateway: text("gateway"),
-        ip6: text("ip6"),
-        gateway6: text("gateway6"),
-        mac: text("mac"),
-        vlan: number("vlan"),
-        mtu: number("mtu"),
-        firewall: block.boolean("firewall").is_some_and(|truth| truth.value),
-    })
+    Some(Interface { name: block.text("name")?.value, connection: connection(block)? })
 }

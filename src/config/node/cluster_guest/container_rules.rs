@@ -1,22 +1,20 @@
 //! The tables of `container` and what stands in its block.
 
+use super::firewall;
 use super::rules::{self, IP, SIZE, WORD};
 use crate::config::ByteSize;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 
 pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", Kind::Name, "The container's name and host name.")],
-    properties: &[PropertyRule::optional(
-        "count",
-        Kind::Integer { min: 0, max: 65536 },
-        "Declares so many containers, named `NAME-1`, `NAME-2` and so on.",
-    )],
+    properties: &[rules::COUNT],
     children: &[
         ChildRule::once(&rules::CLUSTER),
         ChildRule::at_most_once(&rules::NODE),
         ChildRule::at_most_once(&rules::NUMBER),
         ChildRule::at_most_once(&TEMPLATE),
         ChildRule::at_most_once(&rules::CLONE),
+        ChildRule::at_most_once(&rules::RESTORE),
         ChildRule::at_most_once(&UNPRIVILEGED),
         ChildRule::at_most_once(&CORES),
         ChildRule::at_most_once(&MEMORY),
@@ -26,6 +24,9 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::any(&INTERFACE),
         ChildRule::at_most_once(&rules::DNS),
         ChildRule::any(&FEATURE),
+        ChildRule::at_most_once(&rules::POOL),
+        ChildRule::at_most_once(&rules::HA),
+        ChildRule::at_most_once(&firewall::FIREWALL),
         ChildRule::any(&rules::TAGS),
         ChildRule::at_most_once(&rules::NOTES),
         ChildRule::at_most_once(&rules::STARTUP),
@@ -44,11 +45,15 @@ pub(super) static TEMPLATE: NodeRule = NodeRule {
         WORD,
         "Such as `local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst`.",
     )],
-    ..NodeRule::new("template", "The container template that it is made from. Either this or `clone` is needed.")
+    properties: &[rules::URL, rules::SHA256],
+    ..NodeRule::new(
+        "template",
+        "The container template that it is made from. One of this, `clone` and `restore` is needed.",
+    )
 };
 
 pub(super) static UNPRIVILEGED: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    arguments: &[rules::TRUTH],
     default: Some("#true"),
     ..NodeRule::new("unprivileged", "Whether root in the container is nobody on the node. Decided when it is made.")
 };
@@ -102,15 +107,15 @@ pub(super) static MOUNT: NodeRule = NodeRule {
 pub(super) static INTERFACE: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", WORD, "Its name in the container.")],
     properties: &[
-        PropertyRule::required("bridge", WORD, "Bridge of the node."),
+        rules::BRIDGE,
         PropertyRule::optional("ip", IP, "`dhcp`, `manual`, or an IPv4 address with its prefix."),
         PropertyRule::optional("gateway", IP, "IPv4 gateway."),
         PropertyRule::optional("ip6", IP, "`auto`, `dhcp`, `manual`, or an IPv6 address with its prefix."),
         PropertyRule::optional("gateway6", IP, "IPv6 gateway."),
-        PropertyRule::optional("mac", WORD, "MAC address. Without it Proxmox makes one, which stays."),
-        PropertyRule::optional("vlan", Kind::Integer { min: 1, max: 4094 }, "VLAN tag."),
+        rules::HARDWARE,
+        rules::VLAN,
         PropertyRule::optional("mtu", Kind::Integer { min: 64, max: 65535 }, "Largest packet in bytes."),
-        PropertyRule::optional("firewall", Kind::Boolean, "Whether Proxmox's firewall sees its packets."),
+        rules::SEEN_BY_FIREWALL,
     ],
     impact: "live",
     ..NodeRule::new("interface", "A network interface.")
@@ -127,6 +132,6 @@ pub(super) static FEATURE: NodeRule = NodeRule {
 };
 
 pub(super) static AUTHORIZED_KEY: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("key", Kind::KeyLine, "The key line.")],
+    arguments: &[rules::KEY_LINE],
     ..NodeRule::new("authorized-key", "A public key that may log in as root, put in when the container is made.")
 };

@@ -2,6 +2,8 @@
 
 mod container;
 mod container_rules;
+mod firewall;
+mod origin;
 mod rules;
 mod vm;
 mod vm_rules;
@@ -9,7 +11,9 @@ mod vm_rules;
 use crate::config::block::Block;
 use crate::config::language::NodeRule;
 use crate::config::problems::Problems;
-use crate::config::{ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Container, Setting, Startup};
+use crate::config::{
+    ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, HighAvailability, Setting, Startup,
+};
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 pub(in crate::config) use container_rules::CONTAINER;
@@ -85,6 +89,10 @@ impl Reading<'_> {
     /// What both kinds have; `origin` is read by each.
     fn common(&mut self, origin: Option<ClusterOrigin>) -> Option<ClusterGuest> {
         let cluster = self.text(&rules::CLUSTER, "cluster");
+        let pool = self.text(&rules::POOL, "pool");
+        let high_availability = self.each(&rules::HA, high_availability).into_iter().next();
+        let firewall = self.block.children(firewall::FIREWALL.name).next();
+        let firewall = firewall.map(|node| firewall::decode(node, self.problems));
         let dns =
             self.each(&rules::DNS, |block| Some((block.texts("server").collect::<Vec<_>>(), block.text("domain"))));
         let (dns_servers, search_domain) = dns.into_iter().next().map_or((Vec::new(), None), |dns| dns.value);
@@ -109,6 +117,9 @@ impl Reading<'_> {
             nodes,
             vmid,
             origin,
+            pool,
+            high_availability,
+            firewall,
             dns_servers,
             search_domain,
             tags,
@@ -173,20 +184,41 @@ impl Reading<'_> {
         }
         Setting::written(range, written.span)
     }
-
-    /// `clone`, where it is written.
-    fn clone(&mut self) -> Option<ClusterOrigin> {
-        let clone = self.each(&rules::CLONE, |block| {
-            let full = block.boolean("full").is_some_and(|full| full.value);
-            let storage = block.text("storage").map(|storage| storage.value);
-            Some(ClusterOrigin::Clone { vmid: block.integer("vmid")?, full, storage })
-        });
-        clone.into_iter().next().map(|clone| clone.value)
-    }
 }
 
 fn decided<T>(found: Option<Spanned<T>>, default: T) -> Setting<T> {
     found.map_or_else(|| Setting::default_value(default), |found| Setting::written(found.value, found.span))
+}
+
+/// A truth value that is false where it is not written.
+fn truth(block: &Block<'_>, name: &str) -> bool {
+    block.boolean(name).is_some_and(|truth| truth.value)
+}
+
+/// How an interface of either kind is connected.
+fn connection(block: &Block<'_>) -> Option<Connection> {
+    let text = |name| block.text(name).map(|text| text.value);
+    let number = |name| block.integer(name).map(|number| number.value);
+    Some(Connection {
+        bridge: text("bridge")?,
+        ip: text("ip"),
+        gateway: text("gateway"),
+        ip6: text("ip6"),
+        gateway6: text("gateway6"),
+        mac: text("mac"),
+        vlan: number("vlan"),
+        mtu: number("mtu"),
+        firewall: truth(block, "firewall"),
+    })
+}
+
+fn high_availability(block: &Block<'_>) -> Option<HighAvailability> {
+    let number = |name| block.integer(name).map_or(1, |number| number.value);
+    Some(HighAvailability {
+        max_restart: number("max-restart"),
+        max_relocate: number("max-relocate"),
+        group: block.text("group").map(|group| group.value),
+    })
 }
 
 fn startup(block: &Block<'_>) -> Option<Startup> {

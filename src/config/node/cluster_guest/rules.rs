@@ -8,7 +8,29 @@ pub(super) const WORD: Kind = Kind::Word;
 pub(super) const VMID: Kind = Kind::Integer { min: 100, max: 999_999_999 };
 pub(super) const SIZE: Kind = Kind::Size { min: ByteSize::mib(16) };
 pub(super) const IP: Kind = Kind::Word;
+const ATTEMPTS: Kind = Kind::Integer { min: 0, max: 1000 };
 const SECONDS: Kind = Kind::Integer { min: 0, max: 86400 };
+
+/// `count` of either kind of guest.
+pub(super) const COUNT: PropertyRule = PropertyRule::optional(
+    "count",
+    Kind::Integer { min: 0, max: 65536 },
+    "Declares so many guests, named `NAME-1`, `NAME-2` and so on.",
+);
+
+/// The argument of nodes that say yes or no.
+pub(super) const TRUTH: ArgumentRule = ArgumentRule::required("truth", Kind::Boolean, "Whether.");
+
+/// `bridge` of an interface of either kind; what else connects one follows.
+pub(super) const BRIDGE: PropertyRule = PropertyRule::required("bridge", WORD, "Bridge of the node.");
+pub(super) const HARDWARE: PropertyRule =
+    PropertyRule::optional("mac", WORD, "MAC address. Without it Proxmox makes one, which stays.");
+pub(super) const VLAN: PropertyRule = PropertyRule::optional("vlan", Kind::Integer { min: 1, max: 4094 }, "VLAN tag.");
+pub(super) const SEEN_BY_FIREWALL: PropertyRule =
+    PropertyRule::optional("firewall", Kind::Boolean, "Whether Proxmox's firewall sees its packets.");
+
+/// A key that may log in: `authorized-key` of either kind.
+pub(super) const KEY_LINE: ArgumentRule = ArgumentRule::required("key", Kind::KeyLine, "The key line.");
 
 pub(super) static CLUSTER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("cluster", Kind::Name, "Name of a `cluster` node.")],
@@ -48,6 +70,55 @@ pub(super) static CLONE: NodeRule = NodeRule {
     ..NodeRule::new("clone", "The guest that it is cloned from. Clones of one original are made one after another.")
 };
 
+pub(super) static RESTORE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required(
+        "volume",
+        WORD,
+        "Such as `local:backup/vzdump-lxc-101-2026_11_22-04_02_22.tar.zst`.",
+    )],
+    properties: &[
+        PropertyRule::optional("storage", WORD, "Where its disks go."),
+        PropertyRule::defaulted(
+            "same",
+            Kind::Boolean,
+            "#false",
+            "Whether it takes the place of what was backed up, and keeps its MAC addresses.",
+        ),
+    ],
+    ..NodeRule::new("restore", "The backup that the guest is made from, with what was backed up of its configuration.")
+};
+
+/// Where a volume comes from that may not be there: two properties of the node that names it.
+pub(super) const URL: PropertyRule = PropertyRule::optional(
+    "url",
+    Kind::Url,
+    "Where the node downloads it from when its storage does not have it; together with `sha256`.",
+);
+pub(super) const SHA256: PropertyRule =
+    PropertyRule::optional("sha256", Kind::Sha256, "The digest that the download must have.");
+
+pub(super) static POOL: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("pool", WORD, "Its name. The pool exists already.")],
+    default: Some("whatever somebody chooses in Proxmox"),
+    impact: "live",
+    ..NodeRule::new("pool", "The resource pool that the guest is in.")
+};
+
+pub(super) static HA: NodeRule = NodeRule {
+    properties: &[
+        PropertyRule::defaulted("max-restart", ATTEMPTS, "1", "How often it is started again on its node."),
+        PropertyRule::defaulted("max-relocate", ATTEMPTS, "1", "How often it is moved to another node."),
+        PropertyRule::optional("group", WORD, "The group of nodes that it may be on. Proxmox VE 9 has rules instead."),
+    ],
+    default: Some("whatever somebody chooses in Proxmox"),
+    impact: "live",
+    ..NodeRule::new(
+        "ha",
+        "High availability looks after the guest: started or stopped as `running` says. It is done by nodes of the \
+         cluster, on storages that they share.",
+    )
+};
+
 pub(super) static DNS: NodeRule = NodeRule {
     arguments: &[ArgumentRule::any("server", IP, "Addresses of DNS servers.")],
     properties: &[PropertyRule::optional("domain", WORD, "Search domain.")],
@@ -80,21 +151,21 @@ pub(super) static STARTUP: NodeRule = NodeRule {
 };
 
 pub(super) static PROTECTION: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    arguments: &[TRUTH],
     default: Some("#false"),
     impact: "live",
     ..NodeRule::new("protection", "Whether Proxmox, and regatta, refuse to remove the guest.")
 };
 
 pub(super) static ON_BOOT: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    arguments: &[TRUTH],
     default: Some("#false"),
     impact: "live",
     ..NodeRule::new("on-boot", "Whether the guest starts with its node.")
 };
 
 pub(super) static RUNNING: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    arguments: &[TRUTH],
     default: Some("#true"),
     impact: "restart",
     ..NodeRule::new("running", "Whether the guest should run.")

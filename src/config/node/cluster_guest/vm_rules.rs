@@ -1,5 +1,6 @@
 //! The tables of `vm` on a cluster and what stands in its block.
 
+use super::firewall;
 use super::rules::{self, IP, SIZE, WORD};
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 
@@ -9,16 +10,14 @@ pub(super) const DEFAULT_CARD: &str = "virtio";
 /// `vm "db" { cluster "pve"; clone 9000; memory "2GiB" }`
 pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", Kind::Name, "The guest's name.")],
-    properties: &[PropertyRule::optional(
-        "count",
-        Kind::Integer { min: 0, max: 65536 },
-        "Declares so many guests, named `NAME-1`, `NAME-2` and so on.",
-    )],
+    properties: &[rules::COUNT],
     children: &[
         ChildRule::once(&rules::CLUSTER),
         ChildRule::at_most_once(&rules::NODE),
         ChildRule::at_most_once(&rules::NUMBER),
-        ChildRule::once(&rules::CLONE),
+        ChildRule::at_most_once(&rules::CLONE),
+        ChildRule::at_most_once(&DISK_IMAGE),
+        ChildRule::at_most_once(&rules::RESTORE),
         ChildRule::at_most_once(&CORES),
         ChildRule::at_most_once(&SOCKETS),
         ChildRule::at_most_once(&CPU),
@@ -28,6 +27,9 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
         ChildRule::at_most_once(&CLOUD_INIT),
         ChildRule::at_most_once(&rules::DNS),
         ChildRule::at_most_once(&AGENT),
+        ChildRule::at_most_once(&rules::POOL),
+        ChildRule::at_most_once(&rules::HA),
+        ChildRule::at_most_once(&firewall::FIREWALL),
         ChildRule::any(&rules::TAGS),
         ChildRule::at_most_once(&rules::NOTES),
         ChildRule::at_most_once(&rules::STARTUP),
@@ -43,6 +45,15 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
 };
 
 const ORIGINAL: &str = "that of its original";
+
+pub(super) static DISK_IMAGE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("volume", WORD, "Such as `local:import/debian-12-genericcloud-amd64.qcow2`.")],
+    properties: &[rules::URL, rules::SHA256],
+    ..NodeRule::new(
+        "disk-image",
+        "The disk image that `disk 0` is imported from when the guest is made. One of this, `clone` and `restore` is needed.",
+    )
+};
 
 pub(super) static CORES: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("cores", Kind::Integer { min: 1, max: 1024 }, "How many.")],
@@ -93,7 +104,7 @@ pub(super) static DISK: NodeRule = NodeRule {
 pub(super) static INTERFACE: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("number", Kind::Integer { min: 0, max: 31 }, "Its number.")],
     properties: &[
-        PropertyRule::required("bridge", WORD, "Bridge of the node."),
+        rules::BRIDGE,
         PropertyRule::defaulted(
             "model",
             Kind::Choice(&["virtio", "e1000", "e1000e", "rtl8139", "vmxnet3"]),
@@ -104,14 +115,14 @@ pub(super) static INTERFACE: NodeRule = NodeRule {
         PropertyRule::optional("gateway", IP, "For cloud-init: IPv4 gateway."),
         PropertyRule::optional("ip6", IP, "For cloud-init: `auto`, `dhcp`, or an IPv6 address with its prefix."),
         PropertyRule::optional("gateway6", IP, "For cloud-init: IPv6 gateway."),
-        PropertyRule::optional("mac", WORD, "MAC address. Without it Proxmox makes one, which stays."),
-        PropertyRule::optional("vlan", Kind::Integer { min: 1, max: 4094 }, "VLAN tag."),
+        rules::HARDWARE,
+        rules::VLAN,
         PropertyRule::optional(
             "mtu",
             Kind::Integer { min: 1, max: 65520 },
             "Largest packet in bytes; 1 is the bridge's.",
         ),
-        PropertyRule::optional("firewall", Kind::Boolean, "Whether Proxmox's firewall sees its packets."),
+        rules::SEEN_BY_FIREWALL,
     ],
     impact: "live",
     ..NodeRule::new("interface", "A network interface (`netN`), and what cloud-init makes of it (`ipconfigN`).")
@@ -128,12 +139,12 @@ pub(super) static CLOUD_INIT: NodeRule = NodeRule {
 };
 
 pub(super) static AUTHORIZED_KEY: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("key", Kind::KeyLine, "The key line.")],
+    arguments: &[rules::KEY_LINE],
     ..NodeRule::new("authorized-key", "A public key that may log in as that user.")
 };
 
 pub(super) static AGENT: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::required("truth", Kind::Boolean, "Whether.")],
+    arguments: &[rules::TRUTH],
     default: Some(ORIGINAL),
     impact: "restart",
     ..NodeRule::new("agent", "Whether Proxmox asks QEMU's guest agent, such as to shut the guest down.")

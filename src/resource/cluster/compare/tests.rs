@@ -24,7 +24,7 @@ fn spec(wish: Raw<'_>) -> ClusterGuestSpec {
         cluster: "pve".into(),
         nodes: vec![],
         vmid: VmidRange { from: 100, to: 200 },
-        origin: GuestOrigin::Template { volume: "local:vztmpl/x".into() },
+        origin: GuestOrigin::Template { volume: "local:vztmpl/x".into(), download: None },
         unprivileged: true,
         keys: vec![],
         values: values(wish).0,
@@ -56,6 +56,7 @@ fn seen(is: Raw<'_>, applied: Raw<'_>) -> ObservedClusterGuest {
         pending: BTreeSet::new(),
         sizes: BTreeMap::new(),
         digest: "d".into(),
+        firewall_digest: None,
         power: Power::On,
         lock: None,
     }
