@@ -66,6 +66,11 @@
 
       overlays.default = final: _previous: { regatta = regatta final; };
 
+      nixosModules.default = {
+        imports = [ ./modules/nixos.nix ];
+        nixpkgs.overlays = [ self.overlays.default ];
+      };
+
       # `nix flake check` builds these.
       checks = forEachSystem (pkgs: {
         package = regatta pkgs;

@@ -156,7 +156,11 @@ const CLUSTER: &str = "cluster \"lab\" { endpoint \"https://pve.example:8006\"; 
 fn every_module_is_right() {
     for entry in fs::read_dir(root().join("modules")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
-        let name = name.strip_suffix(".kdl").unwrap_or_else(|| panic!("{name} is no module"));
+        let Some(name) = name.strip_suffix(".kdl") else {
+            // scripts/flake-check evaluates it.
+            assert_eq!(name, "nixos.nix", "it is no module");
+            continue;
+        };
         let parameters = match name {
             "oci" => "{ reference \"registry.example/web:1\"; }",
             "proxmox-container" => {

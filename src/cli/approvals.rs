@@ -13,7 +13,7 @@ use crate::plan::gate::{Caller, Grants, Refusal, Signers, Target, granted};
 use crate::resource::Digest;
 
 /// No signers' file is larger, in bytes.
-const SIGNERS_LIMIT: u64 = 1 << 20;
+pub(super) const SIGNERS_LIMIT: u64 = 1 << 20;
 
 /// A plan as approvals name it.
 #[derive(Clone, Copy)]
@@ -38,7 +38,6 @@ pub(super) fn check(
     if given.is_empty() {
         return Ok(Vec::new());
     }
-    let signers = signers(session, caller)?;
     let target = Target {
         fleet: session.fleet().to_owned(),
         host: session.host().to_owned(),
@@ -46,8 +45,22 @@ pub(super) fn check(
         steps: Target::steps_of(&sealed.plan.graph),
         lifetime_hours: session.policies().for_caller(caller)?.lifetime_hours(),
     };
+    check_for(session, caller, &target, given)
+}
+
+/// The same, for anything that approvals may be for.
+///
+/// # Errors
+/// As [`check`].
+pub(super) fn check_for(
+    session: &Session,
+    caller: Caller,
+    target: &Target,
+    given: &[Utf8PathBuf],
+) -> Result<Vec<Verified>, CliError> {
+    let signers = signers(session, caller)?;
     let spent = SpentStore::open(&session.state().approvals(session.fleet()))?;
-    given.iter().map(|path| one(session, path, (&signers, &target, &spent))).collect()
+    given.iter().map(|path| one(session, path, (&signers, target, &spent))).collect()
 }
 
 fn one(

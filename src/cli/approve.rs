@@ -1,4 +1,5 @@
-//! `regatta approve`: signs what a saved plan may lose. Needs the plan and a key, and neither fleet file nor host.
+//! `regatta approve`: signs what a saved plan may lose, or a proposal of other signers. Needs that and a key, and neither fleet file
+//! nor host.
 
 use camino::Utf8Path;
 use jiff::{SignedDuration, Timestamp};
@@ -9,21 +10,30 @@ use super::{output, plan};
 use crate::effect::{Clock as _, Command, CommandRunner, Run as _, SystemClock, files, sign};
 use crate::plan::gate::approval::{Approval, Approved, NAMESPACE};
 use crate::plan::gate::digest_of;
+use crate::plan::gate::rotation::is_rotation;
 use crate::plan::{SavedPlan, Step};
 use crate::render::{self, Length, PlanView};
 
 /// Somebody has to find the security key and touch it.
 const TOUCH_DEADLINE: std::time::Duration = std::time::Duration::from_secs(120);
 
+/// A saved plan is longer, and begins in another way.
+const PROPOSAL_LIMIT: u64 = 64 << 20;
+
 /// A key file is short.
 const KEY_LIMIT: u64 = 64 << 10;
 
 /// Shows what would be approved, asks, signs, and writes it.
 pub(super) async fn run(args: &ApproveArgs) -> Result<Exit, CliError> {
-    let saved = plan::saved(&args.plan)?;
-    let approval = approval(&saved, args)?;
-    let view = PlanView { screen: output::error_screen(), length: Length::Short, next: "", links: None };
-    output::talk(&render::plan(saved.plan(), view));
+    let approval = match proposal(&args.plan)? {
+        Some(proposal) => proposal,
+        None => {
+            let saved = plan::saved(&args.plan)?;
+            let view = PlanView { screen: output::error_screen(), length: Length::Short, next: "", links: None };
+            output::talk(&render::plan(saved.plan(), view));
+            approval(&saved, args)?
+        }
+    };
     output::talk(&render::approval(&approval, output::error_screen()));
     let text = approval.to_text();
     let file = match &args.key {
@@ -45,6 +55,19 @@ pub(super) async fn run(args: &ApproveArgs) -> Result<Exit, CliError> {
         None => output::data(&file),
     }
     Ok(Exit::Success)
+}
+
+/// What `regatta signers propose` wrote; `None` when it is something else.
+fn proposal(file: &Utf8Path) -> Result<Option<Approval>, CliError> {
+    let bytes = files::read_bounded(file, PROPOSAL_LIMIT)?.unwrap_or_default();
+    if !bytes.starts_with(NAMESPACE.as_bytes()) {
+        return Ok(None);
+    }
+    let wrong = |why: String| CliError::failure(format!("`{file}` is no proposal")).cause(why);
+    let text = str::from_utf8(&bytes).map_err(|_| wrong("it is not text".into()))?;
+    let approval = Approval::parse(text).map_err(wrong)?;
+    // Whoever signs looks at the plan first, and this text does not have it.
+    if is_rotation(&approval) { Ok(Some(approval)) } else { Err(wrong("sign the plan itself".into())) }
 }
 
 fn approval(saved: &SavedPlan, args: &ApproveArgs) -> Result<Approval, CliError> {

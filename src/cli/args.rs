@@ -14,7 +14,7 @@ mod power;
 mod sessions;
 mod snapshots;
 
-pub(super) use gate::{ApproveArgs, AuditArgs, AuditCommand, WatchArgs};
+pub(super) use gate::{ApproveArgs, AuditArgs, AuditCommand, NewSigners, SignersArgs, SignersCommand, WatchArgs};
 pub(super) use guests::{CpArgs, ExecArgs, RepinArgs, SshConfigArgs};
 pub(super) use power::{
     AutostartArgs, ConsoleArgs, KeepConsoleArgs, KeepWayArgs, LogsArgs, PauseArgs, PowerArgs, WakeArgs,
@@ -128,6 +128,8 @@ pub(super) enum Command {
     Apply(ApplyArgs),
     /// Sign what a saved plan may lose, so that it may be applied
     Approve(ApproveArgs),
+    /// Show whose signatures count, or replace them
+    Signers(SignersArgs),
     /// Show what was decided and on whose word, or verify that log
     Audit(AuditArgs),
     /// Keep this host as a repository says: do what loses nothing, hold what needs approval

@@ -7,7 +7,7 @@ use super::error::{CliError, Exit};
 use super::{output, session};
 use crate::driver::StateDir;
 use crate::driver::doctor::Doctor;
-use crate::effect::{CommandRunner, Environment, SystemClock};
+use crate::effect::{CommandRunner, Environment};
 use crate::render;
 use crate::resource::Health;
 
@@ -16,13 +16,8 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
     let environment = Environment::read().map_err(CliError::failure)?;
     let declared = session::declared(global, &environment)?;
     let state = StateDir::new(session::state_root(global, &environment)?);
-    let doctor = Doctor::new(
-        &declared.desired.fleet,
-        declared.origin.as_str(),
-        state,
-        Arc::new(CommandRunner),
-        Arc::new(SystemClock),
-    );
+    let networks = session::networks(&declared, &state);
+    let doctor = Doctor::new(Arc::new(networks), state, Arc::new(CommandRunner));
     let mut findings = doctor.examine(&declared.desired).await;
     findings.extend(declared.clusters.examine(&declared.desired).await);
     match global.format {

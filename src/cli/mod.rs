@@ -47,6 +47,7 @@ mod select;
 mod session;
 mod sessions;
 mod signals;
+mod signers;
 mod snapshot;
 mod ssh;
 mod ssh_config;
@@ -120,6 +121,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Plan(args) => plan::run(global, form, args).await,
         Command::Apply(args) => apply::run(global, form, args).await,
         Command::Approve(args) => approve::run(args).await,
+        Command::Signers(args) => signers::run(global, args).await,
         Command::Audit(args) => audit::run(global, args),
         Command::Watch(args) => watch::run(global, args).await,
         Command::Drift(args) => drift::run(global, form, args).await,

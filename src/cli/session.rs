@@ -114,20 +114,36 @@ pub(super) struct Declared {
     pub desired: Desired,
     /// The fleet's clusters, none of which was asked yet.
     pub clusters: Clusters,
+    /// Who has to agree.
+    pub policies: Policies,
 }
 
 /// Reads the fleet file and nothing else.
 pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Declared, CliError> {
     let loaded = load(global, environment)?;
     let clusters = clusters::clusters(&loaded, environment);
+    let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
     let Loaded { sources, fleet, origin } = loaded;
     match resource::lower(&fleet, &sources, &Inputs::default()) {
-        Ok(lowered) => Ok(Declared { origin, desired: lowered.desired, clusters }),
+        Ok(lowered) => Ok(Declared { origin, desired: lowered.desired, clusters, policies }),
         Err(mistakes) => {
             tell(&mistakes, &sources, global.format)?;
             Err(CliError::told(Exit::Failure))
         }
     }
+}
+
+/// The bridged networks of a fleet that was read and nothing else.
+pub(super) fn networks(declared: &Declared, state: &StateDir) -> Networks {
+    let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
+    let audit = Arc::new(audit_log(state, &declared.policies));
+    Networks::new(&declared.desired.fleet, declared.origin.as_str(), runner, clock, audit)
+}
+
+/// Where decisions, and what runs as root, are written down.
+fn audit_log(state: &StateDir, policies: &Policies) -> AuditFile {
+    let file = AuditFile::new(state.audit_log());
+    if policies.syslog() { file.witnessed(syslog) } else { file }
 }
 
 /// A fleet, and this machine as it concerns it.
@@ -206,7 +222,8 @@ impl Session {
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
         let boot = BootUnit::new(&fleet.name.value, origin.as_str(), &state, units, Arc::clone(&runner) as _)?;
         let guard = Guard::new(&fleet.name.value, origin.as_str(), state.clone(), Arc::new(Detacher));
-        let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, &state.audit()).guarded(guard);
+        let audit = Arc::new(audit_log(&state, &policies));
+        let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, audit).guarded(guard);
         Ok(Self {
             state,
             fleet: fleet.name.value,
@@ -268,8 +285,7 @@ impl Session {
 
     /// Where decisions are written down.
     pub(super) fn audit(&self) -> AuditFile {
-        let file = AuditFile::new(self.state.audit_log());
-        if self.policies.syslog() { file.witnessed(syslog) } else { file }
+        audit_log(&self.state, &self.policies)
     }
 
     /// The fleet's clusters.

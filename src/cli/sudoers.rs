@@ -1,14 +1,11 @@
 //! `regatta sudoers`: the rules that let a user make the fleet's bridged networks, and whether they are in force.
 
-use std::sync::Arc;
-
 use super::args::{Format, Global, SudoersArgs};
 use super::error::{CliError, Exit};
 use super::{output, session};
 use crate::driver::StateDir;
-use crate::driver::network::Networks;
 use crate::driver::privilege::{RootCommand, Rules, missing};
-use crate::effect::{CommandRunner, Environment, SystemClock, process};
+use crate::effect::{CommandRunner, Environment, process};
 use crate::resource::Resource;
 
 /// Prints the rules, or proves them.
@@ -17,9 +14,7 @@ pub(super) async fn run(global: &Global, args: &SudoersArgs) -> Result<Exit, Cli
     let declared = session::declared(global, &environment)?;
     let account = process::account(args.user.as_deref()).map_err(CliError::failure)?;
     let fleet = &declared.desired.fleet;
-    let audit = StateDir::new(session::state_root(global, &environment)?).audit();
-    let networks =
-        Networks::new(fleet, declared.origin.as_str(), Arc::new(CommandRunner), Arc::new(SystemClock), &audit);
+    let networks = session::networks(&declared, &StateDir::new(session::state_root(global, &environment)?));
     let mut commands = Vec::new();
     for resource in declared.desired.resources.values().map(|declared| &declared.resource) {
         if let Resource::Network(spec) = resource {

@@ -54,14 +54,9 @@ impl StateDir {
         self.root.join("watch").join(repository)
     }
 
-    /// What was decided, and on whose word.
+    /// What was decided, on whose word, and what ran as root.
     pub fn audit_log(&self) -> Utf8PathBuf {
         self.root.join("audit.jsonl")
-    }
-
-    /// What was run as root, one line a call.
-    pub fn audit(&self) -> Utf8PathBuf {
-        self.root.join("privileged.jsonl")
     }
 
     /// One directory a fleet.

@@ -39,8 +39,9 @@ impl Signature {
     /// # Errors
     /// It is none, says something that is not understood, or is of an algorithm that is not safe (SHA-1, short RSA keys, DSA).
     pub fn read(armour: &str) -> Result<Self, SignatureError> {
-        let malformed = |why: &str| SignatureError::Malformed(why.to_owned());
-        let signature = SshSig::from_pem(armour).map_err(|cause| SignatureError::Malformed(cause.to_string()))?;
+        // The library quotes what it found.
+        let malformed = |why: &str| SignatureError::Malformed(why.replace(char::is_control, "\u{fffd}"));
+        let signature = SshSig::from_pem(armour).map_err(|cause| malformed(&cause.to_string()))?;
         if signature.version() != SshSig::VERSION {
             return Err(malformed("it has another version"));
         }

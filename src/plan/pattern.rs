@@ -45,7 +45,7 @@ impl FromStr for Pattern {
     /// # Errors
     /// It is empty, or names a kind that does not exist.
     fn from_str(text: &str) -> Result<Self, String> {
-        const KINDS: [&str; 11] = [
+        const KINDS: [&str; 12] = [
             "vm",
             "container",
             "cluster",
@@ -57,6 +57,7 @@ impl FromStr for Pattern {
             "image",
             "kernel",
             "network",
+            "policy",
         ];
         if text.is_empty() {
             return Err("found nothing, expected an address such as `vm.web-1` or `file-sync.web-*/**`".into());

@@ -41,10 +41,12 @@ fn words(fact: &AuditFact) -> String {
             let (principal, nonce) = (principal.as_deref().unwrap_or("nobody known"), nonce.as_deref().unwrap_or("?"));
             format!("approval {nonce} of {principal}: {verdict}")
         }
+        AuditFact::Rotation { decision, .. } => format!("rotate-signers: {}", decided(decision)),
         AuditFact::Act { act, subject, .. } => format!("{act} {subject}"),
         AuditFact::Privileged { command, sudo, .. } => {
             format!("as root{}: {command}", if *sudo { ", through sudo" } else { "" })
         }
+        AuditFact::PrivilegedEnded { status, .. } => format!("as root: {status}"),
         AuditFact::Finished { run, outcome } => format!("run {run} ended: {outcome:?}").to_lowercase(),
     }
 }

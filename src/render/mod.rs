@@ -24,7 +24,9 @@ mod run;
 mod screen;
 mod scrub;
 mod sessions;
+mod signers;
 mod status;
+mod table;
 mod words;
 
 pub use audit::{approval, audit, audit_json, plain_line};
@@ -49,4 +51,5 @@ pub use run::{cut_short, event_line, report_json, report_text};
 pub use screen::{Colour, Screen};
 pub use scrub::harmless;
 pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
+pub use signers::{ListedSigner, signers, signers_json};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json, store as store_line};

@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::layout::{columns, pad};
+use super::layout::pad;
 use super::screen::{Screen, Tone};
 use super::scrub;
+use super::table::{Cell, table};
 
 /// The version of the JSON form. It grows by new members; it changes only when a member changes its meaning.
 pub const SESSIONS_FORMAT_VERSION: u32 = 1;
@@ -60,23 +61,13 @@ impl SessionState {
 
 /// The table as text, each line ending in a line break.
 pub fn sessions(rows: &[SessionRow], screen: Screen) -> String {
-    const HEADINGS: [&str; 5] = ["GUEST", "SESSION", "STATE", "CODE", "COMMAND"];
     if rows.is_empty() {
         return "No sessions.\n".into();
     }
-    let heading = HEADINGS.map(|heading| (Tone::Quiet, heading.to_owned()));
-    let lines: Vec<[(Tone, String); 5]> = std::iter::once(heading).chain(rows.iter().map(cells)).collect();
-    let mut text = String::new();
-    let width = |column: usize| lines.iter().map(|line| columns(&line[column].1)).max().unwrap_or(0);
-    let widths: [usize; 5] = [width(0), width(1), width(2), width(3), 0];
-    for line in &lines {
-        let filled = line.iter().zip(widths).map(|((tone, cell), width)| screen.paint(*tone, &pad(cell, width)));
-        text.push_str(&format!("{}\n", filled.collect::<Vec<_>>().join("  ").trim_end()));
-    }
-    text
+    table(["GUEST", "SESSION", "STATE", "CODE", "COMMAND"], rows.iter().map(cells), screen)
 }
 
-fn cells(row: &SessionRow) -> [(Tone, String); 5] {
+fn cells(row: &SessionRow) -> [Cell; 5] {
     let (tone, word) = row.state.word();
     let code = if let SessionState::Exited(code) = row.state { code.to_string() } else { "-".into() };
     [

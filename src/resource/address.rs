@@ -32,6 +32,11 @@ impl Address {
         Self(format!("vm.{name}"))
     }
 
+    /// `policy.signers`: the files that say whose signatures count.
+    pub fn signers() -> Self {
+        Self("policy.signers".to_owned())
+    }
+
     /// `cluster.NAME`
     pub fn cluster(name: &str) -> Self {
         Self(format!("cluster.{name}"))

@@ -19,6 +19,7 @@ in
   of_system = builtins.mapAttrs (_: kind: builtins.attrNames kind.${system}) {
     inherit (outputs) checks devShells packages;
   };
+  nixos_modules = map toString (map baseNameOf outputs.nixosModules.default.imports);
   formatter = outputs.formatter.${system}.name;
   missing_sources = package.src.missing;
   lock_file_exists = builtins.pathExists package.cargoLock.lockFile;

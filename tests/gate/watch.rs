@@ -9,15 +9,23 @@ use serde_json::Value;
 use crate::world::{Done, EMPTY, World, program};
 
 /// A repository, an agent with a policy of its own, and keys that the repository does not know.
-struct Farm {
-    world: World,
+pub(crate) struct Farm {
+    pub(crate) world: World,
 }
 
 const IDENTITY: [&str; 4] = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.org"];
 
 impl Farm {
     fn new(policy: &str) -> Self {
-        let world = World::new("", &[]);
+        Self::of(World::new("", &[]), policy)
+    }
+
+    /// One whose guests are real.
+    pub(crate) fn in_state_of_scenarios() -> Self {
+        Self::of(World::new("", &[]).with_images(), "")
+    }
+
+    fn of(world: World, policy: &str) -> Self {
         fs::remove_file(world.path("fleet.kdl")).unwrap();
         for name in ["alice", "mallory"] {
             program("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-C", "", "-f", name], &world.home());
@@ -34,7 +42,7 @@ impl Farm {
     }
 
     /// Commits a fleet file; `extra` goes before `commit`.
-    fn commit(&self, fleet: &str, extra: &[&str]) {
+    pub(crate) fn commit(&self, fleet: &str, extra: &[&str]) {
         self.world.write("repo/fleet.kdl", fleet);
         program("git", &["add", "-A"], &self.world.path("repo"));
         let message = ["commit", "-q", "--allow-empty", "-m", "change"];
@@ -60,28 +68,30 @@ impl Farm {
         self.world.run(&[&arguments[..], more].concat())
     }
 
-    fn code(&self, expected: i32, more: &[&str]) -> Done {
+    pub(crate) fn code(&self, expected: i32, more: &[&str]) -> Done {
         let done = self.watch(more);
         assert_eq!(done.code, expected, "{}\n{}", done.stdout, done.stderr);
         done
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         serde_json::from_str(&self.world.read("status/status.json")).unwrap()
     }
 
     /// Where the agent has its checkout: guests belong to the fleet file in it.
-    fn checkout(&self) -> PathBuf {
-        let agents = fs::read_dir(self.world.path("state/watch")).unwrap();
-        agents.map(|agent| agent.unwrap().path().join("tree")).next().unwrap()
+    pub(crate) fn checkout(&self) -> PathBuf {
+        let agents = fs::read_dir(self.world.state().join("watch")).unwrap();
+        let agents = agents.map(|agent| agent.unwrap().path().join("tree"));
+        // Scenarios before this one may have left theirs.
+        agents.max_by_key(|tree| fs::metadata(tree).unwrap().modified().unwrap()).unwrap()
     }
 
     fn guest(&self, name: &str) {
         self.world.make_guest_of(name, &self.checkout().join("fleet.kdl"));
     }
 
-    fn runs(&self) -> usize {
-        fs::read_dir(self.world.path("state/fleets/shop/runs")).map_or(0, Iterator::count)
+    pub(crate) fn runs(&self) -> usize {
+        fs::read_dir(self.world.state().join("fleets/shop/runs")).map_or(0, Iterator::count)
     }
 }
 

@@ -14,7 +14,10 @@ pub(crate) struct Done {
     pub(crate) stderr: String,
 }
 
-pub(crate) struct World(tempfile::TempDir);
+pub(crate) struct World {
+    dir: tempfile::TempDir,
+    state: PathBuf,
+}
 
 /// No guest is declared.
 pub(crate) const EMPTY: &str = "fleet \"shop\"\n";
@@ -22,14 +25,29 @@ pub(crate) const EMPTY: &str = "fleet \"shop\"\n";
 impl World {
     /// A fleet file, and guests that it does not declare any more.
     pub(crate) fn new(fleet: &str, guests: &[&str]) -> Self {
-        let world = Self(tempfile::tempdir().unwrap());
+        let dir = tempfile::tempdir().unwrap();
+        let state = dir.path().canonicalize().unwrap().join("state");
+        let world = Self { dir, state };
         world.write("fleet.kdl", fleet);
         guests.iter().for_each(|guest| world.make_guest(guest));
         world
     }
 
+    /// The same, with images that other scenarios made, where `REGATTA_SCENARIO_STATE` says so.
+    pub(crate) fn with_images(mut self) -> Self {
+        if let Some(state) = std::env::var_os("REGATTA_SCENARIO_STATE") {
+            self.state = state.into();
+        }
+        self
+    }
+
+    /// Where regatta keeps its state.
+    pub(crate) fn state(&self) -> &Path {
+        &self.state
+    }
+
     pub(crate) fn home(&self) -> PathBuf {
-        self.0.path().canonicalize().unwrap()
+        self.dir.path().canonicalize().unwrap()
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -46,7 +64,7 @@ impl World {
     }
 
     fn guest(&self, name: &str) -> PathBuf {
-        self.home().join("state/fleets/shop/vms").join(name)
+        self.state.join("fleets/shop/vms").join(name)
     }
 
     pub(crate) fn has_guest(&self, name: &str) -> bool {
@@ -81,7 +99,7 @@ impl World {
             .args(args)
             .env_clear()
             .env("HOME", self.home())
-            .env("REGATTA_STATE_DIR", self.path("state"))
+            .env("REGATTA_STATE_DIR", &self.state)
             .env("REGATTA_ACCEL", "tcg")
             .env("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin")
             .current_dir(self.home())
@@ -102,7 +120,7 @@ impl World {
 
     /// The facts of the audit log, each with its name.
     pub(crate) fn audit(&self) -> Vec<Value> {
-        let text = self.read("state/audit.jsonl");
+        let text = fs::read_to_string(self.state.join("audit.jsonl")).unwrap();
         text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["entry"].clone()).collect()
     }
 }

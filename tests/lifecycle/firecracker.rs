@@ -14,7 +14,7 @@ use regatta::driver::{LocalDriver, StateDir, Store};
 use regatta::effect::{
     CommandRunner, Connect, ConnectError, Detach, Detached, Detacher, ProcFs, Shell, SshTarget, SystemClock,
 };
-use regatta::exec::{Failure, Perform, Progress};
+use regatta::exec::{AuditFile, Failure, Perform, Progress};
 use regatta::plan::{Op, Step, StepId};
 use regatta::resource::{ContentKey, LinkName, LinkSpec, NetworkSpec, ObservedGuest, Reading, RunState, VmSpec};
 use serde_json::Value;
@@ -210,7 +210,8 @@ impl Life {
         };
         let root = state.guest("demo", "web").root().as_std_path().to_owned();
         let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
-        let networks = Arc::new(Networks::new("demo", "/fleet.kdl", run, clock, &state.audit()));
+        let audit = Arc::new(AuditFile::new(state.audit_log()));
+        let networks = Arc::new(Networks::new("demo", "/fleet.kdl", run, clock, audit));
         let guests = Arc::new(Guests::new("demo", "/fleet.kdl", state, effects));
         let life = Self {
             _dir: dir,

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 /// Arguments of `approve`.
 #[derive(Debug, Clone, Args)]
 pub(in crate::cli) struct ApproveArgs {
-    /// The saved plan
+    /// The saved plan; or what `signers propose` wrote
     #[arg(value_name = "PLAN")]
     pub plan: Utf8PathBuf,
     /// Only what is lost of this: an address, or a guest's name; may be repeated
@@ -53,6 +53,56 @@ pub(in crate::cli) struct WatchArgs {
     /// Look once, and exit with 3 when something is held
     #[arg(long)]
     pub once: bool,
+}
+
+/// Arguments of `signers`.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct SignersArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub command: SignersCommand,
+}
+
+/// What to do with the files that say whose signatures count.
+#[derive(Debug, Clone, Subcommand)]
+pub(in crate::cli) enum SignersCommand {
+    /// Show whose signatures count, and who may replace them
+    Show,
+    /// Write the text that has to be signed before other signers may take their place
+    Propose {
+        /// What comes
+        #[command(flatten)]
+        files: NewSigners,
+        /// Hours for which an approval of it is in force
+        #[arg(long, value_name = "N", default_value = "24", value_parser = clap::value_parser!(u16).range(1..=8760))]
+        hours: u16,
+        /// Where to write it; without, standard output
+        #[arg(short = 'o', long, value_name = "FILE")]
+        out: Option<Utf8PathBuf>,
+    },
+    /// Replace the signers, approved by those whom policy keeps for it
+    Rotate {
+        /// What comes
+        #[command(flatten)]
+        files: NewSigners,
+        /// An approval of it; may be repeated
+        #[arg(long, value_name = "FILE", required = true)]
+        approval: Vec<Utf8PathBuf>,
+        /// Seconds to wait for another regatta that is at work
+        #[arg(long, value_name = "SECONDS", default_value = "0")]
+        wait: u64,
+    },
+}
+
+/// The files that come.
+#[derive(Debug, Clone, Args)]
+pub(in crate::cli) struct NewSigners {
+    /// The signers from then on, as OpenSSH's `allowed_signers`
+    #[arg(value_name = "SIGNERS")]
+    pub signers: Utf8PathBuf,
+    /// The revoked keys from then on; without, they stay
+    #[arg(long, value_name = "FILE")]
+    pub revoked: Option<Utf8PathBuf>,
 }
 
 /// Arguments of `audit`.

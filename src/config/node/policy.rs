@@ -18,6 +18,7 @@ const OPERATIONS: Kind = Kind::Choice(&[
     "delete-snapshot",
     "update-cluster-guest",
     "destroy-cluster-guest",
+    "rotate-signers",
 ]);
 
 /// `policy { people "name"; pipelines "approval"; signers "allowed_signers"; }`

@@ -12,20 +12,19 @@ pub use preflight::preflight;
 use super::network::Networks;
 use super::{StateDir, Store, microvm};
 use crate::config::Machine;
-use crate::effect::{Clock, Run};
+use crate::effect::Run;
 use crate::resource::{BridgeSpec, Desired, Finding, Obstacle, Resource};
 
 /// What is looked at.
 pub struct Doctor {
     run: Arc<dyn Run>,
     state: StateDir,
-    networks: Networks,
+    networks: Arc<Networks>,
 }
 
 impl Doctor {
-    /// A doctor for one fleet on this machine; `origin` is the absolute path of its file.
-    pub fn new(fleet: &str, origin: &str, state: StateDir, run: Arc<dyn Run>, clock: Arc<dyn Clock>) -> Self {
-        let networks = Networks::new(fleet, origin, Arc::clone(&run), clock, &state.audit());
+    /// A doctor for one fleet on this machine; `networks` are its own.
+    pub fn new(networks: Arc<Networks>, state: StateDir, run: Arc<dyn Run>) -> Self {
         Self { run, state, networks }
     }
 

@@ -246,7 +246,8 @@ async fn take_back(armed: &Armed, place: &Place, state: &StateDir) -> Result<(),
         return Ok(());
     }
     let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
-    let networks = Networks::new(&armed.fleet, &armed.origin, run, clock, &state.audit());
+    let audit = Arc::new(crate::exec::AuditFile::new(state.audit_log()));
+    let networks = Networks::new(&armed.fleet, &armed.origin, run, clock, audit);
     let mut tries = 0;
     loop {
         tries += 1;

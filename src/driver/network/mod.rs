@@ -13,14 +13,12 @@ mod ways;
 
 use std::sync::Arc;
 
-use camino::Utf8Path;
-
 pub use guard::{Guard, KEEP_WAY, keep_way};
 pub(super) use sudo::INSTALL_RULES;
 
 use super::privilege::{Mark, Privileged, Refused, UNFINISHED};
 use crate::effect::{Clock, Run};
-use crate::exec::Failure;
+use crate::exec::{Audit, Failure};
 use crate::resource::Digest;
 
 /// The bridged networks of one fleet on this machine.
@@ -33,9 +31,9 @@ pub struct Networks {
 }
 
 impl Networks {
-    /// The networks of `fleet`, declared by the file at `origin` (absolute). Calls as root are written to `audit`.
-    pub fn new(fleet: &str, origin: &str, run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: &Utf8Path) -> Self {
-        let privileged = Privileged::new(Arc::clone(&run), clock, audit.to_owned());
+    /// The networks of `fleet`, declared by the file at `origin` (absolute). Calls as root are written down in `audit`.
+    pub fn new(fleet: &str, origin: &str, run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: Arc<dyn Audit>) -> Self {
+        let privileged = Privileged::new(Arc::clone(&run), clock, audit);
         Self { fleet: fleet.into(), origin: origin_digest(origin), run, privileged, guard: None }
     }
 

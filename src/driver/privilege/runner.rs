@@ -1,18 +1,14 @@
 //! The one place that runs commands as root: what the catalogue admitted, directly when we are root, else through
-//! `sudo -n`. Every call leaves a line in the audit log.
+//! `sudo -n`. Every call is in the audit log before it begins, and its end afterwards.
 
-use std::fs::{self, OpenOptions};
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
-use serde::Serialize;
+use uuid::Uuid;
 
 use super::catalogue::RootCommand;
 use crate::effect::{Clock, Command, Output, Run, Status, process};
-use crate::exec::Failure;
+use crate::exec::{Audit, AuditFact, Failure};
 
 /// Found by the search path: what it does as root it decides by its own rules, not by ours.
 pub(super) const SUDO: &str = "sudo";
@@ -20,36 +16,23 @@ pub(super) const SUDO: &str = "sudo";
 /// Every one of these commands is done in milliseconds.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// The audit log is put aside when it is longer.
-const AUDIT_LIMIT: u64 = 1 << 20;
-
 /// Runs admitted commands as root.
 pub struct Privileged {
     run: Arc<dyn Run>,
     clock: Arc<dyn Clock>,
-    audit: Utf8PathBuf,
-}
-
-/// One line of the audit log.
-#[derive(Serialize)]
-struct Line<'a> {
-    at: String,
-    name: &'a str,
-    command: String,
-    sudo: bool,
-    status: String,
+    audit: Arc<dyn Audit>,
 }
 
 impl Privileged {
-    /// A runner that writes its audit log at this path.
-    pub fn new(run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: Utf8PathBuf) -> Self {
+    /// A runner that writes down here what it runs.
+    pub fn new(run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: Arc<dyn Audit>) -> Self {
         Self { run, clock, audit }
     }
 
     /// Runs a command that must exit with 0.
     ///
     /// # Errors
-    /// When sudo does not allow it, it fails, or its line cannot be written to the audit log.
+    /// When sudo does not allow it, it fails, or the audit log cannot be written; nothing is run before that is.
     pub async fn run_ok(&self, command: &RootCommand) -> Result<Output, Failure> {
         let output = self.run(command).await?;
         if output.success() {
@@ -66,6 +49,9 @@ impl Privileged {
     pub async fn run(&self, command: &RootCommand) -> Result<Output, Failure> {
         let is_root = process::user_id() == 0;
         let prepared = prepare(command, is_root);
+        let call = Uuid::now_v7();
+        let (name, shown) = (command.entry.name.to_owned(), command.to_string());
+        self.record(AuditFact::Privileged { call, name, command: shown, sudo: !is_root })?;
         let done = self.run.run(&prepared).await;
         let status = match &done {
             Ok(output) => match output.status {
@@ -74,7 +60,7 @@ impl Privileged {
             },
             Err(error) => error.to_string(),
         };
-        self.record(command, is_root, status)?;
+        self.record(AuditFact::PrivilegedEnded { call, status })?;
         let output = done?;
         if !is_root && refused_by_sudo(&output) {
             let text = String::from_utf8_lossy(&output.stderr).replace(char::is_control, " ");
@@ -84,23 +70,9 @@ impl Privileged {
         Ok(output)
     }
 
-    fn record(&self, command: &RootCommand, is_root: bool, status: String) -> Result<(), Failure> {
-        let at = self.clock.now().to_string();
-        let line = Line { at, name: command.entry.name, command: command.to_string(), sudo: !is_root, status };
-        let unwritten =
-            |cause: String| Failure::permanent(format!("cannot write the audit log `{}`: {cause}", self.audit));
-        let mut text = serde_json::to_vec(&line).map_err(|error| unwritten(error.to_string()))?;
-        text.push(b'\n');
-        append(&self.audit, &text).map_err(|error| unwritten(error.to_string()))
+    fn record(&self, fact: AuditFact) -> Result<(), Failure> {
+        self.audit.append(self.clock.now(), &[fact]).map_err(|cause| Failure::permanent(cause.to_string()))
     }
-}
-
-/// Adds a line with one write; a log that is too long becomes the previous one.
-fn append(path: &Utf8Path, line: &[u8]) -> std::io::Result<()> {
-    if fs::symlink_metadata(path).is_ok_and(|found| found.len() > AUDIT_LIMIT) {
-        fs::rename(path, format!("{path}.1"))?;
-    }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?.write_all(line)
 }
 
 /// What is really run. Nothing of our environment is passed on.
@@ -155,22 +127,43 @@ mod tests {
         assert_eq!(prepare(&command, true), direct);
     }
 
+    /// An audit log in memory, which may be full.
+    struct Log(Mutex<Vec<AuditFact>>, usize);
+
+    impl Audit for Log {
+        fn append(&self, _at: jiff::Timestamp, facts: &[AuditFact]) -> std::io::Result<()> {
+            let mut log = self.0.lock().unwrap();
+            if log.len() == self.1 {
+                return Err(std::io::Error::other("it is full"));
+            }
+            log.extend_from_slice(facts);
+            Ok(())
+        }
+    }
+
     #[tokio::test]
-    async fn every_call_leaves_a_line_and_a_long_log_is_put_aside() {
-        let dir = tempfile::tempdir().unwrap();
-        let audit = Utf8PathBuf::try_from(dir.path().join("audit.jsonl")).unwrap();
-        let output = Output { status: Status::Code(0), stdout: Vec::new(), stderr: Vec::new() };
-        let fake = Arc::new(Fake(Mutex::default(), output));
-        let privileged = Privileged::new(Arc::clone(&fake) as Arc<dyn Run>, Arc::new(SystemClock), audit.clone());
-        let command = admit("ip", &["link", "set", "dev", "rgt0123456789ab", "up"]).unwrap();
-        privileged.run_ok(&command).await.unwrap();
-        let text = fs::read_to_string(&audit).unwrap();
-        let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
-        assert_eq!((&line["name"], &line["status"]), (&"set-up".into(), &"exit 0".into()));
-        fs::write(&audit, vec![b'\n'; (AUDIT_LIMIT + 1) as usize]).unwrap();
-        privileged.run_ok(&command).await.unwrap();
-        assert_eq!(fs::read_to_string(&audit).unwrap().lines().count(), 1);
-        assert_eq!(fake.0.lock().unwrap().len(), 2);
+    async fn every_call_is_written_down_before_it_begins_and_when_it_ended() {
+        for (room, called) in [(2, 1), (1, 1), (0, 0)] {
+            let output = Output { status: Status::Code(0), stdout: Vec::new(), stderr: Vec::new() };
+            let fake = Arc::new(Fake(Mutex::default(), output));
+            let log = Arc::new(Log(Mutex::default(), room));
+            let (run, audit) = (Arc::clone(&fake) as Arc<dyn Run>, Arc::clone(&log) as Arc<dyn Audit>);
+            let privileged = Privileged::new(run, Arc::new(SystemClock), audit);
+            let command = admit("ip", &["link", "set", "dev", "rgt0123456789ab", "up"]).unwrap();
+            assert_eq!(privileged.run_ok(&command).await.is_ok(), room == 2);
+            assert_eq!(fake.0.lock().unwrap().len(), called, "with room for {room}");
+            let facts = log.0.lock().unwrap();
+            if let [
+                AuditFact::Privileged { call, name, command: shown, .. },
+                AuditFact::PrivilegedEnded { call: of, status },
+            ] = &facts[..]
+            {
+                assert_eq!((name.as_str(), shown, status.as_str()), ("set-up", &command.to_string(), "exit 0"));
+                assert_eq!(call, of);
+            } else {
+                assert_ne!(room, 2, "{facts:?}");
+            }
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::state::StateDir;
 use super::{LocalDriver, record};
 use crate::config::ByteSize;
 use crate::effect::{CommandRunner, KeyPair, SystemClock, files};
-use crate::exec::{Failure, Perform as _, Progress, Rehearsed};
+use crate::exec::{AuditFile, Failure, Perform as _, Progress, Rehearsed};
 use crate::plan::{Op, Plan, Step};
 use crate::resource::{Content, FileSet, Observed, ObservedGuest, Reading, RunState, SecretRef};
 
@@ -54,7 +54,8 @@ pub async fn rehearse(
         identify: |guest| uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_DNS, guest.as_bytes()),
     };
     let (run, clock) = (Arc::clone(&stage) as _, Arc::new(SystemClock));
-    let networks = Arc::new(Networks::new(&plan.fleet, origin, run, clock, &scene.audit()));
+    let audit = Arc::new(AuditFile::new(scene.audit_log()));
+    let networks = Arc::new(Networks::new(&plan.fleet, origin, run, clock, audit));
     let boot = BootUnit::new(&plan.fleet, origin, &scene, Some(root.join("systemd")), Arc::clone(&stage) as _)?;
     let guests = Arc::new(Guests::new(&plan.fleet, origin, scene, effects));
     let driver = LocalDriver::new(Arc::clone(&guests), networks).starting_with_host(Arc::new(boot));

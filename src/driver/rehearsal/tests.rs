@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::*;
 use crate::config::{Accelerator, Machine, NetworkMode, OnDrift};
 use crate::effect::{Command, CommandError, Detacher, Output, ProcFs, Run, SshClient};
-use crate::exec::Asked;
+use crate::exec::{Asked, AuditFile};
 use crate::plan::{Graph, StepId};
 use crate::resource::{Address, ContentKey, DesiredFile, FileSetKind, GuestPath, NetworkSpec, VmSpec};
 
@@ -95,7 +95,8 @@ async fn a_rehearsal_names_the_commands_that_are_run() {
     };
     files::write_atomic(&state.identity(), KeyPair::generate("regatta").unwrap().private_pem().unwrap().as_bytes())
         .unwrap();
-    let networks = Networks::new("shop", "/fleet.kdl", Arc::clone(&noting) as _, Arc::new(SystemClock), &state.audit());
+    let (run, audit) = (Arc::clone(&noting) as _, Arc::new(AuditFile::new(state.audit_log())));
+    let networks = Networks::new("shop", "/fleet.kdl", run, Arc::new(SystemClock), audit);
     let guests = Arc::new(Guests::new("shop", "/fleet.kdl", state, effects));
     let image = guests.store().image_path(&vm().image);
     files::private_dir(image.parent().unwrap()).unwrap();

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use crate::exec::{Outcome, RunId};
 use crate::plan::StepId;
@@ -72,6 +73,16 @@ pub enum AuditFact {
         /// `accepted`, or the name of the refusal.
         verdict: String,
     },
+    /// Other signers were about to take the place of those who count, or were kept from it.
+    Rotation {
+        /// Its id: approvals are spent by it.
+        run: RunId,
+        /// Of what is replaced, and by what.
+        digest: Digest,
+        /// What was decided, and why.
+        #[serde(flatten)]
+        decision: Decision,
+    },
     /// Something outside of a run: `unprotect`, new keys.
     Act {
         /// What.
@@ -81,14 +92,23 @@ pub enum AuditFact {
         /// Who asked for it, by kind.
         caller: Caller,
     },
-    /// A command runs as root.
+    /// A command is about to run as root.
     Privileged {
+        /// Tells its end from those of others.
+        call: Uuid,
         /// Its name in the catalogue.
         name: String,
         /// The command.
         command: String,
         /// Whether through sudo.
         sudo: bool,
+    },
+    /// A command that ran as root ended.
+    PrivilegedEnded {
+        /// Which.
+        call: Uuid,
+        /// How: `exit 0`, `signal 9`, or why it was not run.
+        status: String,
     },
     /// A run ended.
     Finished {

@@ -48,6 +48,8 @@ pub enum Loss {
     Volume,
     /// What keeps a guest from being removed.
     Protection,
+    /// Whose signatures count.
+    Trust,
 }
 
 impl Loss {
@@ -60,6 +62,7 @@ impl Loss {
             Self::Snapshot => "a snapshot",
             Self::Volume => "a volume",
             Self::Protection => "the protection of the guest",
+            Self::Trust => "whose signatures count",
         }
     }
 }

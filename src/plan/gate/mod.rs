@@ -9,6 +9,7 @@ mod grants;
 mod policy;
 mod provenance;
 mod refusal;
+pub mod rotation;
 mod screen;
 mod signers;
 mod target;

@@ -125,6 +125,23 @@ impl Policy {
         self.thresholds.iter().filter(|(on, _)| applies(on)).map(|(_, count)| *count).max().unwrap_or(1).max(1)
     }
 
+    /// How many people have to approve a rotation of signers: at least one.
+    pub(super) fn rotation_threshold(&self) -> usize {
+        let applies = |on: &Option<Pattern>| on.as_ref().is_none_or(|on| names(on, &Address::signers()));
+        self.thresholds.iter().filter(|(on, _)| applies(on)).map(|(_, count)| *count).max().unwrap_or(1).max(1)
+    }
+
+    /// Whether a principal may approve a rotation of signers: those of recovery roles where there are some, else those whose role
+    /// names the operation, and everybody where nobody has a role.
+    pub fn may_rotate(&self, principal: &str) -> bool {
+        let has = |role: &Role| role.principals.iter().any(|it| it == principal);
+        if self.roles.iter().any(|role| role.is_recovery) {
+            return self.roles.iter().any(|role| role.is_recovery && has(role));
+        }
+        let names_it = |role: &Role| role.operations.iter().any(|it| it == super::rotation::ROTATE);
+        self.roles.is_empty() || self.roles.iter().any(|role| has(role) && names_it(role))
+    }
+
     /// Whether a principal may approve a step.
     pub(super) fn may_approve(&self, principal: &str, step: &Step) -> bool {
         let has = |role: &&Role| role.principals.iter().any(|it| it == principal);

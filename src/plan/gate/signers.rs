@@ -1,5 +1,7 @@
 //! Whose signatures count: a file of the form of OpenSSH's `allowed_signers` (ssh-keygen(1)), and keys that were revoked.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -64,6 +66,18 @@ impl Signers {
             }
         }
         Err(refusal)
+    }
+
+    /// Everybody of whom a key counts for this purpose now.
+    pub fn principals(&self, namespace: &str, now: Timestamp) -> BTreeSet<&str> {
+        self.lines.iter().filter_map(|line| self.find(&line.key, namespace, now).ok()).collect()
+    }
+
+    /// Every key: who has it, the key as `TYPE BASE64`, and whether it counts for this purpose now.
+    pub fn keys(&self, namespace: &str, now: Timestamp) -> impl Iterator<Item = (&str, &str, Result<(), Refusal>)> {
+        self.lines.iter().map(move |line| {
+            (line.principal.as_str(), line.key.as_str(), self.find(&line.key, namespace, now).map(drop))
+        })
     }
 }
 
