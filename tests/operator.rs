@@ -20,8 +20,8 @@ use serde_json::Value;
 const FLEET: &str = r#"
 fleet "ways"
 import "std/debian"
-network "lan" { mode "bridge"; subnet "SUBNET"; nat #NAT; }
-vm "a" { image "bookworm"; network "lan"; }
+network "lan" { mode "bridge"; subnet "SUBNET"; nat #NAT; ANSWERS }
+vm "a" { image "bookworm"; network "lan"; mac "02:00:00:00:00:0a"; }
 "#;
 
 /// The operator, and the host's address that he is connected to.
@@ -63,6 +63,44 @@ fn nobody_is_cut_off_by_a_network() {
     let (code, said) = world.apply();
     assert_eq!(code, 0, "{said}");
     assert!(!world.translates());
+}
+
+/// DHCP and DNS: a machine with a guest's MAC address is given that guest's address, and asks for names.
+#[test]
+#[ignore = "makes network namespaces, and needs root for that"]
+fn guests_are_told_addresses_and_names() {
+    if std::fs::metadata("/proc/self").unwrap().uid() != 0
+        || !["ip", "nft", "dnsmasq", "busybox"].iter().all(|it| installed(it))
+    {
+        return eprintln!("SKIPPED: needs root, `ip`, `nft`, `dnsmasq` and `busybox`");
+    }
+    let world = World::new();
+    let before = world.surroundings();
+    world.declare_with("172.31.9.0/24", "true", "dhcp #true; dns #true");
+    world.applied();
+    world.is_as_declared();
+    let address = world.plugged();
+    assert_eq!(world.asks("a.ways"), Some(address.clone()), "names of guests");
+    assert_eq!(world.asks("a"), Some(address), "also without the fleet's");
+    assert_eq!(world.asks("b.ways"), None, "and no others of the fleet");
+
+    let (pid, _) = world.dnsmasq().expect("it runs");
+    run(&["kill", &pid.to_string()]);
+    world.comes_to("dnsmasq ends", || world.dnsmasq().is_none());
+    let plan = world.regatta(&["plan", "--only", "network.lan"]);
+    assert!(plan.1.contains("dnsmasq  off → as declared"), "{}", plan.1);
+    world.applied();
+    world.is_as_declared();
+    world.declare_with("172.31.9.0/24", "true", "dns #true");
+    world.applied();
+    world.is_as_declared();
+    let (_, arguments) = world.dnsmasq().expect("it was started anew");
+    assert!(!arguments.contains("dhcp") && arguments.contains("host-record"), "{arguments}");
+    let (code, said) = world.regatta(&["destroy", "--yes"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(world.dnsmasq().is_none(), "it went with its bridge");
+    world.unplug();
+    assert_eq!(world.surroundings(), before);
 }
 
 /// Holds one connection; ends with its input.
@@ -127,22 +165,43 @@ impl World {
     }
 
     fn declare(&self, subnet: &str, nat: &str) {
-        let text = FLEET.replace("SUBNET", subnet).replace("NAT", nat);
+        self.declare_with(subnet, nat, "");
+    }
+
+    fn declare_with(&self, subnet: &str, nat: &str, answers: &str) {
+        let text = FLEET.replace("SUBNET", subnet).replace("NAT", nat).replace("ANSWERS", answers);
         std::fs::write(self.dir.path().join("fleet.kdl"), text).unwrap();
     }
 
     /// An apply of the network alone.
     fn command(&self) -> Command {
+        self.program(&["apply", "--yes", "--only", "network.lan", "--wait", "60"])
+    }
+
+    fn program(&self, args: &[&str]) -> Command {
         let mut command = Command::new("ip");
-        command.args(["netns", "exec", &self.namespace("i"), env!("CARGO_BIN_EXE_regatta")]);
-        command.args(["apply", "--yes", "--only", "network.lan", "--wait", "60"]);
+        command.args(["netns", "exec", &self.namespace("i"), env!("CARGO_BIN_EXE_regatta")]).args(args);
         command.env("HOME", self.dir.path()).env("REGATTA_STATE_DIR", self.state());
         command.current_dir(self.dir.path()).stdin(Stdio::null());
         command
     }
 
     fn apply(&self) -> (i32, String) {
-        let output = self.command().output().unwrap();
+        self.regatta(&["apply", "--yes", "--only", "network.lan", "--wait", "60"])
+    }
+
+    fn applied(&self) {
+        let (code, said) = self.apply();
+        assert_eq!(code, 0, "{said}");
+    }
+
+    fn is_as_declared(&self) {
+        let (code, said) = self.regatta(&["plan", "--only", "network.lan", "--detailed-exitcode"]);
+        assert_eq!(code, 0, "{said}");
+    }
+
+    fn regatta(&self, args: &[&str]) -> (i32, String) {
+        let output = self.program(args).output().unwrap();
         let said = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap(), String::from_utf8_lossy(&said).into_owned())
     }
@@ -162,6 +221,58 @@ impl World {
             assert!(Instant::now() < end, "{what}: {:?} {:?}", self.surroundings(), self.armed());
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Plugs the other namespace to the bridge, as the guest `a`; the address that it is given.
+    fn plugged(&self) -> String {
+        let (inside, outside) = (self.namespace("i"), self.namespace("o"));
+        let mac = "02:00:00:00:00:0a";
+        run(&[
+            "ip", "-n", &outside, "link", "add", "eth0", "address", mac, "type", "veth", "peer", "name", "plug0",
+            "netns", &inside,
+        ]);
+        let links: Value = serde_json::from_str(&self.inside(&["ip", "-j", "link"])).unwrap();
+        let is_it =
+            |link: &&Value| link["ifalias"].as_str().is_some_and(|alias| alias.starts_with("regatta:1:ways:lan:"));
+        let bridge = links.as_array().unwrap().iter().find(is_it).unwrap()["ifname"].as_str().unwrap().to_owned();
+        run(&["ip", "-n", &inside, "link", "set", "plug0", "master", &bridge, "up"]);
+        run(&["ip", "-n", &outside, "link", "set", "eth0", "up"]);
+        let script = self.dir.path().join("leased");
+        std::fs::write(
+            &script,
+            "#!/bin/sh\n[ \"$1\" = bound ] && ip address add \"$ip/24\" dev eth0 && echo \"leased $ip\"\nexit 0\n",
+        )
+        .unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let script = script.to_str().unwrap();
+        let client = ["busybox", "udhcpc", "-f", "-n", "-q", "-i", "eth0", "-s", script];
+        let said = run(&[&["ip", "netns", "exec", &outside][..], &client].concat());
+        said.lines().find_map(|line| line.strip_prefix("leased ")).unwrap().to_owned()
+    }
+
+    /// What the host answers to the question for a name.
+    fn asks(&self, name: &str) -> Option<String> {
+        let command = ["netns", "exec", &self.namespace("o"), "busybox", "nslookup", name, "172.31.9.1"];
+        let output = Command::new("ip").args(command).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        // The server's own address has a tabulator before it.
+        text.lines().find_map(|line| line.strip_prefix("Address: ")).map(|it| it.trim().to_owned())
+    }
+
+    /// The process that answers, and its arguments.
+    fn dnsmasq(&self) -> Option<(u32, String)> {
+        let pids =
+            std::fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        pids.filter_map(|pid: u32| {
+            Some((pid, String::from_utf8(std::fs::read(format!("/proc/{pid}/cmdline")).ok()?).ok()?))
+        })
+        .find(|(_, line)| {
+            line.split('\0').next().is_some_and(|it| it.ends_with("/dnsmasq")) && line.contains("--domain=ways")
+        })
+    }
+
+    fn unplug(&self) {
+        run(&["ip", "-n", &self.namespace("i"), "link", "delete", "dev", "plug0"]);
     }
 
     fn inside(&self, command: &[&str]) -> String {

@@ -211,6 +211,9 @@ impl Explainer<'_> {
         }
         self.either("nat", network.span, &bridge.nat, format!("#{}", bridge.nat.value));
         self.either("isolate", network.span, &bridge.isolate, format!("#{}", bridge.isolate.value));
+        for (name, setting) in [("dhcp", &bridge.dhcp), ("dns", &bridge.dns)].into_iter().filter(|(_, it)| it.value) {
+            self.either(name, network.span, setting, "#true".into());
+        }
         for server in &bridge.nameservers {
             self.written("nameserver", network.span, server, format!("\"{}\"", server.value));
         }

@@ -230,6 +230,10 @@ pub struct Bridge {
     pub nat: Setting<bool>,
     /// Whether guests are kept from each other.
     pub isolate: Setting<bool>,
+    /// Whether guests are given their addresses by DHCP, too.
+    pub dhcp: Setting<bool>,
+    /// Whether the host answers for the names of its guests.
+    pub dns: Setting<bool>,
     /// DNS servers of its guests.
     pub nameservers: Vec<Spanned<IpAddr>>,
 }

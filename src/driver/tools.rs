@@ -28,6 +28,10 @@ pub(super) const E2FSCK: Tool = Tool { program: "e2fsck", package: "e2fsprogs" }
 pub(super) const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
 /// Writes into ext4 file systems.
 pub(super) const DEBUGFS: Tool = Tool { program: "debugfs", package: "e2fsprogs" };
+/// Answers DHCP and DNS.
+pub(super) const DNSMASQ: Tool = Tool { program: "dnsmasq", package: "dnsmasq-base" };
+/// Ends processes by what their pid files name.
+pub(super) const PKILL: Tool = Tool { program: "pkill", package: "procps" };
 /// Unpacks archives.
 pub(super) const TAR: Tool = Tool { program: "tar", package: "tar" };
 /// Unpacks what is compressed with LZMA.

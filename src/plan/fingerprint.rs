@@ -8,7 +8,7 @@ use crate::config::ByteSize;
 use crate::resource::cluster::ObservedClusterGuest;
 use crate::resource::{
     Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, LinkName, Manifest, Observed,
-    ObservedFile, ObservedGuest, ObservedNetwork, Reading, Resource, Rules, RunState,
+    ObservedFile, ObservedGuest, ObservedNetwork, Reading, Resolving, Resource, Rules, RunState,
 };
 
 /// Everything that was declared, host files included; not where it was written.
@@ -105,6 +105,9 @@ struct Network<'a> {
     addresses: &'a BTreeSet<String>,
     taps: &'a BTreeMap<LinkName, bool>,
     rules_as_applied: Seen<bool>,
+    // Left out where nobody asks for them, so that such networks keep their fingerprints.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resolving: Option<Resolving>,
 }
 
 impl<'a> Network<'a> {
@@ -116,6 +119,7 @@ impl<'a> Network<'a> {
             addresses: &network.addresses,
             taps: &network.taps,
             rules_as_applied: Seen::of(&network.rules, |rules| rules.as_applied),
+            resolving: Some(network.resolving).filter(|resolving| *resolving != Resolving::Off),
         }
     }
 }

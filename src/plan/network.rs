@@ -14,7 +14,8 @@ use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Goal, Impact, Op, Refusal, Rule, Shown};
 use crate::resource::{
-    Address, BridgeSpec, Declared, Desired, LinkName, Observed, ObservedNetwork, PortForward, Reading, Resource, VmSpec,
+    Address, BridgeSpec, Declared, Desired, LinkName, Observed, ObservedNetwork, PortForward, Reading, Resolving,
+    Resource, VmSpec,
 };
 
 /// What networks are planned in.
@@ -156,6 +157,8 @@ fn anew(spec: &BridgeSpec) -> Vec<Attribute> {
         ("guests", list(spec.taps.keys())),
         ("forwards", list(&spec.forwards)),
     ];
+    let answers = [("dhcp", spec.dhcp), ("dns", spec.dns)].into_iter().filter(|(_, on)| *on);
+    let settings = settings.into_iter().chain(answers.map(|(name, _)| (name, "true".to_owned())));
     let attribute = |(path, after): (&str, String)| Attribute {
         path: path.into(),
         aspect: Aspect::Value,
@@ -164,7 +167,7 @@ fn anew(spec: &BridgeSpec) -> Vec<Attribute> {
         impact: Impact::None,
         cause: Cause::Pending,
     };
-    settings.into_iter().map(attribute).collect()
+    settings.map(attribute).collect()
 }
 
 /// Everything that differs in a network of ours. The digest of what was last applied tells who moved.
@@ -186,6 +189,8 @@ fn compare(spec: &BridgeSpec, network: &ObservedNetwork) -> Vec<Attribute> {
         // Nothing is planned for what cannot be read.
         Reading::Absent | Reading::Unreadable(_) => found.push(("rules", "none".into(), as_applied(true))),
     }
+    let answers = if spec.dns || spec.dhcp { Resolving::AsDeclared } else { Resolving::Off };
+    found.push(("dnsmasq", resolving(network.resolving), resolving(answers)));
     found.retain(|(_, before, after)| before != after);
     if found.is_empty() && cause == Cause::Pending {
         // What was declared differs in nothing that shows, such as the IPv6 address of a forward; or applying it was cut short.
@@ -234,6 +239,14 @@ fn up(up: bool) -> String {
 
 fn as_applied(as_applied: bool) -> String {
     if as_applied { "as applied".into() } else { "changed by somebody else".into() }
+}
+
+fn resolving(resolving: Resolving) -> String {
+    match resolving {
+        Resolving::Off => "off".into(),
+        Resolving::AsDeclared => "as declared".into(),
+        Resolving::Otherwise => "otherwise".into(),
+    }
 }
 
 fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {

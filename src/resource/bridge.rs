@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Digest;
 use crate::config::network::spread;
-use crate::config::{Subnet4, Subnet6};
+use crate::config::{Mac, Subnet4, Subnet6};
 
 /// The name of an interface of ours: `rgt` and twelve hexadecimal digits, the longest name Linux allows (`IFNAMSIZ`).
 /// Nothing else on a host is called so by accident.
@@ -85,6 +85,12 @@ pub struct BridgeSpec {
     pub nat: bool,
     /// Whether guests are kept from each other.
     pub isolate: bool,
+    /// Whether its guests are given their addresses by DHCP, too.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub dhcp: bool,
+    /// Whether the host answers questions for the names of its guests, and passes on all others.
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    pub dns: bool,
     /// The guests' cables, by guest.
     pub taps: BTreeMap<String, Tap>,
     /// Ports of the host that lead to guests.
@@ -100,6 +106,9 @@ pub struct Tap {
     pub address: Ipv4Addr,
     /// The guest's IPv6 address.
     pub address6: Option<Ipv6Addr>,
+    /// The guest's MAC address, where DHCP asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Mac>,
 }
 
 /// A port of the host that leads to a guest.

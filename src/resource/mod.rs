@@ -26,7 +26,7 @@ pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, Pin, Pinned, 
 pub use lower::{Lowered, Requests, lower, requests};
 pub use observed::{
     Built, GuestFiles, Manifest, Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, Obstacle,
-    Reading, RunState, Stray, WrittenFile,
+    Reading, Resolving, RunState, Stray, WrittenFile,
 };
 pub use record::{AppliedGuest, ProcessIdentity, Record};
 pub use snapshot::Snapshot;

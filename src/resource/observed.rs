@@ -82,8 +82,22 @@ pub struct ObservedNetwork {
     pub addresses: BTreeSet<String>,
     /// Interfaces of ours that are plugged to it and up, and whether each is kept from the others.
     pub taps: BTreeMap<LinkName, bool>,
+    /// Whether somebody answers its guests' questions for addresses and names.
+    pub resolving: Resolving,
     /// What its nftables table says.
     pub rules: Reading<ObservedRules>,
+}
+
+/// Whether DHCP and DNS of a network run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Resolving {
+    /// They do not.
+    Off,
+    /// As is declared.
+    AsDeclared,
+    /// With other settings, or although nobody asks for them.
+    Otherwise,
 }
 
 /// What an nftables table of ours says.

@@ -119,6 +119,11 @@ impl World {
             up: true,
             addresses: spec.addresses(),
             taps: spec.taps.values().map(|tap| (tap.link.clone(), spec.isolate)).collect(),
+            resolving: if spec.dns || spec.dhcp {
+                regatta::resource::Resolving::AsDeclared
+            } else {
+                regatta::resource::Resolving::Off
+            },
             rules: Reading::Present(ObservedRules { as_applied: true, nat: spec.nat, forwards: forwards.collect() }),
         };
         self.observed.networks.insert(spec.name.clone(), Reading::Present(network));

@@ -144,6 +144,8 @@ fn plug(resources: &mut BTreeMap<Address, Declared>, name: &str, guest: &GuestSk
             subnet6: None,
             nat: true,
             isolate: guest.cpus == 1,
+            dhcp: false,
+            dns: false,
             taps: BTreeMap::new(),
             forwards: BTreeSet::new(),
         };
@@ -152,7 +154,7 @@ fn plug(resources: &mut BTreeMap<Address, Declared>, name: &str, guest: &GuestSk
     let Some(Resource::Network(spec)) = resources.get_mut(&address).map(|declared| &mut declared.resource) else {
         unreachable!("it was declared above");
     };
-    spec.taps.insert(name.into(), Tap { link: link.tap, address: link.address, address6: None });
+    spec.taps.insert(name.into(), Tap { link: link.tap, address: link.address, address6: None, mac: None });
     let forward = |host| PortForward { host, address: link.address, address6: None, guest: 80 };
     spec.forwards.extend(guest.port.map(forward));
 }

@@ -17,6 +17,8 @@ pub(in crate::config) static NETWORK: NodeRule = NodeRule {
         ChildRule::at_most_once(&SUBNET6),
         ChildRule::at_most_once(&NAT),
         ChildRule::at_most_once(&ISOLATE),
+        ChildRule::at_most_once(&DHCP),
+        ChildRule::at_most_once(&DNS),
         ChildRule::any(&NAMESERVER),
     ],
     default: Some("network { mode \"user\" }"),
@@ -67,6 +69,28 @@ static ISOLATE: NodeRule = NodeRule {
     ..NodeRule::new("isolate", "Guests of a bridged network are kept from each other; the host reaches all of them.")
 };
 
+static DHCP: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("dhcp", Kind::Boolean, "Whether it answers.")],
+    default: Some("#false"),
+    impact: "live",
+    ..NodeRule::new(
+        "dhcp",
+        "The host answers DHCP with each guest's own address, by dnsmasq. Guests of regatta do not need it: they know their \
+         address.",
+    )
+};
+
+static DNS: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("dns", Kind::Boolean, "Whether it answers.")],
+    default: Some("#false"),
+    impact: "live",
+    ..NodeRule::new(
+        "dns",
+        "The host answers questions for `GUEST.FLEET`, by dnsmasq, and passes on all others to its own DNS servers. Guests ask \
+         it, unless a `nameserver` is written.",
+    )
+};
+
 static NAMESERVER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("address", Kind::IpAddress, "The server.")],
     impact: "restart",
@@ -97,12 +121,15 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
 fn bridge(block: &Block<'_>, before: usize, problems: &mut Problems) -> Option<Bridge> {
     let (mut subnet, mut subnet6, mut nameservers) = (None, None, Vec::new());
     let (mut nat, mut isolate) = (Setting::default_value(true), Setting::default_value(false));
+    let (mut dhcp, mut dns) = (Setting::default_value(false), Setting::default_value(false));
     for node in block.all_children() {
         match node.name.value.as_str() {
             "subnet" => subnet = parsed(Block::read(node, &SUBNET, problems).text("network")),
             "subnet6" => subnet6 = parsed(Block::read(node, &SUBNET6, problems).text("network")),
             "nat" => set(&mut nat, Block::read(node, &NAT, problems).boolean("nat")),
             "isolate" => set(&mut isolate, Block::read(node, &ISOLATE, problems).boolean("isolate")),
+            "dhcp" => set(&mut dhcp, Block::read(node, &DHCP, problems).boolean("dhcp")),
+            "dns" => set(&mut dns, Block::read(node, &DNS, problems).boolean("dns")),
             "nameserver" => {
                 nameservers.extend(parsed::<IpAddr>(Block::read(node, &NAMESERVER, problems).text("address")));
             }
@@ -116,7 +143,7 @@ fn bridge(block: &Block<'_>, before: usize, problems: &mut Problems) -> Option<B
                 .help("give it a private network that nothing else uses: `subnet \"172.31.7.0/24\"`"),
         );
     }
-    Some(Bridge { subnet: subnet?, subnet6, nat, isolate, nameservers })
+    Some(Bridge { subnet: subnet?, subnet6, nat, isolate, dhcp, dns, nameservers })
 }
 
 /// The kind of the value made sure that it can be parsed.

@@ -43,6 +43,7 @@ impl Networks {
             self.tap(spec, &tap.link, find(links, &tap.link)).await?;
         }
         self.unplug(spec, links).await?;
+        self.resolve(spec, progress).await?;
         let Some(listed) = self.listed(&spec.bridge).await? else {
             return Err(Failure::unknown("the rules that were just made are gone: something else removes them"));
         };
@@ -58,6 +59,7 @@ impl Networks {
         let links = self.links().await?;
         self.must_be_ours(network, bridge, &links).await?;
         progress.say("removing the bridge");
+        self.stop_resolving(bridge).await?;
         if self.listed(bridge).await?.is_some() {
             self.root(privilege::delete_table(bridge)).await?;
         }
@@ -76,7 +78,7 @@ impl Networks {
 
     /// Nothing without our mark is touched, whatever it is called.
     pub(super) async fn must_be_ours(&self, network: &str, bridge: &LinkName, links: &[Link]) -> Result<(), Failure> {
-        match self.network(network, bridge.clone(), links).await? {
+        match self.network(network, bridge.clone(), (links, None)).await? {
             Reading::Present(found) => match found.foreign {
                 Some(owner) => Err(Failure::permanent(format!("the interface `{bridge}` belongs to {owner}"))),
                 None => Ok(()),

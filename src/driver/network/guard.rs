@@ -47,6 +47,9 @@ const TRIES: u32 = 5;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// A command that changes a network is done in milliseconds.
+const LAST_COMMAND: Duration = Duration::from_secs(1);
+
 /// These files are short.
 const LIMIT: u64 = 4 << 20;
 
@@ -252,6 +255,8 @@ async fn take_back(armed: &Armed, place: &Place, state: &StateDir) -> Result<(),
     loop {
         tries += 1;
         match networks.take_back(armed, &Silent).await {
+            // What was being run when its starter died may end after that: it is looked at again.
+            Ok(()) if tries == 1 => tokio::time::sleep(LAST_COMMAND).await,
             Ok(()) => return place.disarm(),
             Err(failure) if tries >= TRIES => return Err(failure),
             Err(_) => tokio::time::sleep(PAUSE).await,

@@ -8,6 +8,7 @@ use std::fs;
 use serde::Deserialize;
 
 use super::Networks;
+use crate::driver::tools::{self, DNSMASQ, PKILL};
 use crate::effect::Command;
 use crate::exec::Failure;
 use crate::resource::{BridgeSpec, Obstacle};
@@ -49,6 +50,12 @@ impl Networks {
             }));
         }
         found.extend(forwarding(spec));
+        if (spec.dns || spec.dhcp)
+            && let Err(missing) = tools::require(&*self.run, &[DNSMASQ, PKILL]).await
+        {
+            let help = missing.hint.unwrap_or_else(|| "remove `dns` and `dhcp`".into());
+            found.push(Obstacle { message: missing.causes.join(": "), help });
+        }
         Ok(found)
     }
 }
@@ -132,6 +139,8 @@ mod tests {
             subnet6: "fd12::/64".parse().ok(),
             nat: true,
             isolate: false,
+            dhcp: false,
+            dns: false,
             taps: BTreeMap::new(),
             forwards: BTreeSet::new(),
         };

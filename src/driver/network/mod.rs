@@ -6,6 +6,7 @@ mod guard;
 mod host;
 mod links;
 mod observe;
+pub(super) mod resolver;
 pub(super) mod rules;
 mod sudo;
 mod take_back;

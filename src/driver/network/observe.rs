@@ -34,7 +34,8 @@ impl Networks {
             }
         }
         for (name, bridge) in wanted {
-            let reading = self.network(&name, bridge, &links).await?;
+            let spec = declared.get(name.as_str()).copied();
+            let reading = self.network(&name, bridge, (&links, spec)).await?;
             observed.networks.insert(name, reading);
         }
         for (name, spec) in declared {
@@ -54,7 +55,7 @@ impl Networks {
         &self,
         name: &str,
         bridge: LinkName,
-        links: &[Link],
+        (links, declared): (&[Link], Option<&BridgeSpec>),
     ) -> Result<Reading<ObservedNetwork>, Failure> {
         let Some(link) = links.iter().find(|link| link.ifname == bridge.as_str()) else { return Ok(Reading::Absent) };
         let mark = mark(link);
@@ -70,7 +71,8 @@ impl Networks {
         };
         let applied = mark.map(|mark| mark.applied).filter(|applied| applied != UNFINISHED);
         let (up, addresses) = (link.is_up(), link.addresses());
-        Ok(Reading::Present(ObservedNetwork { bridge, foreign, applied, up, addresses, taps, rules }))
+        let resolving = self.resolving(&bridge, declared);
+        Ok(Reading::Present(ObservedNetwork { bridge, foreign, applied, up, addresses, taps, resolving, rules }))
     }
 
     /// Whom an interface with the name of our bridge belongs to, when not to us. One without a mark is ours: nothing else

@@ -148,6 +148,8 @@ mod tests {
             subnet6: "fd12::/64".parse().ok(),
             nat,
             isolate,
+            dhcp: false,
+            dns: false,
             taps: BTreeMap::new(),
             forwards: BTreeSet::from([forward]),
         }

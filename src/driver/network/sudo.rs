@@ -4,7 +4,7 @@ use super::Networks;
 use crate::driver::privilege::{self, RootCommand};
 use crate::effect::process;
 use crate::exec::Failure;
-use crate::resource::{BridgeSpec, Obstacle};
+use crate::resource::{BridgeSpec, Obstacle, Resolving};
 
 /// How the rules get to where they are in force.
 pub(in crate::driver) const INSTALL_RULES: &str =
@@ -17,7 +17,11 @@ impl Networks {
     /// When the host's interfaces cannot be read.
     pub async fn commands(&self, spec: &BridgeSpec, user: u32) -> Result<Vec<RootCommand>, Failure> {
         let left = self.left(spec).await?;
-        Ok(privilege::needed(spec, &self.blank_mark(&spec.name), user, &left)?)
+        let mut commands = privilege::needed(spec, &self.blank_mark(&spec.name), user, &left)?;
+        if self.resolving(&spec.bridge, None) != Resolving::Off {
+            commands.push(privilege::stop_resolver(&spec.bridge)?);
+        }
+        Ok(commands)
     }
 
     /// Those of them that sudo does not allow us.
@@ -36,7 +40,10 @@ impl Networks {
         if process::user_id() == 0 {
             return Ok(None);
         }
-        let asked = [privilege::add_bridge(&spec.bridge)?, privilege::replace_rules(spec)?];
+        let mut asked = vec![privilege::add_bridge(&spec.bridge)?, privilege::replace_rules(spec)?];
+        if spec.dns || spec.dhcp {
+            asked.push(privilege::start_resolver(&self.fleet, spec)?);
+        }
         let message = match privilege::missing(&*self.run, &asked).await {
             Ok(missing) if missing.is_empty() => return Ok(None),
             Ok(_) => "making it needs root, and sudo does not allow it".to_owned(),

@@ -1,5 +1,7 @@
 //! Making a network while somebody may be cut off by it, and taking it back.
 
+use std::collections::BTreeSet;
+
 use super::Networks;
 use super::ensure::{find, plugged};
 use super::guard::{Armed, AsDeclared, Before, Guard};
@@ -45,9 +47,6 @@ impl Networks {
     pub(super) async fn take_back(&self, armed: &Armed, progress: &dyn Progress) -> Result<(), Failure> {
         let links = self.links().await?;
         let Armed { network, before, .. } = armed;
-        if find(&links, &network.bridge).is_none() {
-            return Ok(());
-        }
         self.must_be_ours(&network.name, &network.bridge, &links).await?;
         match before {
             Before::Absent => self.unmake(network, &links).await,
@@ -62,19 +61,26 @@ impl Networks {
 
     /// Removes what was not there; cables that guests hold stay.
     async fn unmake(&self, network: &BridgeSpec, links: &[Link]) -> Result<(), Failure> {
+        self.stop_resolving(&network.bridge).await?;
         if self.listed(&network.bridge).await?.is_some() {
             self.root(privilege::delete_table(&network.bridge)).await?;
         }
-        for tap in plugged(links, &network.bridge) {
-            if !find(links, &tap).is_some_and(Link::is_in_use) {
+        // Those that are plugged in, and those that were not yet.
+        let taps = plugged(links, &network.bridge).into_iter().chain(network.taps.values().map(|tap| tap.link.clone()));
+        for tap in taps.collect::<BTreeSet<_>>() {
+            if find(links, &tap).is_some_and(|found| !found.is_in_use()) {
                 self.root(privilege::delete_link(&tap)).await?;
             }
         }
-        self.root(privilege::delete_link(&network.bridge)).await
+        match find(links, &network.bridge) {
+            Some(_) => self.root(privilege::delete_link(&network.bridge)).await,
+            None => Ok(()),
+        }
     }
 
     /// Takes away what reaches beyond our own interfaces: addresses, and the rules of the host.
     async fn disconnect(&self, network: &BridgeSpec, links: &[Link]) -> Result<(), Failure> {
+        self.stop_resolving(&network.bridge).await?;
         let there = find(links, &network.bridge).map(Link::addresses).unwrap_or_default();
         for address in there.intersection(&network.addresses()) {
             self.root(privilege::delete_address(&network.bridge, address)).await?;

@@ -12,6 +12,10 @@ pub enum Program {
     Ip,
     /// nftables.
     Nft,
+    /// DHCP and DNS.
+    Dnsmasq,
+    /// procps.
+    Pkill,
 }
 
 /// Where distributions put programs of the system; all of these are root's.
@@ -23,6 +27,8 @@ impl Program {
         match self {
             Self::Ip => "ip",
             Self::Nft => "nft",
+            Self::Dnsmasq => "dnsmasq",
+            Self::Pkill => "pkill",
         }
     }
 
@@ -42,7 +48,8 @@ pub struct Entry {
     pub name: &'static str,
     /// The program.
     pub program: Program,
-    /// Its arguments: words, and `{kinds}` of arguments (`Slot`), with spaces between them.
+    /// Its arguments: words, and `{kinds}` of arguments (`Slot`), with spaces between them. A last kind with a star stands for any
+    /// number of such arguments.
     pub pattern: &'static str,
     /// Why it needs root.
     pub why: &'static str,
@@ -53,7 +60,7 @@ const CHANGES: &str = "it changes the host's network (CAP_NET_ADMIN)";
 const READS: &str = "the kernel shows rules to CAP_NET_ADMIN only";
 
 /// Everything that runs as root.
-static ENTRIES: [Entry; 13] = [
+static ENTRIES: [Entry; 15] = [
     ip("add-bridge", "link add name {link} address {mac} type bridge"),
     ip("mark", "link set dev {link} alias {mark}"),
     ip("add-address", "address add {address4} dev {link}"),
@@ -68,6 +75,19 @@ static ENTRIES: [Entry; 13] = [
     Entry { name: "list-rules", program: Program::Nft, pattern: "-j list table inet {table}", why: READS },
     Entry { name: "replace-rules", program: Program::Nft, pattern: "{rules}", why: CHANGES },
     Entry { name: "delete-table", program: Program::Nft, pattern: "delete table inet {table}", why: CHANGES },
+    Entry {
+        name: "start-resolver",
+        program: Program::Dnsmasq,
+        pattern: "--bind-interfaces {listen} --conf-file=/dev/null --no-hosts --user=nobody {pid-file} {local} {domain} \
+                  {dns-port} {answer}*",
+        why: "it answers on ports 53 and 67 (CAP_NET_BIND_SERVICE, CAP_NET_RAW), and is nobody then",
+    },
+    Entry {
+        name: "stop-resolver",
+        program: Program::Pkill,
+        pattern: "--pidfile {pid-path} --exact dnsmasq",
+        why: "what it ends is not ours any more",
+    },
 ];
 
 const fn ip(name: &'static str, pattern: &'static str) -> Entry {
@@ -169,6 +189,12 @@ impl fmt::Display for RootCommand {
 
 /// Whether each word is the pattern's, or of the kind that it asks for there.
 fn matches(pattern: &str, words: &[&str]) -> bool {
+    if let Some((pattern, kind)) = pattern.strip_suffix('*').and_then(|pattern| pattern.rsplit_once(' ')) {
+        let fixed = pattern.split(' ').count();
+        return words
+            .split_at_checked(fixed)
+            .is_some_and(|(words, more)| matches(pattern, words) && more.iter().all(|word| fits(kind, word)));
+    }
     let expected = pattern.split(' ');
     expected.clone().count() == words.len() && expected.zip(words).all(|(expected, word)| fits(expected, word))
 }
@@ -218,7 +244,7 @@ mod tests {
     #[test]
     fn every_kind_that_a_pattern_names_is_known() {
         let patterns = ENTRIES.iter().map(|entry| entry.pattern).chain(STATEMENTS);
-        let words = patterns.flat_map(|pattern| pattern.split(' '));
+        let words = patterns.flat_map(|pattern| pattern.split(' ')).map(|word| word.trim_end_matches('*'));
         for kind in words.filter(|word| word.len() > 1 && word.starts_with('{')) {
             assert!(Slot::named(kind).is_some(), "{kind}");
         }

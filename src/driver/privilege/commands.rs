@@ -5,7 +5,7 @@ use core::net::IpAddr;
 use super::catalogue::{Program, Refused, RootCommand, admit};
 use super::slot::{Mark, UNFINISHED};
 use crate::config::{Mac, Subnet6};
-use crate::driver::network::rules;
+use crate::driver::network::{resolver, rules};
 use crate::resource::{BridgeSpec, LinkName};
 
 type Admitted = Result<RootCommand, Refused>;
@@ -83,6 +83,17 @@ pub(in crate::driver) fn delete_table(bridge: &LinkName) -> Admitted {
     nft(&["delete", "table", "inet", &bridge.table()])
 }
 
+/// Starts DHCP and DNS for a bridge that asks for them.
+pub(in crate::driver) fn start_resolver(fleet: &str, spec: &BridgeSpec) -> Admitted {
+    admit(Program::Dnsmasq.name(), &resolver::arguments(fleet, spec).unwrap_or_default())
+}
+
+/// Ends them.
+pub(in crate::driver) fn stop_resolver(bridge: &LinkName) -> Admitted {
+    let path = format!("/run/regatta-{bridge}.pid");
+    admit(Program::Pkill.name(), &["--pidfile", &path, "--exact", "dnsmasq"])
+}
+
 /// Every command that a network may need: to be made, kept, changed and removed, for guests of this user. `left` are
 /// taps of guests that are gone from the fleet file and not yet from the host.
 ///
@@ -110,6 +121,9 @@ pub fn needed(spec: &BridgeSpec, owner: &Mark, user: u32, left: &[LinkName]) -> 
         let made = [add_tap(tap, user)?, plug(tap, bridge)?, isolate(tap, "on")?, isolate(tap, "off")?, set_up(tap)?];
         commands.extend(made);
         commands.push(delete_link(tap)?);
+    }
+    if spec.dns || spec.dhcp {
+        commands.extend([start_resolver(&owner.fleet, spec)?, stop_resolver(bridge)?]);
     }
     for tap in left {
         commands.push(delete_link(tap)?);

@@ -11,7 +11,7 @@ pub use catalogue::{Entry, Program, Refused, RootCommand, admit, entries};
 pub use commands::needed;
 pub(super) use commands::{
     add_address, add_bridge, add_tap, delete_address, delete_link, delete_table, isolate, list_rules, mark, plug,
-    replace_rules, set_up,
+    replace_rules, set_up, start_resolver, stop_resolver,
 };
 pub use runner::Privileged;
 pub use slot::{Mark, UNFINISHED};

@@ -40,10 +40,24 @@ pub(super) enum Slot {
     Subnet6,
     /// A whole set of rules for one table of ours.
     Rules,
+    /// The addresses that dnsmasq listens on: private ones.
+    Listen,
+    /// Where dnsmasq writes its pid, as its option.
+    PidFile,
+    /// The same as a path.
+    PidPath,
+    /// The domain of a fleet, that dnsmasq answers for itself.
+    Local,
+    /// The same, that it tells.
+    Domain,
+    /// Whether dnsmasq answers questions for names.
+    DnsPort,
+    /// What dnsmasq answers about a guest.
+    Answer,
 }
 
 /// What patterns call the kinds of arguments.
-const NAMES: [(&str, Slot); 15] = [
+const NAMES: [(&str, Slot); 22] = [
     ("{link}", Slot::Link),
     ("{table}", Slot::Table),
     ("{mac}", Slot::Mac),
@@ -59,6 +73,13 @@ const NAMES: [(&str, Slot); 15] = [
     ("{subnet4}", Slot::Subnet4),
     ("{subnet6}", Slot::Subnet6),
     ("{rules}", Slot::Rules),
+    ("{listen}", Slot::Listen),
+    ("{pid-file}", Slot::PidFile),
+    ("{pid-path}", Slot::PidPath),
+    ("{local}", Slot::Local),
+    ("{domain}", Slot::Domain),
+    ("{dns-port}", Slot::DnsPort),
+    ("{answer}", Slot::Answer),
 ];
 
 impl Slot {
@@ -92,6 +113,16 @@ impl Slot {
             Self::Subnet4 => is_canonical::<Subnet4>(text),
             Self::Subnet6 => is_canonical::<Subnet6>(text),
             Self::Rules => super::catalogue::are_rules(text),
+            Self::Listen => text.strip_prefix("--listen-address=").is_some_and(are_guests),
+            Self::PidFile => text.strip_prefix("--pid-file=").is_some_and(|path| Self::PidPath.accepts(path)),
+            Self::PidPath => {
+                let link = text.strip_prefix("/run/regatta-").and_then(|rest| rest.strip_suffix(".pid"));
+                link.is_some_and(|link| Self::Link.accepts(link))
+            }
+            Self::Local => text.strip_prefix("--local=/").and_then(|it| it.strip_suffix('/')).is_some_and(is_label),
+            Self::Domain => text.strip_prefix("--domain=").is_some_and(is_label),
+            Self::DnsPort => matches!(text, "--port=53" | "--port=0"),
+            Self::Answer => is_answer(text),
         }
     }
 
@@ -107,6 +138,34 @@ impl Slot {
             _ => None,
         }
     }
+}
+
+/// One IPv4 address of a guest or gateway, and maybe an IPv6 one.
+fn are_guests(text: &str) -> bool {
+    let (four, six) = text.split_once(',').map_or((text, None), |(four, six)| (four, Some(six)));
+    Slot::Guest4.accepts(four) && six.is_none_or(|six| Slot::Guest6.accepts(six))
+}
+
+/// What dnsmasq is told of a guest, or of all of them.
+fn is_answer(text: &str) -> bool {
+    if let Some(record) = text.strip_prefix("--host-record=") {
+        let parts: Vec<&str> = record.splitn(3, ',').collect();
+        let [name, guest, addresses] = parts[..] else { return false };
+        let is_name = name.split_once('.').is_some_and(|(first, domain)| first == guest && is_label(domain));
+        return is_name && is_label(guest) && are_guests(addresses);
+    }
+    if let Some(host) = text.strip_prefix("--dhcp-host=") {
+        let parts: Vec<&str> = host.split(',').collect();
+        let [mac, address, guest] = parts[..] else { return false };
+        return Slot::Mac.accepts(mac) && Slot::Guest4.accepts(address) && is_label(guest);
+    }
+    let range = text.strip_prefix("--dhcp-range=").and_then(|range| range.strip_suffix(",static"));
+    text == "--leasefile-ro" || range.is_some_and(|start| Slot::Guest4.accepts(start))
+}
+
+/// A name as fleets, networks and guests have it.
+fn is_label(text: &str) -> bool {
+    (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 /// A number without sign, space or leading zero.
@@ -158,11 +217,7 @@ impl FromStr for Mark {
         let refused = || format!("`{}` is no mark of regatta's", text.escape_debug());
         let parts: Vec<&str> = text.split(':').collect();
         let ["regatta", "1", fleet, network, origin, applied, rules] = parts[..] else { return Err(refused()) };
-        let label = |text: &str| {
-            (1..=63).contains(&text.len())
-                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
-        };
-        if !label(fleet) || !label(network) || ![origin, applied, rules].into_iter().all(is_hex12) {
+        if !is_label(fleet) || !is_label(network) || ![origin, applied, rules].into_iter().all(is_hex12) {
             return Err(refused());
         }
         let [fleet, network, origin, applied, rules] = [fleet, network, origin, applied, rules].map(str::to_owned);

@@ -1,9 +1,10 @@
 //! Networks: how a guest is connected, and the bridges that guests are plugged to.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
-use crate::config::{NetworkMode, Vm};
+use crate::config::{Bridge, NetworkMode, Vm};
 use crate::resource::{Address, BridgeSpec, LinkName, LinkSpec, NetworkSpec, PortForward, Resource, Tap};
 
 impl Lowering<'_> {
@@ -30,7 +31,7 @@ impl Lowering<'_> {
             address: attachment.address,
             subnet: bridge.subnet.value,
             ipv6: attachment.address6.zip(subnet6),
-            nameservers: bridge.nameservers.iter().map(|server| server.value).collect(),
+            nameservers: nameservers(bridge),
         })
     }
 
@@ -48,6 +49,8 @@ impl Lowering<'_> {
                 subnet6: bridge.subnet6.as_ref().map(|subnet| subnet.value),
                 nat: bridge.nat.value,
                 isolate: bridge.isolate.value,
+                dhcp: bridge.dhcp.value,
+                dns: bridge.dns.value,
                 taps: BTreeMap::new(),
                 forwards: BTreeSet::new(),
             };
@@ -57,7 +60,8 @@ impl Lowering<'_> {
         if let Resource::Network(spec) = &mut declared.resource {
             let link = LinkName::tap(&self.desired.fleet, &network.name, &vm.name);
             let (address, address6) = (attachment.address, attachment.address6);
-            spec.taps.insert(vm.name.clone(), Tap { link, address, address6 });
+            let mac = spec.dhcp.then_some(attachment.mac);
+            spec.taps.insert(vm.name.clone(), Tap { link, address, address6, mac });
             let forwards = vm.forwards.iter().map(|forward| forward.value);
             let forwards =
                 forwards.map(|ports| PortForward { host: ports.host, address, address6, guest: ports.guest });
@@ -65,4 +69,10 @@ impl Lowering<'_> {
         }
         Some(address)
     }
+}
+
+/// The servers that are declared; the host where it answers and none is.
+fn nameservers(bridge: &Bridge) -> Vec<IpAddr> {
+    let declared: Vec<IpAddr> = bridge.nameservers.iter().map(|server| server.value).collect();
+    if declared.is_empty() && bridge.dns.value { vec![bridge.subnet.value.gateway().into()] } else { declared }
 }
