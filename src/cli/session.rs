@@ -24,7 +24,8 @@ use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
 use crate::effect::{
-    CommandRunner, Detacher, Environment, KeyPair, ProcFs, SshClient, SystemClock, files, fingerprint, paths, syslog,
+    Clock as _, CommandRunner, Detacher, DigestCache, Environment, KeyPair, ProcFs, SshClient, SystemClock, files,
+    fingerprint, paths, syslog,
 };
 use crate::exec::AuditFile;
 use crate::render;
@@ -196,7 +197,10 @@ impl Session {
             Want::Secrets => Secrets::Fetch(secrets::seal_key(&state)?),
             Want::NoSecrets | Want::Guests => Secrets::Leave,
         };
-        let mut inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, &access).await?;
+        let digests = Arc::new(known_digests(&state));
+        let mut inputs = inputs::read(&loaded.fleet, &loaded.sources, &user, &CommandRunner, &access, &digests).await?;
+        // A cache that cannot be written costs time and nothing else.
+        let _ = digests.save(&state.digests());
         let host = fingerprint(&own_key)?;
         inputs.own_keys = vec![own_key];
         let lock = LockPath::beside(&loaded.origin);
@@ -400,6 +404,12 @@ pub(super) fn state_root(global: &Global, environment: &Environment) -> Result<U
             Err(error.hint("pass --state-dir, or set REGATTA_STATE_DIR"))
         }
     }
+}
+
+/// What was read of this machine's files before.
+fn known_digests(state: &StateDir) -> DigestCache {
+    let boot = ProcFs::default().boot_id();
+    boot.map(|boot| DigestCache::load(&state.digests(), &boot, SystemClock.now())).unwrap_or_default()
 }
 
 /// The public half of regatta's own key. The pair is made at first use, once: guests know only the first one.

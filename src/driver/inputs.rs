@@ -1,6 +1,7 @@
 //! Reads what a fleet names on the host: key files, synced trees and the user's git identity.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
@@ -9,7 +10,7 @@ use crate::config::{Fleet, Secret};
 use crate::driver::secrets;
 use crate::effect::paths;
 use crate::effect::walk::{self, EntryKind, Limits, Named, Tree, WalkError};
-use crate::effect::{Command, CommandError, Run, SealKey, Status};
+use crate::effect::{Command, CommandError, DigestCache, Run, SealKey, Status};
 use crate::exec::Failure;
 use crate::resource::{
     self, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs, SecretContent, SecretInput,
@@ -36,7 +37,7 @@ pub enum Secrets {
 }
 
 /// Reads everything the fleet names. What is missing or must not be read is reported as such in [`Inputs`]: the layer
-/// above knows the place in the fleet file that asked for it.
+/// above knows the place in the fleet file that asked for it. What `digests` knows is not read again.
 ///
 /// # Errors
 /// When git cannot be asked for the identity that is wanted from it.
@@ -46,11 +47,12 @@ pub async fn read(
     user: &User,
     run: &dyn Run,
     access: &Secrets,
+    digests: &Arc<DigestCache>,
 ) -> Result<Inputs, Failure> {
     let mut inputs = Inputs::default();
     let requests = resource::requests(fleet);
     for path in requests.paths {
-        let input = read_path(&path, sources, &user.home).await;
+        let input = read_path(&path, sources, &user.home, digests.clone()).await;
         inputs.paths.insert(path, input);
     }
     for secret in requests.secrets {
@@ -89,7 +91,7 @@ fn beside(sources: &SourceMap, file: SourceId) -> Utf8PathBuf {
     }
 }
 
-async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> HostInput {
+async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path, digests: Arc<DigestCache>) -> HostInput {
     let beside = beside(sources, path.declared_in);
     let Some(named) = resolve(&path.written, &beside, home) else {
         return HostInput::Refused(format!(
@@ -104,7 +106,7 @@ async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path) -> Hos
             Named::Directory => exclude.excludes(below, Entry::Directory),
             Named::Other => exclude.excludes(below, Entry::File) || !include.is_empty() && !include.takes(below),
         };
-        let mut tree = walk::walk_without(&named, &allowed, &Limits::default(), &excludes)?;
+        let mut tree = walk::walk_without(&named, &allowed, &Limits::default(), &excludes, &digests)?;
         if !include.is_empty() {
             drop_empty_directories(&mut tree);
         }
@@ -280,7 +282,7 @@ mod tests {
 
         async fn read(&self, fleet: &Fleet) -> Inputs {
             let user = User { home: self.root.join("home"), git_environment: vec![] };
-            read(fleet, &self.sources, &user, &CommandRunner, &Secrets::Leave).await.unwrap()
+            read(fleet, &self.sources, &user, &CommandRunner, &Secrets::Leave, &Arc::default()).await.unwrap()
         }
 
         fn at(&self, written: &str) -> HostPath {
@@ -389,7 +391,8 @@ mod tests {
         assert_eq!(world.read(&world.fleet(&[], &[], None)).await.git_identity, None);
         std::fs::write(&config, "[user\n").unwrap();
         let user = User { home: world.root.join("home"), git_environment: vec![] };
-        let failure = read(&fleet, &world.sources, &user, &CommandRunner, &Secrets::Leave).await.unwrap_err();
+        let failure =
+            read(&fleet, &world.sources, &user, &CommandRunner, &Secrets::Leave, &Arc::default()).await.unwrap_err();
         assert_eq!(failure.causes[0], "cannot read the git identity of this user");
     }
 }

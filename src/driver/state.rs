@@ -34,6 +34,11 @@ impl StateDir {
         self.root.join("locks/identity.lock")
     }
 
+    /// Digests of the user's files that were read before; a cache.
+    pub fn digests(&self) -> Utf8PathBuf {
+        self.root.join("digests.json")
+    }
+
     /// Images and kernels by content.
     pub fn store(&self) -> Utf8PathBuf {
         self.root.join("store")

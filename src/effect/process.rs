@@ -197,7 +197,11 @@ impl ProcFs {
         Ok(Some(ProcessId { pid, start_time: stat.start_time, boot_id: self.boot_id()? }))
     }
 
-    fn boot_id(&self) -> Result<String, ProcessError> {
+    /// Which boot of this machine it is.
+    ///
+    /// # Errors
+    /// When the kernel does not say.
+    pub fn boot_id(&self) -> Result<String, ProcessError> {
         let path = self.root.join("sys/kernel/random/boot_id");
         let id = read(&path).map_err(|cause| ProcessError::Table { path, cause })?;
         Ok(String::from_utf8_lossy(&id).trim().to_owned())

@@ -18,6 +18,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use sha2::{Digest as _, Sha256};
 
+use super::digests::{DigestCache, Stamp};
+
 /// How much is read before it is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -123,7 +125,7 @@ fn allowed_names(allowed: &[Utf8PathBuf]) -> String {
 /// # Errors
 /// See [`WalkError`]; one unreadable file refuses the tree.
 pub fn walk(path: &Utf8Path, allowed: &[Utf8PathBuf], limits: &Limits) -> Result<Tree, WalkError> {
-    walk_without(path, allowed, limits, &|_, _| false)
+    walk_without(path, allowed, limits, &|_, _| false, &DigestCache::default())
 }
 
 /// What a name stands for, as far as leaving it out is concerned.
@@ -135,7 +137,8 @@ pub enum Named {
     Other,
 }
 
-/// As [`walk`], but what `excludes` says so about (by its path below the root) is not opened, read or counted.
+/// As [`walk`], but what `excludes` says so about (by its path below the root) is not opened, read or counted, and files
+/// whose digests are known, and that have no text to be shown, are not read.
 ///
 /// # Errors
 /// As [`walk`].
@@ -144,10 +147,11 @@ pub fn walk_without(
     allowed: &[Utf8PathBuf],
     limits: &Limits,
     excludes: &dyn Fn(&[u8], Named) -> bool,
+    digests: &DigestCache,
 ) -> Result<Tree, WalkError> {
     let root = resolve(path, allowed)?;
-    let mut walk =
-        Walk { named: path, limits, excludes, tree: Tree { root, entries: vec![], skipped: vec![] }, bytes: 0 };
+    let tree = Tree { root, entries: vec![], skipped: vec![] };
+    let mut walk = Walk { named: path, limits, excludes, digests, tree, bytes: 0 };
     let opened = open(AT_FDCWD, walk.tree.root.as_str().as_bytes(), ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(opened.map_err(|errno| walk.error(&[], errno.into()))?);
     let found = file.metadata().map_err(|cause| walk.error(&[], cause))?;
@@ -234,6 +238,7 @@ struct Walk<'a> {
     named: &'a Utf8Path,
     limits: &'a Limits,
     excludes: &'a dyn Fn(&[u8], Named) -> bool,
+    digests: &'a DigestCache,
     tree: Tree,
     bytes: u64,
 }
@@ -257,7 +262,14 @@ impl Walk<'_> {
             self.tree.skipped.push((path, "it is no regular file".into()));
             return Ok(());
         }
-        let kind = self.read(file, &path)?;
+        let stamp = Stamp::of(&found);
+        let kind = match self.digests.get(&stamp) {
+            Some(sha256) => {
+                self.count(stamp.size)?;
+                EntryKind::File { size: stamp.size, sha256, text: None }
+            }
+            None => self.read(file, &path, stamp)?,
+        };
         self.tree.entries.push(Entry { path, kind, mode });
         Ok(())
     }
@@ -312,7 +324,7 @@ impl Walk<'_> {
     }
 
     /// Streams a file through the hash; its text is kept as long as it is short.
-    fn read(&mut self, mut file: File, path: &[u8]) -> Result<EntryKind, WalkError> {
+    fn read(&mut self, mut file: File, path: &[u8], stamp: Stamp) -> Result<EntryKind, WalkError> {
         let mut hash = Sha256::new();
         let mut text = Some(Vec::new());
         let mut buffer = vec![0; 64 << 10];
@@ -324,7 +336,7 @@ impl Walk<'_> {
             }
             size += read as u64;
             if self.bytes + size > self.limits.bytes {
-                return Err(self.excess(format!("holds more than {} bytes", self.limits.bytes)));
+                return Err(self.too_large());
             }
             hash.update(&buffer[..read]);
             text = text.filter(|_| size <= self.limits.text);
@@ -333,7 +345,21 @@ impl Walk<'_> {
             }
         }
         self.bytes += size;
-        Ok(EntryKind::File { size, sha256: hash.finalize().into(), text: text.and_then(as_text) })
+        let (sha256, text) = (hash.finalize().into(), text.and_then(as_text));
+        // A text may have to be shown: it is read each time, and hashing it costs nothing more.
+        if text.is_none() && size == stamp.size {
+            self.digests.put(stamp, sha256);
+        }
+        Ok(EntryKind::File { size, sha256, text })
+    }
+
+    fn count(&mut self, size: u64) -> Result<(), WalkError> {
+        self.bytes = self.bytes.saturating_add(size);
+        if self.bytes > self.limits.bytes { Err(self.too_large()) } else { Ok(()) }
+    }
+
+    fn too_large(&self) -> WalkError {
+        self.excess(format!("holds more than {} bytes", self.limits.bytes))
     }
 
     fn error(&self, below: &[u8], cause: io::Error) -> WalkError {

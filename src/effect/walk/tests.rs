@@ -96,7 +96,7 @@ fn what_is_excluded_is_not_even_opened() {
         Named::Directory => path == b"deep",
         Named::Other => path != b"f",
     };
-    let tree = walk_without(&root, &[], &limits, &excludes).unwrap();
+    let tree = walk_without(&root, &[], &limits, &excludes, &DigestCache::default()).unwrap();
     let paths: Vec<_> = tree.entries.iter().map(|entry| entry.path.as_slice()).collect();
     assert_eq!((paths, tree.skipped), (vec![&b""[..], b"f"], vec![]));
 }
@@ -184,4 +184,30 @@ fn a_link_swapped_in_while_reading_never_leaks() {
         }
         assert!(whole > 0 && cut > 0, "the race was not run: {whole} {cut}");
     });
+}
+
+/// A file that nobody touched since it was read is not read again, unless it is a text: that may have to be shown.
+#[test]
+fn what_is_known_is_not_read_again() {
+    let (_guard, dir) = scratch();
+    let (root, cache) = (dir.join("tree"), dir.join("cache"));
+    std::fs::create_dir(&root).unwrap();
+    std::fs::write(root.join("binary"), b"\0one").unwrap();
+    write(&root.join("text"), "one", 0o600);
+    // As if all of it had been there for a while.
+    let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(100);
+    let look = |digests: &DigestCache| walk_without(&root, &[], &Limits::default(), &|_, _| false, digests).unwrap();
+    let digests = DigestCache::load(&cache, "boot", later);
+    let first = look(&digests);
+    digests.save(&cache).unwrap();
+    let digests = DigestCache::load(&cache, "boot", later);
+    assert_eq!(look(&digests), first);
+    assert_eq!(digests.known(), 1, "the text was read");
+    // Same length, same date: another file all the same.
+    let date = root.join("binary").metadata().unwrap().modified().unwrap();
+    std::fs::write(root.join("binary"), b"\0two").unwrap();
+    std::fs::File::options().write(true).open(root.join("binary")).unwrap().set_modified(date).unwrap();
+    let found = look(&digests);
+    let EntryKind::File { sha256, .. } = found.entries[1].kind.clone() else { panic!("{found:?}") };
+    assert_eq!(sha256[..], Sha256::digest(b"\0two")[..]);
 }
