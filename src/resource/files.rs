@@ -110,6 +110,11 @@ impl GuestPath {
         &self.0
     }
 
+    /// Its last part; empty for the work directory itself.
+    pub fn name(&self) -> &[u8] {
+        self.0.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+    }
+
     /// The directory it is in; `None` for the work directory itself.
     pub fn parent(&self) -> Option<Self> {
         if self.0.is_empty() {

@@ -59,18 +59,6 @@ impl Source {
     }
 }
 
-impl Source {
-    /// When a host file was last modified, in seconds since 1970; `None` for what is no host file.
-    ///
-    /// # Errors
-    /// When it is gone, or is no longer as long as planned.
-    pub(super) fn modified(&self) -> Result<Option<i64>, Failure> {
-        let Self::Host(planned) = self else { return Ok(None) };
-        let found = open_host(planned)?.metadata().map_err(|cause| unreadable(planned, &cause))?;
-        if found.len() == planned.size { Ok(Some(found.mtime())) } else { Err(stale(planned, "changed").into()) }
-    }
-}
-
 fn open_host(planned: &HostFile) -> Result<File, Failure> {
     walk::open_file(&planned.root, planned.below.as_bytes()).map_err(|cause| unreadable(planned, &cause))
 }

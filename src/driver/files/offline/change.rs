@@ -14,7 +14,7 @@ use super::copy::DiskCopy;
 use super::staging::{self, Handing, Staging};
 use super::superblock::Superblock;
 use super::tool::{Tool, io_failure, said};
-use super::{blocking, pour, undo, verify};
+use super::{blocking, fill, undo, verify};
 use crate::driver::files::edits::Edit;
 use crate::effect::Command;
 use crate::exec::Failure;
@@ -44,11 +44,11 @@ pub(super) enum Way {
 }
 
 impl Way {
-    /// How host files reach it.
-    pub(super) const fn handing(self) -> Handing {
+    /// How host files reach a disk of this kind.
+    pub(super) const fn handing(self, disk: Superblock) -> Handing {
         match self {
-            Self::Aside => Handing::Poured,
-            Self::InPlace => Handing::Copies,
+            Self::Aside if disk.can_fill => Handing::Filled,
+            Self::Aside | Self::InPlace => Handing::Copies,
         }
     }
 }
@@ -127,21 +127,17 @@ async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>)
         debugfs(tool, staging, undo, ["-R", request]).await?;
     }
     debugfs(tool, staging, undo, ["-f", staging::SCRIPT]).await?;
-    if staging.pours() {
-        let (image, prepared) = (tool.disk.to_owned(), prepared.clone());
-        blocking(move || {
-            let Prepared { edits, staging, now, .. } = &*prepared;
-            let disk = Superblock::of(&image)?;
-            pour::pour(&image, &staging.places(edits, *now, disk)?, disk.block_size)
-        })
-        .await?;
-        debugfs(tool, staging, undo, ["-f", staging::AFTERWARDS]).await?;
-    }
+    let (image, written) = (tool.disk.to_owned(), prepared.clone());
+    let filled = blocking(move || match written.staging.to_fill(&written.edits).as_slice() {
+        [] => Ok(Vec::new()),
+        files => fill::fill(&image, files, written.now),
+    });
+    let filled = filled.await?;
     for request in after {
         debugfs(tool, staging, undo, ["-R", request]).await?;
     }
     let (image, written) = (tool.disk.to_owned(), prepared.clone());
-    let read_back = blocking(move || verify::written(&image, &written.edits, written.staging.modified()));
+    let read_back = blocking(move || verify::written(&image, &written.edits, written.staging.dates(&filled)));
     let image = tool.disk.to_owned();
     let synced = blocking(move || {
         File::open(&image).and_then(|file| file.sync_all()).map_err(|cause| io_failure("sync", &image, &cause))
@@ -159,14 +155,11 @@ async fn debugfs(
     instructions: [&str; 2],
 ) -> Result<(), Failure> {
     let undo = undo.map(|undo| ["-z", undo.as_str()]);
-    let path = staging.directory.join(staging::SAID);
-    let said_to = File::create(&path).map_err(|cause| io_failure("make", &path, &cause))?;
     let debugfs = Command::new("debugfs")
         .arg("-w")
         .args(undo.into_iter().flatten())
         .args(instructions)
         .arg(tool.disk.as_str())
-        .stdout_file(Arc::new(said_to))
         .cwd(&staging.directory);
     let output = tool.command(debugfs).await?;
     // LESSON 3: debugfs exits with 0 whatever happens, its complaints are the signal.

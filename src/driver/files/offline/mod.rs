@@ -3,6 +3,7 @@
 mod change;
 mod copy;
 mod extent;
+mod fill;
 mod pour;
 mod reader;
 mod replay;
@@ -161,7 +162,7 @@ impl Disk<'_> {
         blocking(move || {
             let way = change::way(&image, &edits)?;
             let mut staging = Staging::beside(&image)?;
-            staging.fill(&edits, now, way.handing(), Superblock::of(&image)?.block_size)?;
+            staging.lay_out(&edits, now, way.handing(Superblock::of(&image)?))?;
             Ok(Some(Prepared { edits, staging, way, now }))
         })
         .await

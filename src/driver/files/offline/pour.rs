@@ -1,5 +1,4 @@
-//! Writes the bytes of host files to the blocks that debugfs found for them, several files at the same time. debugfs
-//! itself copies block by block, with a system call for each.
+//! Writes the bytes of host files to their blocks, several files at the same time.
 //!
 //! Only ever on a copy of a disk: what is wrong by then goes with the copy.
 
@@ -13,7 +12,7 @@ use camino::Utf8Path;
 use super::extent::Extent;
 use super::tool::io_failure;
 use crate::driver::files::edits::NewFile;
-use crate::driver::files::source::copy_failure;
+use crate::driver::files::source::{copy_failure, storable};
 use crate::exec::Failure;
 
 /// Bytes read and written at once: a multiple of every block size.
@@ -22,36 +21,50 @@ const PIECE: usize = 256 << 10;
 /// Files at the same time, at most.
 const THREADS_MAX: usize = 8;
 
-/// Writes each file to its place on the disk. The last block of each is filled up with zeros.
+/// A file and the blocks that it gets.
+#[derive(Debug)]
+pub(super) struct Poured<'a> {
+    pub(super) file: &'a NewFile,
+    pub(super) extents: Vec<Extent>,
+}
+
+/// Writes each file to its place on the disk, and gives when it was last modified, in seconds since 1970: `now` for what
+/// has no date of its own. The last block of each is filled up with zeros.
 ///
 /// # Errors
 /// When a host file is not what was planned, or cannot be read; when the disk cannot be written to.
-pub(super) fn pour(disk: &Utf8Path, files: &[(&NewFile, Vec<Extent>)], block_size: u64) -> Result<(), Failure> {
+pub(super) fn pour(disk: &Utf8Path, files: &[Poured<'_>], block_size: u64, now: i64) -> Result<Vec<i64>, Failure> {
     let image = File::options().write(true).open(disk).map_err(|cause| io_failure("write", disk, &cause))?;
     let next = AtomicUsize::new(0);
     let work = || {
-        let mut buffer = vec![0; PIECE];
-        while let Some((file, extents)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            one(&Place { image: &image, disk, extents, block_size }, file, &mut buffer)?;
+        let (mut buffer, mut dates) = (vec![0; PIECE], Vec::new());
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(Poured { file, extents }) = files.get(number) else { return Ok(dates) };
+            let modified = one(&Place { image: &image, disk, extents, block_size }, file, &mut buffer)?;
+            dates.push((number, storable(modified.unwrap_or(now))));
         }
-        Ok(())
     };
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let stopped = || Err(Failure::permanent(format!("writing to `{disk}` was stopped")));
         // All are waited for, whatever the first of them says.
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| stopped())).fold(Ok(()), Result::and)
+        let done: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| stopped())).collect();
+        let mut dates: Vec<(usize, i64)> = done.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        dates.sort_unstable();
+        Ok(dates.into_iter().map(|(_, modified)| modified).collect())
     })
 }
 
-fn one(place: &Place<'_>, file: &NewFile, buffer: &mut [u8]) -> Result<(), Failure> {
+/// Writes one file; its own date.
+fn one(place: &Place<'_>, file: &NewFile, buffer: &mut [u8]) -> Result<Option<i64>, Failure> {
     let mut source = file.source.open()?;
     let mut done = 0;
     loop {
         let read = fill(&mut source, buffer).map_err(|cause| copy_failure("read a file of the host", cause))?;
         if read == 0 {
-            return Ok(());
+            return Ok(source.modified);
         }
         let whole = read.next_multiple_of(usize::try_from(place.block_size).unwrap_or(PIECE)).min(buffer.len());
         buffer[read..whole].fill(0);

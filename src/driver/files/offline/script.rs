@@ -7,7 +7,6 @@
 //! start with `/` mean something else to some commands: a script names entries relative to the directory (`cd`), and
 //! inodes by absolute path; a request, which starts in the root directory, names everything by absolute path.
 
-use super::extent::Extent;
 use crate::driver::files::edits::{Edit, NewFile};
 use crate::exec::Failure;
 use crate::resource::{FileKind, GuestPath, ROOT};
@@ -92,10 +91,13 @@ impl Script {
         self.put(file, staged)
     }
 
-    /// Adds a file to write that was written before.
-    pub(super) fn write_again(&mut self, file: &NewFile, staged: &Staged) -> Result<(), Failure> {
-        self.entry("rm", &file.path)?;
-        self.put(file, staged)
+    /// Adds the name of a file that gets all else later; `empty` is a staged file without bytes.
+    pub(super) fn name(&mut self, file: &NewFile, empty: &str) -> Result<(), Failure> {
+        if file.replaces {
+            self.entry("rm", &file.path)?;
+        }
+        let name = self.enter(&file.path)?;
+        self.line(&file.path, &[b"write", empty.as_bytes(), &quoted(&name)])
     }
 
     fn put(&mut self, file: &NewFile, staged: &Staged) -> Result<(), Failure> {
@@ -113,38 +115,6 @@ impl Script {
         }
         // What debugfs makes belongs to root.
         if file.owner == ROOT { Ok(()) } else { self.own(&file.path, file.owner) }
-    }
-
-    /// Adds a file that gets so many blocks, whose numbers debugfs tells, and no bytes yet; `empty` is a staged file
-    /// without any. Until [`Script::filled`], its blocks count as never written.
-    pub(super) fn reserve(&mut self, file: &NewFile, empty: &Staged, blocks: u64) -> Result<(), Failure> {
-        self.write(file, empty)?;
-        let (last, size) = (blocks.saturating_sub(1).to_string(), file.source.size().to_string());
-        let name = self.nearby(&file.path)?;
-        self.line(&file.path, &[b"fallocate", &name, b"0", last.as_bytes()])?;
-        self.line(&file.path, &[b"sif", &name, b"size", size.as_bytes()])?;
-        self.line(&file.path, &[b"ex", &name])
-    }
-
-    /// How to name an inode that has much done to it: by its name alone in its directory, which debugfs finds faster than
-    /// a path, unless that would be taken for the number of an inode or for an option.
-    fn nearby(&mut self, path: &GuestPath) -> Result<Vec<u8>, Failure> {
-        let name = self.enter(path)?;
-        Ok(quoted(&if matches!(name.first(), Some(b'<' | b'-')) { absolute(path) } else { name }))
-    }
-
-    /// Marks the blocks of a reserved file as written; it has four extents at most. They stand in the inode, after a header
-    /// of three words; each is three words, and the second has its length in the lower half, larger by 32768 for what was
-    /// never written, and the upper bits of its place in the upper half (the kernel's ext4 documentation, "Extent Tree").
-    pub(super) fn filled(&mut self, path: &GuestPath, extents: &[Extent]) -> Result<(), Failure> {
-        // What debugfs calls the words 4, 7, 10 and 13: the last ones have names.
-        let words = ["block[4]", "block[7]", "block[10]", "block[DIND]"];
-        let name = self.nearby(path)?;
-        for (word, extent) in words.into_iter().zip(extents) {
-            let value = (extent.length | (extent.place >> 32) << 16).to_string();
-            self.line(path, &[b"sif", &name, word.as_bytes(), value.as_bytes()])?;
-        }
-        Ok(())
     }
 
     fn own(&mut self, path: &GuestPath, (user, group): (u32, u32)) -> Result<(), Failure> {
@@ -184,8 +154,7 @@ impl Script {
             self.line(path, &[&on("cd", &directory)])?;
             self.directory = Some(directory);
         }
-        let bytes = path.as_bytes();
-        Ok(bytes[bytes.iter().rposition(|b| *b == b'/').map_or(0, |at| at + 1)..].to_vec())
+        Ok(path.name().to_vec())
     }
 
     fn line(&mut self, path: &GuestPath, words: &[&[u8]]) -> Result<(), Failure> {

@@ -6,22 +6,19 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::extent::{self, Extent};
+use super::fill::{Name, ToFill};
 use super::script::{Script, Staged, breaks_line};
-use super::superblock::Superblock;
 use super::tool::io_failure;
 use crate::driver::files::edits::{Edit, NewFile};
 use crate::driver::files::source::{Source, copy_failure, storable};
 use crate::exec::Failure;
+use crate::resource::GuestPath;
 
 /// Name of the script among the staged files.
 pub(super) const SCRIPT: &str = "script";
 
-/// Name of the script that marks poured files as written.
-pub(super) const AFTERWARDS: &str = "afterwards";
-
-/// Name of what debugfs says to its script.
-pub(super) const SAID: &str = "said";
+/// Name of a file without bytes.
+const EMPTY: &str = "empty";
 
 /// How the bytes of host files reach a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,20 +26,19 @@ pub(super) enum Handing {
     /// debugfs copies them from copies, which were checked while they were made. What it writes to is the disk itself: a
     /// wrong byte would stay on it, in a block that is free again.
     Copies,
-    /// debugfs only finds room for them, and they are [poured](super::pour) there. What is written to is a copy of the
-    /// disk: should a file turn out to be another than was planned, the copy goes.
-    Poured,
+    /// They are [filled in](super::fill). What is written to is a copy of the disk: should a file turn out to be another
+    /// than was planned, the copy goes.
+    Filled,
 }
 
 /// A directory of staged files; removed when dropped.
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) directory: Utf8PathBuf,
-    files: Vec<Staged>,
-    /// Which of the edits write files that are poured.
-    reserved: Vec<usize>,
-    /// Modes of the empty files that are there.
-    empty: BTreeSet<u32>,
+    /// Of each file to write, in their order, when it was modified; `None` for those that are filled in.
+    dates: Vec<Option<i64>>,
+    /// Which of the edits write files that are filled in.
+    filled: Vec<(usize, Name)>,
     /// Requests to debugfs before and after its script.
     pub(super) requests: [Vec<String>; 2],
 }
@@ -56,13 +52,7 @@ impl Staging {
             std::fs::remove_dir_all(&directory).map_err(fail)?;
         }
         std::fs::DirBuilder::new().mode(0o700).create(&directory).map_err(fail)?;
-        Ok(Self {
-            directory,
-            files: Vec::new(),
-            reserved: Vec::new(),
-            empty: BTreeSet::new(),
-            requests: Default::default(),
-        })
+        Ok(Self { directory, dates: Vec::new(), filled: Vec::new(), requests: Default::default() })
     }
 
     /// Stages every file of the edits and writes the script that carries them out. Files without a date of their own
@@ -70,22 +60,29 @@ impl Staging {
     ///
     /// # Errors
     /// When a host file is not what was planned, a name cannot be written, or the host's disk is full.
-    pub(super) fn fill(&mut self, edits: &[Edit], now: i64, handing: Handing, block_size: u64) -> Result<(), Failure> {
+    pub(super) fn lay_out(&mut self, edits: &[Edit], now: i64, handing: Handing) -> Result<(), Failure> {
         let mut script = Script::default();
+        let mut made: BTreeSet<GuestPath> = BTreeSet::new();
         for (index, edit) in edits.iter().enumerate() {
             match edit {
-                Edit::Write(file) if handing == Handing::Poured && is_poured(file) => {
-                    let empty = self.empty(file, now)?;
-                    script.reserve(file, &empty, file.source.size().div_ceil(block_size))?;
-                    self.reserved.push(index);
-                    self.files.push(empty);
+                Edit::Write(file) if handing == Handing::Filled && is_filled(file) => {
+                    let new = file.path.parent().is_some_and(|parent| made.contains(&parent));
+                    if !new {
+                        self.empty()?;
+                        script.name(file, EMPTY)?;
+                    }
+                    self.filled.push((index, if new { Name::Missing } else { Name::Made }));
+                    self.dates.push(None);
                 }
                 Edit::Write(file) => {
-                    let staged = self.copy(file, self.files.len(), now)?;
+                    let staged = self.copy(file, self.dates.len(), now)?;
                     script.write(file, &staged)?;
-                    self.files.push(staged);
+                    self.dates.push(Some(staged.modified));
                 }
                 other => script.edit(other)?,
+            }
+            if let Edit::MakeDirectory { path, .. } = edit {
+                made.insert(path.clone());
             }
         }
         let instructions = script.finish(now)?;
@@ -93,60 +90,23 @@ impl Staging {
         self.put(SCRIPT, &instructions.script)
     }
 
-    /// Whether there are files to be poured once the script was carried out.
-    pub(super) fn pours(&self) -> bool {
-        !self.reserved.is_empty()
-    }
-
-    /// The files to be poured, with the places that debugfs told for them, and writes the script that makes them count
-    /// afterwards. The few that have no simple places are copied by that script.
-    ///
-    /// # Errors
-    /// As [`Staging::fill`]; and when debugfs did not tell of each.
-    pub(super) fn places<'a>(
-        &self,
-        edits: &'a [Edit],
-        now: i64,
-        disk: Superblock,
-    ) -> Result<Vec<(&'a NewFile, Vec<Extent>)>, Failure> {
-        let path = self.directory.join(SAID);
-        let said = std::fs::read(&path).map_err(|cause| io_failure("read", &path, &cause))?;
-        let files = self.reserved.iter().filter_map(|index| match edits.get(*index) {
-            Some(Edit::Write(file)) => Some(file),
+    /// The files that are filled in once the script was carried out.
+    pub(super) fn to_fill<'a>(&self, edits: &'a [Edit]) -> Vec<ToFill<'a>> {
+        let file = |(index, name): &(usize, Name)| match edits.get(*index) {
+            Some(Edit::Write(file)) => Some(ToFill { file, name: *name }),
             _ => None,
-        });
-        let mut told = extent::listed(&said);
-        let (mut script, mut places) = (Script::default(), Vec::new());
-        for (number, file) in files.enumerate() {
-            let Some(extents) = told.next() else {
-                return Err(Failure::permanent("debugfs does not say where it found room"));
-            };
-            let blocks = file.source.size().div_ceil(disk.block_size);
-            match extents.filter(|extents| extent::are_sound(extents, blocks, disk)) {
-                Some(extents) => {
-                    script.filled(&file.path, &extents)?;
-                    places.push((file, extents));
-                }
-                None => script.write_again(file, &self.copy(file, self.files.len() + number, now)?)?,
-            }
-        }
-        self.put(AFTERWARDS, &script.finish(now)?.script)?;
-        Ok(places)
+        };
+        self.filled.iter().filter_map(file).collect()
     }
 
-    /// When the n-th written file was dated, in seconds since 1970.
-    pub(super) fn modified(&self) -> impl Iterator<Item = i64> {
-        self.files.iter().map(|file| file.modified)
+    /// When each written file is dated, in seconds since 1970, with the dates of those that were filled in.
+    pub(super) fn dates(&self, filled: &[i64]) -> Vec<i64> {
+        let mut filled = filled.iter();
+        self.dates.iter().filter_map(|date| date.or_else(|| filled.next().copied())).collect()
     }
 
-    /// A file without bytes, with the mode and date of this one.
-    fn empty(&mut self, file: &NewFile, now: i64) -> Result<Staged, Failure> {
-        let mode = staged_mode(file);
-        let name = format!("empty-{mode:o}");
-        if self.empty.insert(mode) {
-            self.make(&name, mode)?;
-        }
-        Ok(Staged { name, mode, modified: storable(file.source.modified()?.unwrap_or(now)) })
+    fn empty(&self) -> Result<(), Failure> {
+        if self.directory.join(EMPTY).exists() { Ok(()) } else { self.make(EMPTY, 0o600).map(drop) }
     }
 
     fn copy(&self, file: &NewFile, number: usize, now: i64) -> Result<Staged, Failure> {
@@ -178,9 +138,9 @@ fn staged_mode(file: &NewFile) -> u32 {
     file.mode & 0o777 | 0o400
 }
 
-/// Whether a file's bytes go straight to their places. Names that need a request of their own are rare and not worth it.
-fn is_poured(file: &NewFile) -> bool {
-    matches!(file.source, Source::Host(_)) && file.source.size() > 0 && !breaks_line(&file.path)
+/// Whether a file is filled in. Names that need a request of their own are rare and not worth it.
+fn is_filled(file: &NewFile) -> bool {
+    matches!(file.source, Source::Host(_)) && !breaks_line(&file.path)
 }
 
 impl Drop for Staging {

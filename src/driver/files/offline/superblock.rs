@@ -5,6 +5,7 @@ use std::os::unix::fs::FileExt as _;
 
 use camino::Utf8Path;
 
+use super::fill;
 use super::tool::io_failure;
 use crate::config::ByteSize;
 use crate::driver::files::room::Room;
@@ -19,6 +20,8 @@ pub(super) struct Superblock {
     pub(super) block_size: u64,
     /// How many blocks there are.
     pub(super) blocks: u64,
+    /// Whether files can be [filled in](super::fill).
+    pub(super) can_fill: bool,
     free_blocks: u64,
     free_inodes: u64,
 }
@@ -53,6 +56,7 @@ impl Superblock {
             needs_recovery: field(0x60) & 0x4 != 0,
             block_size: 1024 << shift,
             blocks: wide(0x04, 0x150),
+            can_fill: fill::can_fill(superblock),
             free_blocks: wide(0x0c, 0x158),
             free_inodes: u64::from(field(0x10)),
         })
@@ -78,7 +82,14 @@ mod tests {
         superblock[0x158] = 1;
         assert_eq!(
             Superblock::parse(&superblock),
-            Some(Superblock { needs_recovery: false, block_size: 4096, blocks: 0, free_blocks: 7, free_inodes: 0 })
+            Some(Superblock {
+                needs_recovery: false,
+                block_size: 4096,
+                blocks: 0,
+                can_fill: false,
+                free_blocks: 7,
+                free_inodes: 0
+            })
         );
         superblock[0x60] = 0x80;
         assert_eq!(Superblock::parse(&superblock).map(|found| found.free_blocks), Some((1 << 32) | 7));
