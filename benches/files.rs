@@ -16,7 +16,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use regatta::config::{ByteSize, OnDrift};
 use regatta::driver::files::offline::{Disk, create_disk};
 use regatta::driver::files::{Effects, Request, live};
-use regatta::effect::walk::{self, EntryKind, Limits};
+use regatta::effect::walk::{self, EntryKind, Limits, Links, Manner};
 use regatta::effect::{
     Clock as _, CommandRunner, Connect as _, DigestCache, ProcFs, SshClient, SshTarget, SystemClock,
 };
@@ -72,7 +72,8 @@ fn bytes(noise: &mut u64, size: usize) -> Vec<u8> {
 fn sync_of(tree: &Utf8Path, cache: &Utf8Path) -> (Address, FileSet) {
     let boot = ProcFs::default().boot_id().unwrap();
     let digests = DigestCache::load(cache, &boot, SystemClock.now());
-    let read = walk::walk_without(tree, &[], &Limits::default(), &|_, _| false, &digests).unwrap();
+    let manner = Manner { excludes: &|_, _| false, links: Links::Skip, digests: &digests };
+    let read = walk::walk_as(tree, &[], &Limits::default(), &manner).unwrap();
     digests.save(cache).unwrap();
     let mut files = BTreeMap::new();
     for entry in read.entries {
@@ -81,6 +82,7 @@ fn sync_of(tree: &Utf8Path, cache: &Utf8Path) -> (Address, FileSet) {
         let path = if entry.path.is_empty() { GuestPath::new("to") } else { path }.unwrap();
         let content = match entry.kind {
             EntryKind::Directory => Content::Directory,
+            EntryKind::Link { target } => Content::Link(target),
             EntryKind::File { size, sha256, .. } => {
                 let digest = Digest::from_hash(&sha256);
                 Content::Host(Box::new(HostFile { root: read.root.clone(), below, digest, size, text: None }))

@@ -407,8 +407,20 @@ pub struct FileSync {
     pub include: Filter,
     /// What below the source is left out.
     pub exclude: Filter,
+    /// What becomes of symbolic links below the source.
+    pub links: Links,
     /// What becomes of files that were changed in the guest.
     pub on_drift: OnDrift,
+}
+
+/// What becomes of symbolic links in a tree of the host. None is ever followed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Links {
+    /// They are left out, with a warning.
+    #[default]
+    Skip,
+    /// Those that stay within the tree are links in the guest as well.
+    Keep,
 }
 
 /// What becomes of files that were changed in the guest since they were written.

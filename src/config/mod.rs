@@ -44,8 +44,8 @@ pub use explain::{Decided, Explained, Explanation, explain};
 pub use firewall::{Firewall, FirewallRule};
 pub use fleet::{
     Accelerator, Attachment, AuthorizedKey, Bridge, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity,
-    Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Machine, Network, NetworkMode, OnDrift, Origin,
-    Provenance, Secret, SecretSource, Setting, Vm,
+    Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network, NetworkMode, OnDrift,
+    Origin, Provenance, Secret, SecretSource, Setting, Vm,
 };
 pub(crate) use language::is_label;
 pub use load::{LoadError, Loader, load};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::filter::Entry;
-use crate::config::{Fleet, Secret};
+use crate::config::{self, Fleet, Secret};
 use crate::driver::secrets;
 use crate::effect::paths;
-use crate::effect::walk::{self, EntryKind, Limits, Named, Tree, WalkError};
+use crate::effect::walk::{self, EntryKind, Limits, Manner, Named, Tree, WalkError};
 use crate::effect::{Command, CommandError, DigestCache, Run, SealKey, Status};
 use crate::exec::Failure;
 use crate::resource::{
@@ -101,12 +101,17 @@ async fn read_path(path: &HostPath, sources: &SourceMap, home: &Utf8Path, digest
     };
     let allowed = [home.to_owned(), beside];
     let (include, exclude) = (path.include.clone(), path.exclude.clone());
+    let links = match path.links {
+        config::Links::Skip => walk::Links::Skip,
+        config::Links::Keep => walk::Links::Keep,
+    };
     let walked = tokio::task::spawn_blocking(move || {
         let excludes = |below: &[u8], is: Named| match is {
             Named::Directory => exclude.excludes(below, Entry::Directory),
             Named::Other => exclude.excludes(below, Entry::File) || !include.is_empty() && !include.takes(below),
         };
-        let mut tree = walk::walk_without(&named, &allowed, &Limits::default(), &excludes, &digests)?;
+        let manner = Manner { excludes: &excludes, links, digests: &digests };
+        let mut tree = walk::walk_as(&named, &allowed, &Limits::default(), &manner)?;
         if !include.is_empty() {
             drop_empty_directories(&mut tree);
         }
@@ -146,6 +151,7 @@ fn host_tree(tree: Tree) -> Result<HostTree, String> {
     let entries = tree.entries.into_iter().map(|entry| {
         let (kind, size, digest, text) = match entry.kind {
             EntryKind::Directory => (FileKind::Directory, 0, None, None),
+            EntryKind::Link { target } => (FileKind::Symlink, 0, None, Some(target)),
             EntryKind::File { size, sha256, text } => (FileKind::File, size, Some(Digest::from_hash(&sha256)), text),
         };
         Ok((GuestPath::new(entry.path)?, HostEntry { kind, mode: entry.mode, size, digest, text }))
@@ -234,7 +240,8 @@ mod tests {
                     owner: (0, 0),
                     include: Filter::default(),
                     exclude: Filter::default(),
-                    on_drift: crate::config::OnDrift::Repair,
+                    links: config::Links::Skip,
+                    on_drift: config::OnDrift::Repair,
                 })
             };
             let vm = Vm {
@@ -276,7 +283,7 @@ mod tests {
                 vms: BTreeMap::from([("web".to_owned(), vm)]),
                 moved: BTreeMap::new(),
                 forget: vec![],
-                provenance: crate::config::Provenance::default(),
+                provenance: config::Provenance::default(),
             }
         }
 
@@ -291,6 +298,7 @@ mod tests {
                 declared_in: self.fleet_file,
                 include: Filter::default(),
                 exclude: Filter::default(),
+                links: config::Links::Skip,
             }
         }
     }

@@ -6,6 +6,7 @@
 //!
 //! Only the path the user named may pass through links, and then it must end in a directory that was allowed.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,7 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use sha2::{Digest as _, Sha256};
 
 use super::digests::{DigestCache, Stamp};
@@ -67,6 +68,11 @@ pub struct Entry {
 pub enum EntryKind {
     /// A directory.
     Directory,
+    /// A symbolic link that is kept.
+    Link {
+        /// Where it leads; below the root, as far as its words go.
+        target: String,
+    },
     /// A regular file.
     File {
         /// Bytes read.
@@ -125,7 +131,8 @@ fn allowed_names(allowed: &[Utf8PathBuf]) -> String {
 /// # Errors
 /// See [`WalkError`]; one unreadable file refuses the tree.
 pub fn walk(path: &Utf8Path, allowed: &[Utf8PathBuf], limits: &Limits) -> Result<Tree, WalkError> {
-    walk_without(path, allowed, limits, &|_, _| false, &DigestCache::default())
+    let manner = Manner { excludes: &|_, _| false, links: Links::Skip, digests: &DigestCache::default() };
+    walk_as(path, allowed, limits, &manner)
 }
 
 /// What a name stands for, as far as leaving it out is concerned.
@@ -137,21 +144,39 @@ pub enum Named {
     Other,
 }
 
-/// As [`walk`], but what `excludes` says so about (by its path below the root) is not opened, read or counted, and files
-/// whose digests are known, and that have no text to be shown, are not read.
+/// How a tree is read.
+#[derive(Clone, Copy)]
+pub struct Manner<'a> {
+    /// What it says so about (by its path below the root) is not opened, read or counted.
+    pub excludes: &'a dyn Fn(&[u8], Named) -> bool,
+    /// What becomes of links.
+    pub links: Links,
+    /// Files whose digests are known, and that have no text to be shown, are not read.
+    pub digests: &'a DigestCache,
+}
+
+/// What becomes of links. None is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    /// They are skipped.
+    Skip,
+    /// Those that stay below the root are entries.
+    Keep,
+}
+
+/// As [`walk`], in another manner.
 ///
 /// # Errors
 /// As [`walk`].
-pub fn walk_without(
+pub fn walk_as(
     path: &Utf8Path,
     allowed: &[Utf8PathBuf],
     limits: &Limits,
-    excludes: &dyn Fn(&[u8], Named) -> bool,
-    digests: &DigestCache,
+    manner: &Manner<'_>,
 ) -> Result<Tree, WalkError> {
     let root = resolve(path, allowed)?;
     let tree = Tree { root, entries: vec![], skipped: vec![] };
-    let mut walk = Walk { named: path, limits, excludes, digests, tree, bytes: 0 };
+    let mut walk = Walk { named: path, limits, manner, tree, bytes: 0 };
     let opened = open(AT_FDCWD, walk.tree.root.as_str().as_bytes(), ResolveFlag::RESOLVE_NO_SYMLINKS);
     let file = File::from(opened.map_err(|errno| walk.error(&[], errno.into()))?);
     let found = file.metadata().map_err(|cause| walk.error(&[], cause))?;
@@ -198,7 +223,7 @@ const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RES
 /// Without blocking on pipes, and without following a link in the last part either.
 fn open(dir: impl AsFd, path: &[u8], resolve: ResolveFlag) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let path = std::ffi::OsStr::from_bytes(path);
+    let path = OsStr::from_bytes(path);
     // The kernel gives up when something is renamed meanwhile: with EAGAIN, or with EXDEV when what it had found is
     // outside by now. Neither says what is there: ask again.
     for _ in 0..RENAME_RETRIES {
@@ -237,8 +262,7 @@ fn open_path_only(path: &Utf8Path) -> nix::Result<OwnedFd> {
 struct Walk<'a> {
     named: &'a Utf8Path,
     limits: &'a Limits,
-    excludes: &'a dyn Fn(&[u8], Named) -> bool,
-    digests: &'a DigestCache,
+    manner: &'a Manner<'a>,
     tree: Tree,
     bytes: u64,
 }
@@ -263,7 +287,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let stamp = Stamp::of(&found);
-        let kind = match self.digests.get(&stamp) {
+        let kind = match self.manner.digests.get(&stamp) {
             Some(sha256) => {
                 self.count(stamp.size)?;
                 EntryKind::File { size: stamp.size, sha256, text: None }
@@ -286,10 +310,10 @@ impl Walk<'_> {
                 continue;
             }
             match kind {
-                Some(Type::Symlink) => self.tree.skipped.push((below, LINK.into())),
+                Some(Type::Symlink) => self.link(&dir, &name, below)?,
                 Some(Type::File | Type::Directory) | None => match open(&dir, &name, BENEATH) {
                     Ok(fd) => self.visit(fd.into(), below, depth + 1)?,
-                    Err(Errno::ELOOP) => self.tree.skipped.push((below, LINK.into())),
+                    Err(Errno::ELOOP) => self.link(&dir, &name, below)?,
                     Err(Errno::ENXIO) => self.tree.skipped.push((below, "it is no regular file".into())),
                     // Deleted since it was listed: the tree without it is just as true.
                     Err(Errno::ENOENT) => {}
@@ -301,8 +325,36 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Takes a link as it is, or leaves it out.
+    fn link(&mut self, dir: &Dir, name: &[u8], below: Vec<u8>) -> Result<(), WalkError> {
+        let why = match self.manner.links {
+            Links::Skip => LINK,
+            Links::Keep => match readlinkat(dir, OsStr::from_bytes(name)) {
+                Ok(target) => match target.into_string().ok().filter(|target| stays_inside(&below, target)) {
+                    Some(target) => {
+                        self.tree.entries.push(Entry { path: below, kind: EntryKind::Link { target }, mode: 0o777 });
+                        return self.expect_room();
+                    }
+                    None => OUTSIDE,
+                },
+                // Deleted, or something else by now: what was listed is left out.
+                Err(Errno::ENOENT | Errno::EINVAL) => return Ok(()),
+                Err(errno) => return Err(self.error(&below, errno.into())),
+            },
+        };
+        self.tree.skipped.push((below, why.into()));
+        Ok(())
+    }
+
+    fn expect_room(&self) -> Result<(), WalkError> {
+        if self.tree.entries.len() <= self.limits.entries {
+            return Ok(());
+        }
+        Err(self.excess(format!("holds more than {} files and directories", self.limits.entries)))
+    }
+
     fn leaves_out(&self, below: &[u8], is_directory: bool) -> bool {
-        (self.excludes)(below, if is_directory { Named::Directory } else { Named::Other })
+        (self.manner.excludes)(below, if is_directory { Named::Directory } else { Named::Other })
     }
 
     /// All names of a directory, so that order does not depend on the file system.
@@ -348,7 +400,7 @@ impl Walk<'_> {
         let (sha256, text) = (hash.finalize().into(), text.and_then(as_text));
         // A text may have to be shown: it is read each time, and hashing it costs nothing more.
         if text.is_none() && size == stamp.size {
-            self.digests.put(stamp, sha256);
+            self.manner.digests.put(stamp, sha256);
         }
         Ok(EntryKind::File { size, sha256, text })
     }
@@ -377,6 +429,16 @@ impl Walk<'_> {
 type Listed = (Vec<u8>, Option<Type>);
 
 const LINK: &str = "symbolic links are not followed";
+const OUTSIDE: &str = "it is a symbolic link that does not stay within the tree, or whose target is no plain text";
+
+/// Whether a link leads to a place below the root, by its words alone: as many steps up as it is deep at most, and all of
+/// them first, because a name in front of them may be a link itself.
+fn stays_inside(link: &[u8], target: &str) -> bool {
+    let depth = link.iter().filter(|byte| **byte == b'/').count();
+    let up = target.split('/').take_while(|part| *part == "..").count();
+    let plain = !target.is_empty() && !target.starts_with('/') && !target.contains(char::is_control);
+    plain && up <= depth && target.split('/').skip(up).all(|part| part != "..")
+}
 
 /// The bytes as text, unless they are binary.
 pub fn as_text(bytes: Vec<u8>) -> Option<String> {

@@ -39,6 +39,10 @@ impl<'a> Bytes<'a> {
         Self { digest, size, text: String::from_utf8(bytes).ok().map(Cow::Owned) }
     }
 
+    fn link(target: &'a str) -> Self {
+        Self { digest: Cow::Owned(Digest::of_link(target)), size: 0, text: Some(Cow::Borrowed(target)) }
+    }
+
     fn text(text: &'a str) -> Self {
         Self {
             digest: Cow::Owned(Digest::of(text.as_bytes())),
@@ -71,6 +75,7 @@ impl<'a> Wanted<'a> {
         let (kind, content, merged) = match &desired.content {
             Content::Directory => (FileKind::Directory, None, false),
             Content::Host(file) => (FileKind::File, Some(Bytes::host(file)), false),
+            Content::Link(target) => (FileKind::Symlink, Some(Bytes::link(target)), false),
             Content::Text(text) => (FileKind::File, Some(Bytes::text(text)), false),
             Content::Secret(secret) => (FileKind::File, Bytes::secret(secret), false),
             Content::AuthorizedKeys(keys) => {
@@ -84,13 +89,13 @@ impl<'a> Wanted<'a> {
         Ok(Self { path, mode: desired.mode, owner: desired.owner, kind, content, merged, secret })
     }
 
-    /// A directory that stands where a file should be is never removed with everything in it.
+    /// A directory that stands where a file or a link should be is never removed with everything in it.
     pub(super) fn refusal(&self, present: Option<Present<'_>>, change: &Change) -> Option<Refusal> {
         let found = present?.0.kind;
-        (self.kind == FileKind::File && found == FileKind::Directory).then(|| Refusal {
+        (self.kind != FileKind::Directory && found == FileKind::Directory).then(|| Refusal {
             address: change.address.clone(),
             rule: Rule::DirectoryInTheWay,
-            message: format!("found a directory at `{}`, expected a file", self.path),
+            message: format!("found a directory at `{}`, expected a {}", self.path, kind_name(self.kind)),
             help: "move the directory away in the guest, or sync to another path".into(),
             source: change.source.clone(),
         })
@@ -153,7 +158,7 @@ impl<'a> Wanted<'a> {
         touched: Cause,
     ) -> Result<Option<Attribute>, String> {
         let Some(bytes) = &self.content else { return self.unfetched(found, written, live, touched) };
-        if found.0.kind != FileKind::File {
+        if found.0.kind != self.kind {
             return Ok(Some(self.attribute(Aspect::Content, Shown::Absent, self.show(bytes), live, touched)));
         }
         let Some(digest) = &found.0.digest else {

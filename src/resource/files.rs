@@ -20,6 +20,11 @@ impl Digest {
         Self::from_hash(&Sha256::digest(bytes))
     }
 
+    /// What tells one target of a symbolic link from another. Never that of a file's bytes.
+    pub fn of_link(target: &str) -> Self {
+        Self::from_hash(&Sha256::new().chain_update(b"symbolic link\0").chain_update(target).finalize())
+    }
+
     /// From the 32 bytes of a finished SHA-256.
     pub fn from_hash(hash: &[u8]) -> Self {
         use fmt::Write as _;
@@ -278,6 +283,8 @@ pub enum Content {
     Directory,
     /// The bytes of a host file.
     Host(Box<HostFile>),
+    /// It is a symbolic link with this target, which stays within the tree that it is part of.
+    Link(String),
     /// This text of the fleet file.
     Text(String),
     /// What is fetched when it is written, and never kept.

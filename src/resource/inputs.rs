@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use camino::Utf8PathBuf;
 
 use super::{Digest, FileKind, GuestPath, SecretContent};
-use crate::config::Secret;
 use crate::config::filter::Filter;
+use crate::config::{Links, Secret};
 use crate::syntax::SourceId;
 
 /// A host path as written in a fleet file: `~` is the user's home, relative paths start at the declaring file.
@@ -20,6 +20,8 @@ pub struct HostPath {
     pub include: Filter,
     /// What below it is left out.
     pub exclude: Filter,
+    /// What becomes of symbolic links below it.
+    pub links: Links,
 }
 
 /// Everything that was asked of the host for one fleet.
@@ -94,7 +96,7 @@ pub struct HostTree {
 /// One file or directory of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostEntry {
-    /// File or directory.
+    /// File, directory or symbolic link.
     pub kind: FileKind,
     /// Permission bits.
     pub mode: u32,
@@ -102,6 +104,6 @@ pub struct HostEntry {
     pub size: u64,
     /// Digest of a file's content.
     pub digest: Option<Digest>,
-    /// The content, when it is small UTF-8 text.
+    /// The content, when it is small UTF-8 text; the target of a link.
     pub text: Option<String>,
 }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Address, Declared, Desired, HostPath, Inputs, Resource, Rules, VmSpec};
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, Secret, Vm};
+use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, Links, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
 
 /// What of the host a fleet asks for.
@@ -39,6 +39,7 @@ pub fn requests(fleet: &Fleet) -> Requests {
                 declared_in: key.span.source,
                 include: Filter::default(),
                 exclude: Filter::default(),
+                links: Links::Skip,
             }),
             AuthorizedKey::Inline(_) => None,
         });

@@ -191,8 +191,18 @@ pub struct ObservedFile {
     pub owner: (u32, u32),
     /// Bytes.
     pub size: u64,
-    /// Digest of a regular file's content.
+    /// Digest of a regular file's content, or what tells a link's target.
     pub digest: Option<Digest>,
-    /// The content, when it is small UTF-8 text.
+    /// The content, when it is small UTF-8 text; a link's target.
     pub text: Option<String>,
+}
+
+impl ObservedFile {
+    /// Takes over where a link leads, unless that is no text: then it is another than any that is wanted.
+    pub fn describe_link(&mut self, target: &[u8]) {
+        let Ok(target) = std::str::from_utf8(target) else { return };
+        self.size = 0;
+        self.digest = Some(Digest::of_link(target));
+        self.text = Some(target.to_owned());
+    }
 }

@@ -4,7 +4,7 @@ use crate::config::block::Block;
 use crate::config::filter::Filter;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
-use crate::config::{FileSync, OnDrift, Setting};
+use crate::config::{FileSync, Links, OnDrift, Setting};
 use crate::syntax::{Diagnostic, Node};
 
 /// `file-sync "~/.config/nvim" to="~/.config/nvim"`
@@ -22,6 +22,13 @@ pub(in crate::config) static FILE_SYNC: NodeRule = NodeRule {
             "Permission bits of every file. Without it a single file gets `0600`, files of a directory keep their own.",
         ),
         PropertyRule::defaulted("dir-mode", Kind::Mode, "\"0755\"", "Permission bits of every directory."),
+        PropertyRule::defaulted(
+            "links",
+            Kind::Choice(&["skip", "keep"]),
+            "\"skip\"",
+            "What becomes of symbolic links below the source: they are left out with a warning, or those whose targets stay \
+             below the source are made in the guest. None is ever followed.",
+        ),
         PropertyRule::defaulted("owner", ID, "0", "The number of the user in the guest that everything belongs to."),
         PropertyRule::defaulted("group", ID, "0", "The number of the group in the guest that everything belongs to."),
         PropertyRule::defaulted(
@@ -88,6 +95,7 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
         Some("fail") => OnDrift::Fail,
         _ => OnDrift::Repair,
     };
+    let keeps = block.text("links").is_some_and(|word| word.value == "keep");
     Some(FileSync {
         from,
         declared_in: node.span.source,
@@ -98,6 +106,7 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
         owner: (id("owner"), id("group")),
         include,
         exclude,
+        links: if keeps { Links::Keep } else { Links::Skip },
         on_drift,
     })
 }

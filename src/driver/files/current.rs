@@ -37,6 +37,7 @@ impl Wanted {
             let interest = match &file.content {
                 Content::Directory => Interest::Metadata,
                 Content::Host(host) => Interest::TextUnless(host.digest.clone()),
+                Content::Link(_) => Interest::Text,
                 Content::Text(text) => Interest::TextUnless(Digest::of(text.as_bytes())),
                 Content::Secret(_) => Interest::Digest,
                 Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => Interest::Text,

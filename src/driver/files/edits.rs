@@ -65,6 +65,17 @@ pub enum Edit {
         /// User and group.
         owner: (u32, u32),
     },
+    /// Make a symbolic link in place of whatever file or link is there.
+    Link {
+        /// Where.
+        path: GuestPath,
+        /// Where it leads.
+        target: String,
+        /// User and group.
+        owner: (u32, u32),
+        /// Whether something is there that goes.
+        replaces: bool,
+    },
     /// Put a file in place of whatever file or link is there.
     Write(NewFile),
 }
@@ -74,7 +85,7 @@ impl Edit {
     pub fn path(&self) -> &GuestPath {
         match self {
             Self::RemoveFile(path) | Self::RemoveDirectory(path) => path,
-            Self::MakeDirectory { path, .. } | Self::Permit { path, .. } => path,
+            Self::MakeDirectory { path, .. } | Self::Permit { path, .. } | Self::Link { path, .. } => path,
             Self::Write(file) => &file.path,
         }
     }
@@ -226,6 +237,7 @@ impl Wanted<'_> {
                 }
                 return Ok(None);
             }
+            Content::Link(target) => return self.link(path, target, file.owner).map(Some),
             Content::Host(host) => Source::Host(host.clone()),
             Content::Text(text) => Source::Bytes(text.clone().into_bytes()),
             Content::Secret(secret) => {
@@ -247,13 +259,31 @@ impl Wanted<'_> {
         Ok(Some(digest))
     }
 
-    /// Notes one file, unless it is right already.
-    fn file(&mut self, path: &GuestPath, source: Source, permissions: Permissions) -> Result<(), Failure> {
+    /// Notes one link, unless it is right already, and gives what tells its target.
+    fn link(&mut self, path: &GuestPath, target: &str, owner: (u32, u32)) -> Result<Digest, Failure> {
+        self.claim(path)?;
+        let (found, digest) = (self.current.files.get(path), Digest::of_link(target));
+        let right = found.is_some_and(|link| link.digest.as_ref() == Some(&digest) && link.owner == owner);
+        if !right {
+            let (target, replaces) = (target.to_owned(), found.is_some());
+            self.files.push(Edit::Link { path: path.clone(), target, owner, replaces });
+        }
+        Ok(digest)
+    }
+
+    /// Notes a path that should hold a file or a link.
+    fn claim(&mut self, path: &GuestPath) -> Result<(), Failure> {
         self.parents(path)?;
         self.expect(path, FileKind::File)?;
-        if !self.named.insert(path.clone()) {
-            return Err(Failure::permanent(format!("`{path}` is declared twice")).hint("keep one of the declarations"));
+        if self.named.insert(path.clone()) {
+            return Ok(());
         }
+        Err(Failure::permanent(format!("`{path}` is declared twice")).hint("keep one of the declarations"))
+    }
+
+    /// Notes one file, unless it is right already.
+    fn file(&mut self, path: &GuestPath, source: Source, permissions: Permissions) -> Result<(), Failure> {
+        self.claim(path)?;
         let found = self.current.files.get(path);
         let same_content = found.is_some_and(|file| file.digest.as_ref() == Some(&source.digest()));
         let permitted = found.is_some_and(|file| permissions.are_those_of(file));

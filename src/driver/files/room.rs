@@ -32,7 +32,7 @@ impl Room {
             ))
             .hint("free space in the guest, or declare a larger `work-disk`"));
         }
-        let inodes = edits.iter().filter(|edit| matches!(edit, Edit::Write(_) | Edit::MakeDirectory { .. })).count();
+        let inodes = edits.iter().filter(|edit| makes_inode(edit)).count();
         if let Some(free) = self.free_inodes.filter(|free| inodes as u64 > *free) {
             return Err(Failure::permanent(format!(
                 "the guest's work disk has room for {free} more files, {inodes} are to be written"
@@ -53,6 +53,11 @@ impl Room {
                     blocks += data + data / 256;
                     names += file.path.as_bytes().len().min(255) as u64 + 12;
                 }
+                Edit::Link { path, .. } => {
+                    // A long target does not fit into the inode.
+                    blocks += 1;
+                    names += path.name().len() as u64 + 12;
+                }
                 Edit::MakeDirectory { .. } => blocks += 2,
                 Edit::RemoveFile(_) | Edit::RemoveDirectory(_) | Edit::Permit { .. } => {}
             }
@@ -60,6 +65,10 @@ impl Room {
         // Directory blocks are split when they are full, so half of each may stay empty.
         blocks + (2 * names).div_ceil(self.block_size)
     }
+}
+
+fn makes_inode(edit: &Edit) -> bool {
+    matches!(edit, Edit::Write(_) | Edit::Link { .. } | Edit::MakeDirectory { .. })
 }
 
 #[cfg(test)]

@@ -96,7 +96,13 @@ fn what_is_excluded_is_not_even_opened() {
         Named::Directory => path == b"deep",
         Named::Other => path != b"f",
     };
-    let tree = walk_without(&root, &[], &limits, &excludes, &DigestCache::default()).unwrap();
+    let tree = walk_as(
+        &root,
+        &[],
+        &limits,
+        &Manner { excludes: &excludes, links: Links::Skip, digests: &DigestCache::default() },
+    )
+    .unwrap();
     let paths: Vec<_> = tree.entries.iter().map(|entry| entry.path.as_slice()).collect();
     assert_eq!((paths, tree.skipped), (vec![&b""[..], b"f"], vec![]));
 }
@@ -114,7 +120,7 @@ fn text_is_kept_when_it_is_short_and_text() {
         .iter()
         .filter_map(|entry| match &entry.kind {
             EntryKind::File { text, .. } => Some((entry.path.as_slice(), text.is_some())),
-            EntryKind::Directory => None,
+            _ => None,
         })
         .collect();
     assert_eq!(texts, [(&b"binary"[..], false), (b"latin1", false), (b"long", false), (b"short", true)]);
@@ -196,7 +202,10 @@ fn what_is_known_is_not_read_again() {
     write(&root.join("text"), "one", 0o600);
     // As if all of it had been there for a while.
     let later = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(100);
-    let look = |digests: &DigestCache| walk_without(&root, &[], &Limits::default(), &|_, _| false, digests).unwrap();
+    let look = |digests: &DigestCache| {
+        let manner = Manner { excludes: &|_, _| false, links: Links::Skip, digests };
+        walk_as(&root, &[], &Limits::default(), &manner).unwrap()
+    };
     let digests = DigestCache::load(&cache, "boot", later);
     let first = look(&digests);
     digests.save(&cache).unwrap();
@@ -206,8 +215,37 @@ fn what_is_known_is_not_read_again() {
     // Same length, same date: another file all the same.
     let date = root.join("binary").metadata().unwrap().modified().unwrap();
     std::fs::write(root.join("binary"), b"\0two").unwrap();
-    std::fs::File::options().write(true).open(root.join("binary")).unwrap().set_modified(date).unwrap();
+    File::options().write(true).open(root.join("binary")).unwrap().set_modified(date).unwrap();
     let found = look(&digests);
     let EntryKind::File { sha256, .. } = found.entries[1].kind.clone() else { panic!("{found:?}") };
     assert_eq!(sha256[..], Sha256::digest(b"\0two")[..]);
+}
+
+/// A link is kept as the words that it is, when they lead to a place below the root; it is never followed.
+#[test]
+fn links_that_stay_inside_are_kept_when_asked_for() {
+    let (_guard, dir) = scratch();
+    let tree = dir.join("tree");
+    std::fs::create_dir_all(tree.join("d/e")).unwrap();
+    write(&dir.join("secret"), "leak", 0o600);
+    let inside =
+        [("d/e/up", "../../f"), ("d/here", "e"), ("dangling", "nowhere/at all"), ("dot", "."), ("top", "d/./e")];
+    let outside =
+        [("a", "/etc/passwd"), ("b", ".."), ("c", "../tree/f"), ("d/g", "../../secret"), ("d/h", "e/../../../x")];
+    for (name, target) in inside.into_iter().chain(outside) {
+        symlink(target, tree.join(name)).unwrap();
+    }
+    symlink("new\nline", tree.join("e")).unwrap();
+    let manner = Manner { excludes: &|_, _| false, links: Links::Keep, digests: &DigestCache::default() };
+    let found = walk_as(&tree, &[], &Limits::default(), &manner).unwrap();
+    let links = found.entries.iter().filter_map(|entry| match &entry.kind {
+        EntryKind::Link { target } => Some((String::from_utf8(entry.path.clone()).unwrap(), target.as_str())),
+        _ => None,
+    });
+    let links: Vec<_> = links.collect();
+    assert_eq!(links.iter().map(|(path, target)| (path.as_str(), *target)).collect::<Vec<_>>(), inside);
+    let skipped: Vec<&[u8]> = found.skipped.iter().map(|(path, _)| path.as_slice()).collect();
+    assert_eq!(skipped, [&b"a"[..], b"b", b"c", b"d/g", b"d/h", b"e"]);
+    let few = Limits { entries: 4, ..Limits::default() };
+    assert!(matches!(walk_as(&tree, &[], &few, &manner), Err(WalkError::Excess { .. })));
 }

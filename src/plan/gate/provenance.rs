@@ -85,6 +85,8 @@ impl Provenance {
         match (&file.content, found.kind) {
             (Content::Directory, FileKind::Directory) => true,
             (Content::Directory, _) => false,
+            (Content::Link(_), FileKind::Symlink) => is_written(files, path) || is_same(&file.content, found),
+            (Content::Link(_), FileKind::File) => is_written(files, path),
             (_, FileKind::File) => is_written(files, path) || is_same(&file.content, found),
             _ => false,
         }
@@ -140,6 +142,7 @@ fn is_same(content: &Content, found: &ObservedFile) -> bool {
     let wished = match content {
         Content::Host(file) => file.digest.clone(),
         Content::Text(text) => Digest::of(text.as_bytes()),
+        Content::Link(target) => Digest::of_link(target),
         Content::Directory | Content::Secret(_) | Content::AuthorizedKeys(_) | Content::GitIdentity { .. } => {
             return false;
         }

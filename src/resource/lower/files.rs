@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, OnDrift, Secret, Vm, key_line};
+use crate::config::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, Links, OnDrift, Secret, Vm, key_line};
 use crate::resource::{
     Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
     HostTree, ROOT, Resource, SecretContent, SecretInput,
@@ -20,6 +20,9 @@ const SINGLE_FILE_MODE: u32 = 0o600;
 /// Bits of a host file that a guest's file may have: no set-user-id, set-group-id or sticky bit crosses over (LESSON 10).
 const MODE_MASK: u32 = 0o777;
 
+/// The permission bits that every link has; they mean nothing.
+const LINK_MODE: u32 = 0o777;
+
 /// Where `authorized-key` writes.
 const AUTHORIZED_KEYS: &str = ".ssh/authorized_keys";
 
@@ -33,6 +36,7 @@ pub(super) fn sync_path(sync: &FileSync) -> HostPath {
         declared_in: sync.declared_in,
         include: sync.include.clone(),
         exclude: sync.exclude.clone(),
+        links: sync.links,
     }
 }
 
@@ -89,6 +93,7 @@ impl Lowering<'_> {
                 declared_in: key.span.source,
                 include: Filter::default(),
                 exclude: Filter::default(),
+                links: Links::Skip,
             },
         };
         let Some(tree) = self.tree(&path, key.span, "the key is left out") else { return Vec::new() };
@@ -308,6 +313,10 @@ fn desired_file(tree: &HostTree, below: &GuestPath, entry: &HostEntry, sync: &Fi
     match (entry.kind, &entry.digest) {
         (FileKind::Directory, _) => {
             Some(DesiredFile { content: Content::Directory, mode: sync.dir_mode.unwrap_or(DIRECTORY_MODE), owner })
+        }
+        (FileKind::Symlink, _) => {
+            let target = entry.text.clone()?;
+            Some(DesiredFile { content: Content::Link(target), mode: LINK_MODE, owner })
         }
         (FileKind::File, Some(digest)) => {
             let alone = *below == GuestPath::root();

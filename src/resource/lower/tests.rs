@@ -59,6 +59,7 @@ fn only_what_guests_use_is_read_and_built() {
         declared_in,
         include: Default::default(),
         exclude: Default::default(),
+        links: Default::default(),
     };
     let paths = BTreeSet::from([path("b"), path("~/k.pub")]);
     assert_eq!(

@@ -17,6 +17,6 @@ pub fn merged(content: &Content, current: &[u8]) -> Option<Result<Vec<u8>, Strin
     match content {
         Content::AuthorizedKeys(keys) => Some(Ok(authorized_keys(current, keys))),
         Content::GitIdentity { name, email } => Some(git_config(current, name, email)),
-        Content::Directory | Content::Host(_) | Content::Text(_) | Content::Secret(_) => None,
+        Content::Directory | Content::Host(_) | Content::Link(_) | Content::Text(_) | Content::Secret(_) => None,
     }
 }

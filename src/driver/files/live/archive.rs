@@ -22,9 +22,24 @@ use crate::resource::GuestPath;
 const PIECE: usize = 64 << 10;
 const PIECES: usize = 16;
 
-/// Starts writing an archive of files, in their order; files below `tree/`, the manifest as [`MANIFEST_NAME`]. Those
-/// without a date of their own get `now`. The task says whether all of it was written.
-pub(super) fn archive(files: Vec<NewFile>, now: i64) -> (Pieces, JoinHandle<Result<(), Failure>>) {
+/// What goes into an archive.
+pub(super) enum Packed {
+    /// A file.
+    File(NewFile),
+    /// A symbolic link.
+    Link {
+        /// Where.
+        path: GuestPath,
+        /// Where it leads.
+        target: String,
+        /// User and group.
+        owner: (u32, u32),
+    },
+}
+
+/// Starts writing an archive, in the order of what goes into it; all of it below `tree/`, the manifest as [`MANIFEST_NAME`].
+/// What has no date of its own gets `now`. The task says whether all of it was written.
+pub(super) fn archive(files: Vec<Packed>, now: i64) -> (Pieces, JoinHandle<Result<(), Failure>>) {
     let (sender, receiver) = mpsc::channel(PIECES);
     let task = tokio::task::spawn_blocking(move || {
         let out = io::BufWriter::with_capacity(PIECE, Sender(sender));
@@ -33,23 +48,38 @@ pub(super) fn archive(files: Vec<NewFile>, now: i64) -> (Pieces, JoinHandle<Resu
     (Pieces { receiver, piece: Vec::new(), taken: 0 }, task)
 }
 
-fn write(files: Vec<NewFile>, out: impl Write, now: i64) -> Result<(), Failure> {
+fn write(files: Vec<Packed>, out: impl Write, now: i64) -> Result<(), Failure> {
     let failed = |cause| copy_failure("send files to the guest", cause);
     let mut archive = tar::Builder::new(out);
-    for file in files {
-        // The date stands before the bytes, which are checked as they pass: with a wrong one among them, the archive is
-        // never finished.
-        let source = file.source.open()?;
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(tar::EntryType::Regular);
-        header.set_size(file.source.size());
-        header.set_mode(file.mode);
-        header.set_uid(file.owner.0.into());
-        header.set_gid(file.owner.1.into());
-        header.set_mtime(storable(source.modified.unwrap_or(now)).unsigned_abs());
-        archive.append_data(&mut header, name(&file.path), source).map_err(failed)?;
+    for packed in files {
+        match packed {
+            Packed::File(file) => {
+                // The date stands before the bytes, which are checked as they pass: with a wrong one among them, the
+                // archive is never finished.
+                let source = file.source.open()?;
+                let modified = source.modified.unwrap_or(now);
+                let mut header = header(tar::EntryType::Regular, file.mode, file.owner, modified);
+                header.set_size(file.source.size());
+                archive.append_data(&mut header, name(&file.path), source).map_err(failed)?;
+            }
+            Packed::Link { path, target, owner } => {
+                let mut header = header(tar::EntryType::Symlink, 0o777, owner, now);
+                header.set_size(0);
+                archive.append_link(&mut header, name(&path), target).map_err(failed)?;
+            }
+        }
     }
     archive.into_inner().and_then(|mut out| out.flush()).map_err(failed)
+}
+
+fn header(kind: tar::EntryType, mode: u32, (user, group): (u32, u32), modified: i64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(user.into());
+    header.set_gid(group.into());
+    header.set_mtime(storable(modified).unsigned_abs());
+    header
 }
 
 /// Where a file stands in the archive.

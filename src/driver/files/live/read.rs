@@ -21,11 +21,11 @@ for path do
     shift
     if [ -e "$path" ] || [ -L "$path" ]; then set -- "$@" "$path"; fi
 done
-[ $# -eq 0 ] || exec find "$@" -maxdepth 0 -printf "%y\0%m\0%U\0%G\0%s\0%p\0"
+[ $# -eq 0 ] || exec find "$@" -maxdepth 0 -printf "%y\0%m\0%U\0%G\0%s\0%l\0%p\0"
 ' sh"#;
 
 /// Fields of one file in that listing.
-const FIELDS: usize = 6;
+const FIELDS: usize = 7;
 
 /// Prints `DIGEST  PATH` and NUL for each.
 const DIGESTS: &str = "exec xargs -0 -r sha256sum -z --";
@@ -43,6 +43,11 @@ pub(super) async fn files(remote: &Remote<'_>, mut wanted: Wanted) -> Result<Gue
     let listing = remote.run("list files", LIST, &[], &listed(wanted.iter().map(|(path, _)| path))).await?;
     let mut files = parse_listing(&listing).ok_or_else(garbled)?;
     keep_reachable(&mut files);
+    for (path, interest) in wanted.iter() {
+        if let Some(link) = files.get_mut(path).filter(|file| file.kind == FileKind::Symlink) {
+            hide_target(link, interest);
+        }
+    }
     read_digests(remote, &wanted, &mut files).await?;
     read_texts(remote, &wanted, &mut files).await?;
     let mut found = GuestFiles { files, manifest };
@@ -69,10 +74,13 @@ fn parse_listing(listing: &[u8]) -> Option<BTreeMap<GuestPath, ObservedFile>> {
     let Some(listing) = listing.strip_suffix(b"\0") else { return listing.is_empty().then(BTreeMap::new) };
     let fields: Vec<&[u8]> = listing.split(|b| *b == 0).collect();
     let (files, []) = fields.as_chunks::<FIELDS>() else { return None };
-    files.iter().map(|[kind, mode, uid, gid, size, path]| parse_file([*kind, *mode, *uid, *gid, *size], path)).collect()
+    let file = |[kind, mode, uid, gid, size, target, path]: &[&[u8]; FIELDS]| {
+        parse_file([*kind, *mode, *uid, *gid, *size], target, path)
+    };
+    files.iter().map(file).collect()
 }
 
-fn parse_file(fields: [&[u8]; 5], path: &[u8]) -> Option<(GuestPath, ObservedFile)> {
+fn parse_file(fields: [&[u8]; 5], target: &[u8], path: &[u8]) -> Option<(GuestPath, ObservedFile)> {
     let [kind, mode, uid, gid, size] = fields.map(|field| std::str::from_utf8(field).unwrap_or_default());
     let kind = match kind {
         "f" => FileKind::File,
@@ -80,7 +88,7 @@ fn parse_file(fields: [&[u8]; 5], path: &[u8]) -> Option<(GuestPath, ObservedFil
         "l" => FileKind::Symlink,
         _ => FileKind::Other,
     };
-    let file = ObservedFile {
+    let mut file = ObservedFile {
         kind,
         mode: u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o7777)?,
         owner: (uid.parse().ok()?, gid.parse().ok()?),
@@ -89,7 +97,19 @@ fn parse_file(fields: [&[u8]; 5], path: &[u8]) -> Option<(GuestPath, ObservedFil
         digest: None,
         text: None,
     };
+    if kind == FileKind::Symlink {
+        file.describe_link(target);
+    }
     Some((GuestPath::new(path.strip_prefix(b"./")?).ok()?, file))
+}
+
+/// Forgets what was not asked for about a link.
+fn hide_target(link: &mut ObservedFile, interest: &Interest) {
+    match interest {
+        Interest::Metadata => (link.digest, link.text) = (None, None),
+        Interest::Digest => link.text = None,
+        Interest::TextUnless(_) | Interest::Text => {}
+    }
 }
 
 /// Forgets what was only found through a link: it is somewhere else.
@@ -165,15 +185,15 @@ mod tests {
 
     #[test]
     fn a_garbled_listing_is_no_listing() {
-        let whole = b"f\x00600\x000\x000\x005\x00./a\nb\0d\x00755\x000\x000\x004096\x00./\0";
+        let whole = b"f\x00600\x000\x000\x005\0\0./a\nb\0d\x00755\x000\x000\x004096\0\0./\0";
         let files = parse_listing(whole).unwrap();
         assert_eq!(files.len(), 2);
         assert_eq!(parse_listing(b""), Some(BTreeMap::new()));
         let broken: [&[u8]; 4] = [
             &whole[..whole.len() - 1],
-            b"f\x00600\x000\x000\x005\x00/etc/passwd\0",
-            b"f\x0099\x000\x000\x005\x00./a\0",
-            b"f\x00600\x000\x000\x00./a\0",
+            b"f\x00600\x000\x000\x005\0\0/etc/passwd\0",
+            b"f\x0099\x000\x000\x005\0\0./a\0",
+            b"f\x00600\x000\x000\0\0./a\0",
         ];
         for listing in broken {
             assert_eq!(parse_listing(listing), None, "{:?}", String::from_utf8_lossy(listing));

@@ -12,9 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::archive::archive;
+use super::archive::{Packed, archive};
 use super::remote::{Remote, listed};
-use crate::driver::files::edits::{Edit, NewFile};
+use crate::driver::files::edits::Edit;
 use crate::driver::files::manifest;
 use crate::driver::files::room::Room;
 use crate::exec::Failure;
@@ -31,7 +31,10 @@ const ROOM: &str = r#"[ -L .regatta ] || rm -rf .regatta/staging; exec stat -f -
 const STAGE: &str = r#"umask 077
 if [ -L .regatta ]; then echo ".regatta is a symbolic link" >&2; exit 1; fi
 mkdir -p .regatta && chown 0:0 .regatta && chmod 0700 .regatta && rm -rf .regatta/staging &&
-    mkdir .regatta/staging .regatta/staging/tree && tar -x -p --same-owner --numeric-owner -f - -C .regatta/staging &&
+    mkdir .regatta/staging .regatta/staging/tree || exit 1
+# What was unpacked is written to the disk meanwhile, so that little is left to do at the end.
+(while sleep 0.3 && kill -0 $$; do sync -f .regatta/staging; done) </dev/null >/dev/null 2>&1 &
+tar -x -b 256 -p --same-owner --numeric-owner -f - -C .regatta/staging &&
     { [ ! -e .regatta/staging/manifest ] || cp -p .regatta/staging/manifest .regatta/staging/intent; } &&
     sync -f .regatta/staging &&
     { [ ! -e .regatta/staging/intent ] || mv -f -T .regatta/staging/intent .regatta/intent.json; }"#;
@@ -67,12 +70,12 @@ mode=$1 owner=$2
 shift 2
 chown -h -- "$owner" "$@" && chmod -- "$mode" "$@"' sh "$1" "$2""#;
 
-/// Moves the staged files of each directory to their places. `mv` renames: a file is old or new, and one that is a
+/// Moves the staged files and links of each directory to their places. `mv` renames: a file is old or new, and one that is a
 /// directory by now stays.
 const MOVE: &str = r#"exec xargs -0 -r sh -c '
 for path do
     if [ -L "$path" ]; then printf "%s is a symbolic link\n" "$path" >&2; exit 255; fi
-    find ".regatta/staging/tree/$path" -mindepth 1 -maxdepth 1 -type f -exec mv -f -t "$path" -- {} + || exit 255
+    find ".regatta/staging/tree/$path" -mindepth 1 -maxdepth 1 ! -type d -exec mv -f -t "$path" -- {} + || exit 255
 done' sh"#;
 
 /// Puts the manifest in place and clears up.
@@ -86,7 +89,7 @@ rm -rf .regatta/staging && sync -f ."#;
 /// # Errors
 /// As [`super::Guest::write`].
 pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -> Result<(), Failure> {
-    if edits.iter().any(|edit| matches!(edit, Edit::Write(_))) {
+    if edits.iter().any(|edit| matches!(edit, Edit::Write(_) | Edit::Link { .. })) {
         room(remote).await?.expect(&edits)?;
     }
     let mut steps = Steps::default();
@@ -127,7 +130,7 @@ async fn room(remote: &Remote<'_>) -> Result<Room, Failure> {
 }
 
 /// Brings the files into the guest, beside their places.
-async fn stage(remote: &Remote<'_>, files: Vec<NewFile>, now: i64) -> Result<(), Failure> {
+async fn stage(remote: &Remote<'_>, files: Vec<Packed>, now: i64) -> Result<(), Failure> {
     let (mut pieces, archived) = archive(files, now);
     let staged = remote.feed("stage files", STAGE, &[], &mut pieces).await;
     drop(pieces);
@@ -150,7 +153,7 @@ struct Steps {
     directories: BTreeSet<GuestPath>,
     /// By mode and owner.
     permits: BTreeMap<(u32, (u32, u32)), Vec<GuestPath>>,
-    files: Vec<NewFile>,
+    files: Vec<Packed>,
     /// Directories that get files.
     parents: BTreeSet<GuestPath>,
     /// Directories that are not there yet.
@@ -198,7 +201,12 @@ impl Steps {
                 if file.path.as_bytes() != manifest::PATH.as_bytes() {
                     self.parents.extend(file.path.parent());
                 }
-                self.files.push(file);
+                self.files.push(Packed::File(file));
+            }
+            Edit::Link { path, target, owner, .. } => {
+                self.directories.extend(path.ancestors());
+                self.parents.extend(path.parent());
+                self.files.push(Packed::Link { path, target, owner });
             }
         }
     }

@@ -193,7 +193,7 @@ impl Disk<'_> {
                     }
                     gone.push(path.clone());
                 }
-                Edit::MakeDirectory { .. } | Edit::Permit { .. } | Edit::Write(_) => {}
+                Edit::MakeDirectory { .. } | Edit::Permit { .. } | Edit::Link { .. } | Edit::Write(_) => {}
             }
             kept.push(edit);
         }

@@ -112,6 +112,11 @@ impl Reader {
             file.digest = Some(digest);
             file.text = text.filter(|_| !hidden);
         }
+        if kind == FileKind::Symlink && *interest != Interest::Metadata {
+            let target = self.fs.read_link(absolute(path).as_slice()).map_err(|error| said(path, &error))?;
+            file.describe_link(target.as_ref());
+            file.text = file.text.filter(|_| *interest != Interest::Digest);
+        }
         Ok(Some((file, metadata.modified().seconds())))
     }
 

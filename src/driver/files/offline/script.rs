@@ -59,8 +59,8 @@ impl Script {
         Ok(self.done)
     }
 
-    /// Adds what is not a file to write.
-    pub(super) fn edit(&mut self, edit: &Edit) -> Result<(), Failure> {
+    /// Adds what is not a file to write; `now` dates it, in seconds since 1970.
+    pub(super) fn edit(&mut self, edit: &Edit, now: i64) -> Result<(), Failure> {
         match edit {
             Edit::RemoveFile(path) if breaks_line(path) => request(&mut self.done.before, path, &on("rm", path)),
             Edit::RemoveDirectory(path) if breaks_line(path) => {
@@ -78,6 +78,14 @@ impl Script {
                 let bits = if *kind == FileKind::Directory { DIRECTORY } else { REGULAR };
                 self.set(path, "mode", &format!("0{:o}", bits | mode))?;
                 self.own(path, *owner)
+            }
+            Edit::Link { path, target, owner, replaces } => {
+                if *replaces {
+                    self.entry("rm", path)?;
+                }
+                self.set_time(now)?;
+                self.link(path, target)?;
+                if *owner == ROOT { Ok(()) } else { self.own(path, *owner) }
             }
             Edit::Write(file) => Err(Failure::permanent(format!("`{}` was not staged", file.path))),
         }
@@ -128,6 +136,16 @@ impl Script {
             return Ok(());
         }
         self.line(&GuestPath::root(), &[b"set_current_time", format!("@{seconds}").as_bytes()])
+    }
+
+    fn link(&mut self, path: &GuestPath, target: &str) -> Result<(), Failure> {
+        let target = quoted(target.as_bytes());
+        if breaks_line(path) {
+            let words: [&[u8]; 3] = [b"symlink", &quoted(&absolute(path)), &target];
+            return request(&mut self.done.after, path, &words.join(&b' '));
+        }
+        let name = self.enter(path)?;
+        self.line(path, &[b"symlink", &quoted(&name), &target])
     }
 
     fn entry(&mut self, command: &str, path: &GuestPath) -> Result<(), Failure> {
@@ -231,7 +249,7 @@ mod tests {
     #[test]
     fn names_are_one_word_and_modes_carry_their_type() {
         let mut script = Script::default();
-        script.edit(&Edit::MakeDirectory { path: path("a b/<2>"), mode: 0o750, owner: (5, 0) }).unwrap();
+        script.edit(&Edit::MakeDirectory { path: path("a b/<2>"), mode: 0o750, owner: (5, 0) }, 99).unwrap();
         let file = NewFile {
             path: path("a b/\"; rm -rf\\"),
             source: Source::Bytes(vec![]),
@@ -241,7 +259,7 @@ mod tests {
         };
         script.write(&file, &Staged { name: "7".into(), mode: 0o600, modified: 11 }).unwrap();
         script
-            .edit(&Edit::Permit { path: GuestPath::root(), kind: FileKind::Directory, mode: 0o700, owner: ROOT })
+            .edit(&Edit::Permit { path: GuestPath::root(), kind: FileKind::Directory, mode: 0o700, owner: ROOT }, 99)
             .unwrap();
         let expected = "cd \"/a b\"\nmkdir \"<2>\"\nsif \"/a b/<2>\" mode 040750\nsif \"/a b/<2>\" uid 5\nsif \"/a b/<2>\" gid 0\nrm \"\"\"; rm -rf\\\"\n\
                         set_current_time @11\nwrite 7 \"\"\"; rm -rf\\\"\nsif \"/a b/\"\"; rm -rf\\\" mode 0100200\n\
@@ -252,7 +270,7 @@ mod tests {
     #[test]
     fn a_name_that_would_end_the_line_is_a_request_of_its_own() {
         let mut script = Script::default();
-        script.edit(&Edit::RemoveFile(path("a\nrm \"x"))).unwrap();
+        script.edit(&Edit::RemoveFile(path("a\nrm \"x")), 99).unwrap();
         let file =
             NewFile { path: path("d/\r"), source: Source::Bytes(vec![]), mode: 0o600, owner: ROOT, replaces: true };
         script.write(&file, &Staged { name: "7".into(), mode: 0o600, modified: 11 }).unwrap();
@@ -266,7 +284,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_said_is_refused() {
-        let refusal = |path| Script::default().edit(&Edit::RemoveFile(path)).unwrap_err().causes[0].clone();
+        let refusal = |path| Script::default().edit(&Edit::RemoveFile(path), 99).unwrap_err().causes[0].clone();
         let not_text = GuestPath::new(&b"\n\xff"[..]).unwrap();
         assert!(refusal(not_text).contains("a line break in a name that is not UTF-8"));
         assert!(refusal(path(&vec!["\"".repeat(255); 20].join("/"))).contains("a path too long"));

@@ -79,7 +79,7 @@ impl Staging {
                     script.write(file, &staged)?;
                     self.dates.push(Some(staged.modified));
                 }
-                other => script.edit(other)?,
+                other => script.edit(other, now)?,
             }
             if let Edit::MakeDirectory { path, .. } = edit {
                 made.insert(path.clone());

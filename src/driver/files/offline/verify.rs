@@ -7,7 +7,7 @@ use crate::driver::ext4::Checksums;
 use crate::driver::files::current::Interest;
 use crate::driver::files::edits::Edit;
 use crate::exec::Failure;
-use crate::resource::{FileKind, ObservedFile};
+use crate::resource::{Digest, FileKind, ObservedFile};
 
 /// Checks that every edit has had its effect; `modified` dates the written files, in their order.
 ///
@@ -27,12 +27,16 @@ pub(super) fn written(
 
 fn one(disk: &mut Reader, edit: &Edit, date: Option<i64>) -> Result<(), String> {
     let path = edit.path();
-    let interest = if matches!(edit, Edit::Write(_)) { Interest::Digest } else { Interest::Metadata };
+    let has_content = matches!(edit, Edit::Write(_) | Edit::Link { .. });
+    let interest = if has_content { Interest::Digest } else { Interest::Metadata };
     let found = disk.file(path, &interest)?;
     let right = match (edit, found) {
         (Edit::RemoveFile(_) | Edit::RemoveDirectory(_), found) => found.is_none(),
         (Edit::MakeDirectory { mode, owner, .. }, Some((file, _))) => is(&file, FileKind::Directory, *mode, *owner),
         (Edit::Permit { kind, mode, owner, .. }, Some((file, _))) => is(&file, *kind, *mode, *owner),
+        (Edit::Link { target, owner, .. }, Some((link, _))) => {
+            link.digest == Some(Digest::of_link(target)) && (link.kind, link.owner) == (FileKind::Symlink, *owner)
+        }
         (Edit::Write(new), Some((file, found))) => {
             let same = file.digest.as_ref() == Some(&new.source.digest()) && file.size == new.source.size();
             same && is(&file, FileKind::File, new.mode, new.owner) && date == Some(found)

@@ -48,20 +48,21 @@ async fn write(root: &Utf8Path, request: &Request<'_>) -> Result<(), Failure> {
     guest(root).write(request, &FixedClock).await
 }
 
-/// Everything below a directory, dates included. (debugfs's `rdump` drops set-user-id bits: those are compared by what
-/// both roads read.)
+/// Everything below a directory, dates of files included. (debugfs's `rdump` drops set-user-id bits and the dates of links:
+/// those bits are compared by what both roads read.)
 fn tree(root: &Utf8Path) -> BTreeMap<GuestPath, (ObservedFile, i64)> {
-    let read = walk::walk(root, &[], &Limits::default()).unwrap();
+    let read = walked(root);
     assert_eq!(read.skipped, []);
     let date = |below: &[u8]| {
         let found = root.as_std_path().join(std::ffi::OsStr::from_bytes(below)).symlink_metadata().unwrap();
-        ((found.uid(), found.gid()), if found.is_dir() { 0 } else { found.mtime() })
+        ((found.uid(), found.gid()), if found.is_file() { found.mtime() } else { 0 })
     };
     let mut found = BTreeMap::new();
     for entry in read.entries {
         let (owner, modified) = date(&entry.path);
         let (kind, size, digest, text) = match entry.kind {
             EntryKind::Directory => (FileKind::Directory, 0, None, None),
+            EntryKind::Link { target } => (FileKind::Symlink, 0, Some(Digest::of_link(&target)), None),
             EntryKind::File { size, sha256, .. } => (FileKind::File, size, Some(Digest::from_hash(&sha256)), None),
         };
         found.insert(
@@ -377,6 +378,7 @@ fn arrives_the_same(files: &Random, disk_size: ByteSize) {
         host_file(&dir.join("before"), b"d/before", b"left", 0o600);
         std::fs::create_dir(&host).unwrap();
         symlink("/etc/passwd", host.join("link")).unwrap();
+        symlink("d/before", host.join("inside it")).unwrap();
         let before = synced(&dir.join("before"), &path("to"));
         let mut noise = 0x2545_f491_4f6c_dd1d_u64;
         for (name, (size, mode, depth)) in
@@ -396,8 +398,12 @@ fn arrives_the_same(files: &Random, disk_size: ByteSize) {
         let arrived = offline::read(&image, &Wanted::of([&after.1])).await;
         for (path, wanted) in &after.1.files {
             let found = &arrived.files[path];
-            let digest = if let Content::Host(host) = &wanted.content { Some(&host.digest) } else { None };
-            assert_eq!((found.mode, found.digest.as_ref()), (wanted.mode, digest), "{path}");
+            let digest = match &wanted.content {
+                Content::Host(host) => Some(host.digest.clone()),
+                Content::Link(target) => Some(Digest::of_link(target)),
+                _ => None,
+            };
+            assert_eq!((found.mode, &found.digest), (wanted.mode, &digest), "{path}");
         }
         assert!(!arrived.files.contains_key(&path("to/link")));
     });
@@ -422,6 +428,40 @@ proptest! {
     fn any_tree_of_large_files_arrives_the_same_by_both_roads(files in random_tree(100_000_000)) {
         arrives_the_same(&files, ByteSize::gib(1));
     }
+}
+
+/// A link is made, led elsewhere, takes a file's place and gives its own to a file, and goes: the same on both roads.
+#[tokio::test]
+async fn links_are_made_changed_and_removed_by_both_roads() {
+    if not_root() {
+        return;
+    }
+    let (_guard, dir) = scratch();
+    let long = format!("d/{}", "long ".repeat(40));
+    let trees: [&[(&str, &str)]; 3] = [
+        &[("l", "f"), ("d/up", "../f"), ("<2>", "\"quoted\" -rf $(id)"), ("-x", long.as_str()), ("turns", "f")],
+        &[("l", "d/other"), ("d/up", "../f"), ("was", "f"), ("two\nlines", "f")],
+        &[],
+    ];
+    let mut requests: Vec<Asked> = Vec::new();
+    let mut earlier = Vec::new();
+    for (number, links) in trees.into_iter().enumerate() {
+        let host = dir.join(format!("host-{number}"));
+        host_file(&host, b"f", b"x", 0o600);
+        host_file(&host, b"d/g", b"y", 0o600);
+        host_file(&host, if number == 0 { b"was" } else { b"turns" }, b"z", 0o600);
+        links.iter().for_each(|(name, target)| symlink(target, host.join(name)).unwrap());
+        let set = synced(&host, &path("to"));
+        let named: Vec<GuestPath> = set.1.files.keys().cloned().collect();
+        let gone = earlier.into_iter().filter(|path| !named.contains(path)).collect();
+        earlier = named;
+        requests.push((vec![set], gone));
+    }
+    let image = both_roads(&dir, ByteSize::mib(64), &requests).await;
+    let found = offline::read(&image, &Wanted::of([])).await;
+    let names: Vec<String> =
+        found.files.keys().map(ToString::to_string).filter(|path| path.starts_with("~/to")).collect();
+    assert_eq!(names, ["~/to", "~/to/d", "~/to/d/g", "~/to/f", "~/to/turns"]);
 }
 
 /// What is in a guest's file is only ever told as a digest, whatever is declared for it afterwards.

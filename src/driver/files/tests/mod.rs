@@ -11,8 +11,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::config::OnDrift;
-use crate::effect::Clock;
-use crate::effect::walk::{self, EntryKind, Limits};
+use crate::effect::walk::{self, EntryKind, Limits, Manner};
+use crate::effect::{Clock, DigestCache};
 use crate::resource::{
     Address, Content, DesiredFile, Digest, FileKind, FileSet, FileSetKind, GuestPath, HostFile, ObservedFile,
 };
@@ -49,13 +49,20 @@ pub(super) fn host_file(root: &Utf8Path, below: &[u8], bytes: &[u8], mode: u32) 
     std::fs::File::options().read(true).open(&path).unwrap().set_modified(date).unwrap();
 }
 
+/// A tree as it is read when links that stay inside it are kept.
+pub(super) fn walked(root: &Utf8Path) -> walk::Tree {
+    let manner = Manner { excludes: &|_, _| false, links: walk::Links::Keep, digests: &DigestCache::default() };
+    walk::walk_as(root, &[], &Limits::default(), &manner).unwrap()
+}
+
 /// The set that syncs a host tree to `to`.
 pub(super) fn synced(root: &Utf8Path, to: &GuestPath) -> (Address, FileSet) {
-    let tree = walk::walk(root, &[], &Limits::default()).unwrap();
+    let tree = walked(root);
     let mut files = BTreeMap::new();
     for entry in tree.entries {
         let content = match entry.kind {
             EntryKind::Directory => Content::Directory,
+            EntryKind::Link { target } => Content::Link(target),
             EntryKind::File { size, sha256, text } => Content::Host(Box::new(HostFile {
                 root: tree.root.clone(),
                 below: path(entry.path.clone()),
