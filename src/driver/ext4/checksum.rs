@@ -18,7 +18,7 @@ const fn table() -> [u32; 256] {
 }
 
 /// The checksum of `bytes`, going on from that of what came before.
-pub(super) fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
+pub(in crate::driver) fn crc32c(seed: u32, bytes: &[u8]) -> u32 {
     bytes.iter().fold(seed, |crc, byte| TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8))
 }
 

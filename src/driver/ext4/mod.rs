@@ -3,8 +3,8 @@
 
 mod attributes;
 mod blocks;
-mod bytes;
-mod checksum;
+pub(super) mod bytes;
+pub(super) mod checksum;
 mod directory;
 mod ink;
 mod inode;
@@ -43,6 +43,66 @@ pub(super) struct Attributes {
 struct Disk {
     file: File,
     checksums: Checksums,
+    windows: Vec<Window>,
+}
+
+/// A piece of the disk as it was read. The library asks for a few bytes at a time, often for the same ones.
+#[derive(Clone, Default)]
+struct Window {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+/// Bytes of a window, and how many are kept.
+const WINDOW: u64 = 128 << 10;
+const WINDOWS: u64 = 32;
+
+impl Disk {
+    fn open(path: &Utf8Path, checksums: Checksums) -> std::io::Result<Self> {
+        let windows = (0..WINDOWS).map(|_| Window::default()).collect();
+        Ok(Self { file: File::open(path)?, checksums, windows })
+    }
+
+    /// Reads across windows.
+    fn fill(&mut self, mut at: u64, mut dst: &mut [u8]) -> std::io::Result<()> {
+        while !dst.is_empty() {
+            let start = at - at % WINDOW;
+            let offset = usize::try_from(at - start).unwrap_or_default();
+            let bytes = self.window(start)?;
+            let Some(found) = bytes.get(offset..).filter(|found| !found.is_empty()) else {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            };
+            let count = found.len().min(dst.len());
+            let (now, later) = dst.split_at_mut(count);
+            now.copy_from_slice(&found[..count]);
+            (at, dst) = (at + count as u64, later);
+        }
+        Ok(())
+    }
+
+    /// The window that starts there; shorter at the end of the disk.
+    fn window(&mut self, start: u64) -> std::io::Result<&[u8]> {
+        let slot = usize::try_from(start / WINDOW % WINDOWS).unwrap_or_default();
+        let window = &mut self.windows[slot];
+        if window.start != start || window.bytes.is_empty() {
+            window.bytes.resize(usize::try_from(WINDOW).unwrap_or_default(), 0);
+            let mut filled = 0;
+            while filled < window.bytes.len() {
+                match self.file.read_at(&mut window.bytes[filled..], start + filled as u64) {
+                    Ok(0) => break,
+                    Ok(read) => filled += read,
+                    Err(cause) if cause.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(cause) => {
+                        window.bytes.clear();
+                        return Err(cause);
+                    }
+                }
+            }
+            window.bytes.truncate(filled);
+            window.start = start;
+        }
+        Ok(&window.bytes)
+    }
 }
 
 /// Who verifies the checksums of a file system's directories and inodes.
@@ -65,7 +125,7 @@ impl Ext4Read for Disk {
         start_byte: u64,
         dst: &mut [u8],
     ) -> Result<(), Box<dyn std::error::Error + Send + Sync + 'static>> {
-        self.file.read_exact_at(dst, start_byte)?;
+        self.fill(start_byte, dst)?;
         if self.checksums == Checksums::E2fsck
             && let Some(at) = CHECKSUMS_AT.checked_sub(start_byte)
             && let Some(byte) = usize::try_from(at).ok().and_then(|at| dst.get_mut(at))
@@ -95,8 +155,8 @@ pub(super) fn look_with<T>(
     look: impl FnOnce(Ext4) -> Result<T, String>,
 ) -> Result<T, Failure> {
     let open = || {
-        let file = File::open(disk).map_err(|cause| cause.to_string())?;
-        Ext4::load(Box::new(Disk { file, checksums })).map_err(|error| error.to_string())
+        let disk = Disk::open(disk, checksums).map_err(|cause| cause.to_string())?;
+        Ext4::load(Box::new(disk)).map_err(|error| error.to_string())
     };
     let attempt = catch_unwind(AssertUnwindSafe(|| look(open()?)));
     let outcome = attempt.unwrap_or_else(|_| Err("its file system is damaged".into()));

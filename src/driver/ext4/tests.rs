@@ -163,3 +163,22 @@ fn another_form_of_file_system_is_refused() {
     let refused = Writer::open(&image).unwrap_err().to_string();
     assert_eq!(refused, "mke2fs made a file system of another form than it was asked for");
 }
+
+#[test]
+fn windows_give_what_is_there_and_nothing_beyond_the_end() {
+    let (_guard, dir) = crate::effect::testing::scratch();
+    let size = WINDOW * (WINDOWS + 1) + 1000;
+    let byte = |at: u64| (at % 251) as u8;
+    let path = dir.join("disk");
+    std::fs::write(&path, (0..size).map(byte).collect::<Vec<u8>>()).unwrap();
+    let mut disk = Disk::open(&path, Checksums::E2fsck).unwrap();
+    let last = size - 3000;
+    for (at, length) in [(0, 10), (WINDOW - 5, 10), (5, WINDOW * 2), (WINDOW * WINDOWS, 10), (0, 10), (last, 3000)] {
+        let mut found = vec![0; length as usize];
+        disk.fill(at, &mut found).unwrap();
+        assert!(found.iter().zip(at..).all(|(found, at)| *found == byte(at)), "{at} {length}");
+    }
+    for at in [last + 1, size, size * 2] {
+        assert!(disk.fill(at, &mut [0; 3000]).is_err(), "{at}");
+    }
+}

@@ -5,7 +5,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, SyncSender};
 
 use camino::Utf8Path;
 
@@ -17,6 +18,9 @@ use crate::exec::Failure;
 
 /// Bytes read and written at once: a multiple of every block size.
 const PIECE: usize = 256 << 10;
+
+/// Bytes after which what was poured is sent on to the disk.
+const SYNCED: u64 = 32 << 20;
 
 /// Files at the same time, at most.
 const THREADS_MAX: usize = 8;
@@ -36,18 +40,28 @@ pub(super) struct Poured<'a> {
 pub(super) fn pour(disk: &Utf8Path, files: &[Poured<'_>], block_size: u64, now: i64) -> Result<Vec<i64>, Failure> {
     let image = File::options().write(true).open(disk).map_err(|cause| io_failure("write", disk, &cause))?;
     let next = AtomicUsize::new(0);
-    let work = || {
+    let (poured, tell) = (AtomicU64::new(0), mpsc::sync_channel(1));
+    let (enough, told) = tell;
+    let work = |enough: SyncSender<()>| {
         let (mut buffer, mut dates) = (vec![0; PIECE], Vec::new());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
             let Some(Poured { file, extents }) = files.get(number) else { return Ok(dates) };
             let modified = one(&Place { image: &image, disk, extents, block_size }, file, &mut buffer)?;
+            let (size, before) = (file.source.size(), poured.fetch_add(file.source.size(), Ordering::Relaxed));
+            if (before + size) / SYNCED > before / SYNCED {
+                // One that waits already stands for both.
+                let _ = enough.try_send(());
+            }
             dates.push((number, storable(modified.unwrap_or(now))));
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
     std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let running: Vec<_> = (0..threads).map(|_| enough.clone()).map(|enough| scope.spawn(|| work(enough))).collect();
+        drop(enough);
+        // So that little is left to wait for when the whole disk is synced, where a failure would be told.
+        scope.spawn(|| told.into_iter().for_each(|()| drop(image.sync_data())));
         let stopped = || Err(Failure::permanent(format!("writing to `{disk}` was stopped")));
         // All are waited for, whatever the first of them says.
         let done: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| stopped())).collect();
