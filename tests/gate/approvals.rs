@@ -268,6 +268,50 @@ fn a_security_key_counts_when_it_was_touched() {
     }
 }
 
+/// An agent of this test's own, which ends with it.
+struct Agent(std::process::Child);
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The key has a passphrase, and only the agent has it open: its public half is enough to sign, and nothing of it is asked for again.
+#[test]
+fn a_key_in_the_agent_approves() {
+    let world = pipeline(&["db"]);
+    let socket = world.path("agent");
+    let agent = Command::new("ssh-agent").args(["-D", "-a"]).arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+    let _agent = Agent(agent);
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !socket.exists() {
+        assert!(std::time::Instant::now() < end, "the agent does not listen");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let mut add = Command::new("ssh-add");
+    add.args(["-q", "alice"]).env("SSH_AUTH_SOCK", &socket).current_dir(world.home()).stdin(Stdio::null());
+    assert!(add.status().unwrap().success());
+    program("ssh-keygen", &["-q", "-p", "-P", "", "-N", "a passphrase", "-f", "alice"], &world.home());
+    world.code(0, &["plan", "-o", "plan.json"]);
+    let approve = |key: &str, with_agent: bool| {
+        let mut command = world.command(&["approve", "plan.json", "--key", key, "--yes", "-o", "ok"]);
+        if with_agent {
+            command.env("SSH_AUTH_SOCK", &socket);
+        }
+        crate::world::finish(&mut command)
+    };
+    let closed = approve("alice", false);
+    assert!(closed.code == 1 && closed.stderr.contains("ssh-add"), "{}", closed.stderr);
+    for key in ["alice", "alice.pub"] {
+        let signed = approve(key, true);
+        assert_eq!(signed.code, 0, "{key}: {}", signed.stderr);
+    }
+    world.code(0, &["apply", "plan.json", "--yes", "--allow-empty", "--approval", "ok"]);
+    assert!(!world.has_guest("db"));
+}
+
 const POLICY: &str = "policy { signers \"allowed\"; threshold 2 on=\"vm.vault\"; }\n";
 
 /// A pipeline with a key of its own for each signer.
