@@ -60,7 +60,7 @@ mod tests {
         let listed = [signer("alice@example.org", None, false), signer("vault\u{1b}[2J", Some("signer-expired"), true)];
         let expected = "SIGNER             COUNTS          REPLACES SIGNERS  KEY\n\
                         alice@example.org  yes             no                SHA256:abc\n\
-                        vault\u{fffd}[2J          signer-expired  yes               SHA256:abc\n";
+                        vault\\u{1b}[2J     signer-expired  yes               SHA256:abc\n";
         assert_eq!(signers(&listed, Screen::plain(100)), expected);
         assert_eq!(signers(&[], Screen::plain(100)), "Nobody's signature counts.\n");
     }

@@ -230,11 +230,16 @@ attach() {
     exec 4<&0
     cat <&4 >stdin &
     feeder=$!
+    looks=5
     relay "$out" "$err" 0.1 left
 }
 
+# After the last of the input the answer to it gets half a second: whoever pipes something in is there to read it.
 left() {
-    ended || ! kill -0 "$feeder" 2>/dev/null
+    ended && return
+    kill -0 "$feeder" 2>/dev/null && return 1
+    looks=$((looks - 1))
+    [ "$looks" -lt 0 ]
 }
 
 case $verb in
