@@ -175,7 +175,10 @@ impl<'a> Making<'a> {
         if change.action == Action::Replace && protected && !is_lifted {
             self.refusals.push(protected_guest(address, "replaced", declared.source.clone()));
         }
-        let ground = guests::ground(found, &change, reading);
+        let ground = match (guests::ground(found, &change, reading), self.network_made_again(reading)) {
+            (Ground::Unknown(_), Some(network)) if found == Found::Up => Ground::Later(network.clone()),
+            (ground, _) => ground,
+        };
         let (action, impact) = (change.action, change.impact);
         let differs = |path| change.attributes.iter().any(|attribute| attribute.path == path);
         let (protects, autostarts) = (differs("protected"), differs(vm::AUTOSTART));
@@ -235,6 +238,15 @@ impl<'a> Making<'a> {
                 rests: false,
             }
         })
+    }
+
+    /// The network by which a guest is reached, when it is gone and this plan makes it.
+    fn network_made_again(&self, reading: Option<&Reading<ObservedGuest>>) -> Option<&'a Address> {
+        let started = reading?.present()?.record.applied.started.as_ref()?;
+        let link = started.network.link.as_ref()?;
+        let (address, _) = self.desired.resources.get_key_value(&Address::network(&link.network))?;
+        let gone = matches!(self.observed.networks.get(&link.network), None | Some(Reading::Absent));
+        (gone && self.taken.declared(address)).then_some(address)
     }
 
     /// What has to come after something that cannot be read has to wait as well (LESSON 42).

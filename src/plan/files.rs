@@ -17,6 +17,8 @@ pub(super) enum Ground<'a> {
     Files(&'a GuestFiles, Found),
     /// Nobody knows, for this reason.
     Unknown(String),
+    /// Nobody knows, and this plan makes the network by which it could be read: the next plan looks at it.
+    Later(Address),
 }
 
 /// What is to be done with one set of files.
@@ -44,6 +46,10 @@ pub(super) fn declared(
     let found = match ground {
         Ground::Bare => compare(&mut plan, set, &GuestFiles::default(), Impact::None).map(|()| Found::Absent),
         Ground::Unknown(why) => Err(why.clone()),
+        Ground::Later(network) => {
+            plan.change.note = Some(format!("it is looked at when `{network}` is there again"));
+            Ok(Found::Up)
+        }
         Ground::Files(files, state) => {
             let live = if *state == Found::Up { Impact::Live } else { Impact::None };
             refuse_parents(&mut plan, set, files, claimed);

@@ -74,6 +74,7 @@ fn declared(
     let found = match around.observed.networks.get(&spec.name) {
         None | Some(Reading::Absent) => {
             change.attributes = anew(spec);
+            change.note = out_of_reach(around, spec);
             Found::Absent
         }
         Some(Reading::Unreadable(why)) => {
@@ -115,6 +116,17 @@ fn declared(
         refusals.extend(obstacles.map(|it| Refusal::in_the_way(address, declared, it)));
     }
     change
+}
+
+/// Guests that run and could not be looked into without the network.
+fn out_of_reach(around: &Around<'_>, spec: &BridgeSpec) -> Option<String> {
+    let unread = |guest: &&String| {
+        let reading = around.observed.guests.get(*guest).and_then(Reading::present);
+        reading.is_some_and(|seen| matches!(seen.files, Reading::Unreadable(_))) && started(around, guest, &spec.name)
+    };
+    let guests: Vec<String> = spec.taps.keys().filter(unread).map(|guest| format!("`{guest}`")).collect();
+    (!guests.is_empty())
+        .then(|| format!("files of {} can be read when it is there: plan again then", guests.join(", ")))
 }
 
 /// Whether nothing may be concluded about a network: it is another's, or it or its rules cannot be read.
