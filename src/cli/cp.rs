@@ -2,19 +2,16 @@
 
 use super::args::{CpArgs, Global};
 use super::error::{CliError, Exit};
-use super::{select, session};
-use crate::effect::{Depth, Environment, Transfer, exec, scp_arguments};
+use super::ways::Ways;
+use crate::effect::{Depth, Transfer, exec, scp_arguments};
 
 /// The program.
 const SCP: &str = "scp";
 
 /// Becomes `scp`: progress, signals and the exit code are the program's own.
-pub(super) fn run(global: &Global, args: &CpArgs) -> Result<Exit, CliError> {
+pub(super) async fn run(global: &Global, args: &CpArgs) -> Result<Exit, CliError> {
     let (guest, copy) = Copy::parse(&args.paths)?;
-    let environment = Environment::read().map_err(CliError::failure)?;
-    let loaded = session::load(global, &environment)?;
-    let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
-    let login = select::login(&loaded, &guests, guest)?;
+    let login = Ways::open(global)?.login(guest).await?;
     let depth = if args.recursive { Depth::Trees } else { Depth::Files };
     let arguments = scp_arguments(&login.target, &login.known_hosts, copy.transfer(), depth)?;
     Err(CliError::failure(exec(SCP, &arguments)).hint("the Debian package `openssh-client` has the program `scp`"))

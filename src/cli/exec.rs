@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::args::{ExecArgs, Format, Global};
 use super::error::{CliError, Exit, HOST_KEY_HINT};
-use super::{output, select, session};
+use super::output;
+use super::ways::Ways;
 use crate::driver::{Errand, FanOut, Line, Source};
-use crate::effect::{ConnectError, Environment, SshTarget, Status};
+use crate::effect::{ConnectError, SshTarget, Status};
 use crate::render::{self, Ended, Prefixes, Ran, Said};
 
 /// Bytes of standard input that are kept to be given to several guests.
@@ -19,17 +20,15 @@ const NO_ANSWER: u8 = 255;
 /// Runs the command, shows each line behind its guest's name (or everything at the end, as JSON), and tells how it
 /// ended where it did not end well.
 pub(super) async fn run(global: &Global, args: &ExecArgs) -> Result<Exit, CliError> {
-    let environment = Environment::read().map_err(CliError::failure)?;
-    let loaded = session::load(global, &environment)?;
-    let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
-    let selected = select::guests(&loaded, &guests, &args.guests)?;
+    let ways = Ways::open(global)?;
+    let selected = ways.selected(&args.guests)?;
     let stdin = if args.stdin { output::input(STDIN_LIMIT)? } else { Vec::new() };
     let mut ran: BTreeMap<String, Ran> = BTreeMap::new();
     let mut targets: BTreeMap<String, SshTarget> = BTreeMap::new();
-    for name in &selected {
-        match guests.login(name) {
-            Ok(login) => drop(targets.insert(name.clone(), login.target)),
-            Err(failure) => drop(ran.insert(name.clone(), Ran::not(failure.causes.join(": ")))),
+    for (name, login) in ways.logins(&selected).await {
+        match login {
+            Ok(login) => drop(targets.insert(name, login.target)),
+            Err(failure) => drop(ran.insert(name, Ran::not(failure.causes.join(": ")))),
         }
     }
     let fan_out = FanOut {
@@ -40,7 +39,7 @@ pub(super) async fn run(global: &Global, args: &ExecArgs) -> Result<Exit, CliErr
     let errand = Errand { argv: args.command.clone(), stdin };
     let mut heard: BTreeMap<String, [Said; 2]> = BTreeMap::new();
     let listener = Listener { format: global.format, names: targets.keys().cloned().collect() };
-    let endings = fan_out.run(guests.connect(), &targets, errand, |line| listener.hear(&line, &mut heard)).await;
+    let endings = fan_out.run(ways.connect(), &targets, errand, |line| listener.hear(&line, &mut heard)).await;
     for (name, ending) in endings {
         let ended = match ending {
             Ok(Status::Code(code)) => Ended::Exited(code),

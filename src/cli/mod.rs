@@ -43,7 +43,6 @@ mod repin;
 mod run;
 mod schema;
 mod scope;
-mod select;
 mod session;
 mod sessions;
 mod signals;
@@ -55,6 +54,7 @@ mod status;
 mod sudoers;
 mod suspend;
 mod watch;
+mod ways;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -141,9 +141,9 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Console(args) => console::run(global, args).await,
         Command::KeepConsole(args) => console::keep(args).await,
         Command::KeepWay(args) => keep_way::run(args).await,
-        Command::Ssh(args) => ssh::run(global, args),
+        Command::Ssh(args) => ssh::run(global, args).await,
         Command::Exec(args) => exec::run(global, args).await,
-        Command::Cp(args) => cp::run(global, args),
+        Command::Cp(args) => cp::run(global, args).await,
         Command::SshConfig(args) => ssh_config::run(global, args).await,
         Command::Repin(args) => repin::run(global, args).await,
         Command::Session(args) => sessions::run(global, args).await,

@@ -23,7 +23,8 @@ pub(super) async fn run(global: &Global, form: Form, (args, power): (&PowerArgs,
         Power::Cycle => "regatta restart",
     };
     let _lock = run::lock(&session, command, args.wait).await?;
-    let observed = session.glance().await?;
+    let asks_clusters = power::may_name_on_clusters(session.desired(), &args.guests);
+    let observed = if asks_clusters { session.glance_everywhere().await? } else { session.glance().await? };
     let named = if args.autostart { power::autostarted(&observed) } else { args.guests.clone() };
     check(session.desired(), &observed, (&named, power))?;
     let plan = power::power(session.desired(), &observed, &named, power);

@@ -137,7 +137,7 @@ pub(super) async fn carry_out(
         _ => output::talk(&render::report_text(&done, output::error_screen())),
     }
     write_report(&done, options.telling.out)?;
-    ssh_config::refresh(session.state(), &session.guests(), session.fleet())?;
+    ssh_config::refresh(session).await?;
     Ok(match done.outcome() {
         Outcome::Done => Exit::Success,
         Outcome::Failed => Exit::Failure,
@@ -190,7 +190,7 @@ async fn perform(
     signals::listen(cancel.clone())?;
     let local = LocalDriver::new(session.guests(), session.networks()).starting_with_host(session.boot());
     let runner = Runner {
-        perform: Arc::new(FleetDriver::new(local, session.clusters())),
+        perform: Arc::new(FleetDriver::new(local, session.clusters(), session.insides())),
         clock,
         limits: Limits::with_parallel(options.parallel),
         retry: Retry::default(),

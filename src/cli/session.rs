@@ -2,6 +2,8 @@
 
 mod clusters;
 
+pub(super) use clusters::clusters;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +16,6 @@ use super::lock_file::{self, LockPath};
 use super::policy::Policies;
 use super::{lock, output};
 use crate::config::{self, Fleet, LockFile};
-use crate::driver::StateDir;
 use crate::driver::boot::{self, BootUnit};
 use crate::driver::doctor::preflight;
 use crate::driver::inputs::{self, Secrets, User};
@@ -23,6 +24,7 @@ use crate::driver::network::{Guard, Networks};
 use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
+use crate::driver::{Doors, Insides, StateDir};
 use crate::effect::{
     Clock as _, CommandRunner, Detacher, DigestCache, Environment, KeyPair, ProcFs, SshClient, SystemClock, files,
     fingerprint, paths, syslog,
@@ -122,7 +124,7 @@ pub(super) struct Declared {
 /// Reads the fleet file and nothing else.
 pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Declared, CliError> {
     let loaded = load(global, environment)?;
-    let clusters = clusters::clusters(&loaded, environment);
+    let clusters = clusters(&loaded, environment);
     let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
     let Loaded { sources, fleet, origin } = loaded;
     match resource::lower(&fleet, &sources, &Inputs::default()) {
@@ -163,6 +165,7 @@ pub(super) struct Session {
     /// The lock file as it should be, when that is not what it is.
     lock: Option<(LockPath, LockFile)>,
     clusters: Arc<Clusters>,
+    insides: Arc<Insides>,
     policies: Policies,
     /// What approvals name this host by.
     host: String,
@@ -219,7 +222,9 @@ impl Session {
             }
         };
         let guests = Arc::new(guests(&loaded, state.clone()));
-        let clusters = Arc::new(clusters::clusters(&loaded, &environment));
+        let clusters = Arc::new(clusters(&loaded, &environment));
+        let fleet_name = &loaded.fleet.name.value;
+        let insides = insides(fleet_name, Arc::clone(&clusters), state.clone(), &environment);
         let policies = Policies::read(global, &environment, Some((&loaded.fleet, &loaded.sources)))?;
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
@@ -239,6 +244,7 @@ impl Session {
             desired,
             guests,
             clusters,
+            insides: Arc::new(insides),
             networks: Arc::new(networks),
             boot: Arc::new(boot),
             lock,
@@ -297,6 +303,11 @@ impl Session {
         Arc::clone(&self.clusters)
     }
 
+    /// The insides of guests on clusters.
+    pub(super) fn insides(&self) -> Arc<Insides> {
+        Arc::clone(&self.insides)
+    }
+
     /// The fleet's bridged networks on this machine.
     pub(super) fn networks(&self) -> Arc<Networks> {
         Arc::clone(&self.networks)
@@ -328,6 +339,7 @@ impl Session {
         let mut observed = self.own(self.guests.observe(&self.desired).await?)?;
         self.networks.observe(&self.desired, &mut observed).await?;
         self.clusters.observe(&self.desired, &mut observed).await;
+        self.insides.observe(&self.desired, &mut observed).await;
         self.boot.observe(&self.desired, &mut observed).await?;
         preflight(&CommandRunner, &self.state, &self.desired, &mut observed).await;
         Ok(observed)
@@ -338,6 +350,13 @@ impl Session {
         let mut observed = self.guests.glance()?;
         self.networks.observe(&self.desired, &mut observed).await?;
         self.own(observed)
+    }
+
+    /// As [`Session::glance`], with the clusters as well.
+    pub(super) async fn glance_everywhere(&self) -> Result<Observed, CliError> {
+        let mut observed = self.glance().await?;
+        self.clusters.observe(&self.desired, &mut observed).await;
+        Ok(observed)
     }
 
     fn own(&self, observed: Observed) -> Result<Observed, CliError> {
@@ -385,6 +404,13 @@ pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {
         identify: |_| uuid::Uuid::now_v7(),
     };
     Guests::new(&loaded.fleet.name.value, loaded.origin.as_str(), state, effects)
+}
+
+/// The insides of a fleet's guests on clusters.
+pub(super) fn insides(fleet: &str, clusters: Arc<Clusters>, state: StateDir, environment: &Environment) -> Insides {
+    let doors =
+        Doors { connect: Arc::new(SshClient::default()), run: Arc::new(CommandRunner), clock: Arc::new(SystemClock) };
+    Insides::new(fleet, clusters, doors, state, environment.home.clone())
 }
 
 /// The state directory: made when missing, ours alone.

@@ -12,14 +12,13 @@ use super::args::{
     Format, Global, SessionArgs, SessionCommand, SessionEndArgs, SessionOf, SessionStartArgs, SessionStdin,
 };
 use super::error::{CliError, Exit};
-use super::session::Loaded;
-use super::{output, select, session};
-use crate::driver::microvm::Guests;
+use super::output;
+use super::ways::Ways;
 use crate::driver::sessions::{
     Ending, Input, Job, Session, SessionError, SessionName, SessionStatus, Sessions, TakeOver, Until, Why,
     attach_command,
 };
-use crate::effect::{Connect, ConnectError, Environment, Shell, SshTarget, exec, ssh_arguments};
+use crate::effect::{Connect, ConnectError, Shell, SshTarget, exec, ssh_arguments};
 use crate::plan::Pattern;
 use crate::render::{self, SessionRow, SessionState};
 
@@ -31,10 +30,7 @@ const STEM_MAX: usize = 40;
 
 /// Does what is asked.
 pub(super) async fn run(global: &Global, args: &SessionArgs) -> Result<Exit, CliError> {
-    let environment = Environment::read().map_err(CliError::failure)?;
-    let loaded = session::load(global, &environment)?;
-    let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
-    let fleet = Fleet { loaded, guests };
+    let fleet = Fleet { ways: Ways::open(global)? };
     match &args.command {
         SessionCommand::Start(args) => fleet.start(args).await,
         SessionCommand::List { guests } => fleet.list(global.format, guests).await,
@@ -52,14 +48,13 @@ pub(super) async fn run(global: &Global, args: &SessionArgs) -> Result<Exit, Cli
 }
 
 struct Fleet {
-    loaded: Loaded,
-    guests: Guests,
+    ways: Ways,
 }
 
 impl Fleet {
     async fn shell(&self, guest: &str) -> Result<Box<dyn Shell>, CliError> {
-        let login = select::login(&self.loaded, &self.guests, guest)?;
-        Ok(self.guests.connect().connect(&login.target, LOGIN_DEADLINE).await?)
+        let login = self.ways.login(guest).await?;
+        Ok(self.ways.connect().connect(&login.target, LOGIN_DEADLINE).await?)
     }
 
     async fn start(&self, args: &SessionStartArgs) -> Result<Exit, CliError> {
@@ -84,8 +79,8 @@ impl Fleet {
     /// All guests that run are asked at the same time; one that does not answer keeps none from being listed.
     async fn list(&self, format: Format, patterns: &[Pattern]) -> Result<Exit, CliError> {
         let mut asked = JoinSet::new();
-        for (guest, target) in self.targets(patterns)? {
-            let connect = self.guests.connect().clone();
+        for (guest, target) in self.targets(patterns).await? {
+            let connect = self.ways.connect().clone();
             asked.spawn(async move { (guest, of_guest(&*connect, &target).await) });
         }
         let (mut rows, mut silent) = (Vec::new(), Vec::new());
@@ -108,15 +103,17 @@ impl Fleet {
     }
 
     /// The guests meant, and how to log in to them. Without patterns: all that run.
-    fn targets(&self, patterns: &[Pattern]) -> Result<Vec<(String, SshTarget)>, CliError> {
+    async fn targets(&self, patterns: &[Pattern]) -> Result<Vec<(String, SshTarget)>, CliError> {
         if patterns.is_empty() {
-            let names = self.guests.names()?;
-            let running = |name: String| self.guests.login(&name).ok().map(|login| (name, login.target));
-            return Ok(names.into_iter().filter_map(running).collect());
+            let logins = self.ways.logins(&self.ways.all()?).await;
+            return Ok(logins.into_iter().filter_map(|(name, login)| Some((name, login.ok()?.target))).collect());
         }
-        let selected = select::guests(&self.loaded, &self.guests, patterns)?;
-        let login = |name: String| Ok((name.clone(), select::login(&self.loaded, &self.guests, &name)?.target));
-        selected.into_iter().map(login).collect()
+        let mut targets = Vec::new();
+        for name in self.ways.selected(patterns)? {
+            let target = self.ways.login(&name).await?.target;
+            targets.push((name, target));
+        }
+        Ok(targets)
     }
 
     async fn show(&self, format: Format, of: &SessionOf) -> Result<Exit, CliError> {
@@ -153,7 +150,7 @@ impl Fleet {
         if !matches!(found.status, SessionStatus::Starting | SessionStatus::Running | SessionStatus::Stopping) {
             return Err(CliError::failure(format!("session `{}` has ended", of.session)));
         }
-        let login = select::login(&self.loaded, &self.guests, &of.guest)?;
+        let login = self.ways.login(&of.guest).await?;
         let command = attach_command(&of.session, take_over);
         let command: Vec<&str> = command.iter().map(String::as_str).collect();
         let arguments = ssh_arguments(&login.target, &login.known_hosts, &command)?;

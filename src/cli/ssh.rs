@@ -2,19 +2,16 @@
 
 use super::args::{Global, SshArgs};
 use super::error::{CliError, Exit};
-use super::{select, session};
-use crate::effect::{Environment, exec, ssh_arguments};
+use super::ways::Ways;
+use crate::effect::{exec, ssh_arguments};
 
 /// The program.
 const SSH: &str = "ssh";
 
 /// Becomes `ssh`: the terminal, signals and the exit code are the program's own. It exits with 255 when the guest cannot
 /// be reached, else with the command's code.
-pub(super) fn run(global: &Global, args: &SshArgs) -> Result<Exit, CliError> {
-    let environment = Environment::read().map_err(CliError::failure)?;
-    let loaded = session::load(global, &environment)?;
-    let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
-    let login = select::login(&loaded, &guests, &args.guest)?;
+pub(super) async fn run(global: &Global, args: &SshArgs) -> Result<Exit, CliError> {
+    let login = Ways::open(global)?.login(&args.guest).await?;
     let command: Vec<&str> = args.command.iter().map(String::as_str).collect();
     let arguments = ssh_arguments(&login.target, &login.known_hosts, &command)?;
     Err(CliError::failure(exec(SSH, &arguments)).hint("the Debian package `openssh-client` has the program `ssh`"))

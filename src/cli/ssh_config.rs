@@ -1,15 +1,23 @@
 //! `regatta ssh-config`: plain `ssh`, `scp`, `rsync` and editors know the guests by name.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use tokio::task::JoinSet;
+
 use super::args::{Global, SshConfigArgs};
 use super::error::{CliError, Exit};
-use super::{lock, output, session};
-use crate::driver::StateDir;
+use super::session::Session;
+use super::ways::Ways;
+use super::{lock, output};
+use crate::driver::Insides;
 use crate::driver::microvm::{Guests, Login};
 use crate::effect::{Environment, SshAlias, files, paths, ssh_config, with_include, without_include};
+use crate::resource::Resource;
+use crate::resource::cluster::Reach;
 
 /// A configuration of `ssh` is short.
 const CONFIG_LIMIT: u64 = 4 << 20;
@@ -20,9 +28,11 @@ const LOCK_DEADLINE: Duration = Duration::from_secs(10);
 /// Prints the guests' configuration, or includes it from the user's, or takes it out of there.
 pub(super) async fn run(global: &Global, args: &SshConfigArgs) -> Result<Exit, CliError> {
     let environment = Environment::read().map_err(CliError::failure)?;
-    let loaded = session::load(global, &environment)?;
-    let (state, fleet) = (session::state_dir(global, &environment)?, &loaded.fleet.name.value);
-    let text = fragment(&session::guests(&loaded, state.clone()), fleet)?;
+    let ways = Ways::open(global)?;
+    let (state, fleet) = (&ways.state, &ways.loaded.fleet.name.value);
+    let (on_clusters, failed) = on_clusters(ways.insides(), ways.reaches().values()).await;
+    failed.iter().for_each(|why| output::talk(&format!("left out: {why}\n")));
+    let text = fragment(ways.here(), on_clusters, fleet)?;
     if !args.install && !args.uninstall {
         output::data(&text);
         return Ok(Exit::Success);
@@ -41,18 +51,45 @@ pub(super) async fn run(global: &Global, args: &SshConfigArgs) -> Result<Exit, C
 }
 
 /// Writes the configuration again where it was installed: guests came or went.
-pub(super) fn refresh(state: &StateDir, guests: &Guests, fleet: &str) -> Result<(), CliError> {
-    let file = state.ssh_config(fleet);
+pub(super) async fn refresh(session: &Session) -> Result<(), CliError> {
+    let file = session.state().ssh_config(session.fleet());
     if paths::exists(&file)? {
-        files::write_atomic(&file, fragment(guests, fleet)?.as_bytes())?;
+        let reaches = session.desired().resources.values().filter_map(|declared| match &declared.resource {
+            Resource::ClusterGuest(spec) => Some(&spec.reach),
+            _ => None,
+        });
+        let (on_clusters, _) = on_clusters(&session.insides(), reaches).await;
+        files::write_atomic(&file, fragment(&session.guests(), on_clusters, session.fleet())?.as_bytes())?;
     }
     Ok(())
 }
 
+/// The guests of clusters that run, and why the others are left out.
+async fn on_clusters(
+    insides: &Arc<Insides>,
+    reaches: impl Iterator<Item = &Reach>,
+) -> (BTreeMap<String, Login>, Vec<String>) {
+    let mut asked = JoinSet::new();
+    for reach in reaches.cloned() {
+        let insides = Arc::clone(insides);
+        asked.spawn(async move { (reach.guest.clone(), insides.login(&reach).await) });
+    }
+    let (mut logins, mut failed) = (BTreeMap::new(), Vec::new());
+    for (name, login) in asked.join_all().await {
+        match login {
+            Ok(login) => drop(logins.insert(name, login)),
+            Err(failure) => failed.push(format!("{name}: {}", failure.causes.join(": "))),
+        }
+    }
+    failed.sort();
+    (logins, failed)
+}
+
 /// Guests are `NAME.FLEET`: their bare names may well be those of other hosts.
-fn fragment(guests: &Guests, fleet: &str) -> Result<String, CliError> {
+fn fragment(guests: &Guests, on_clusters: BTreeMap<String, Login>, fleet: &str) -> Result<String, CliError> {
     let mut text = String::new();
-    for (name, Login { target, known_hosts }) in guests.logins()? {
+    let logins: BTreeMap<String, Login> = guests.logins()?.into_iter().chain(on_clusters).collect();
+    for (name, Login { target, known_hosts }) in logins {
         let name = format!("{name}.{fleet}");
         text += &ssh_config(&[SshAlias { names: &[&name], target: &target, known_hosts: &known_hosts }])?;
     }

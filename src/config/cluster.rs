@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::firewall::Firewall;
-use super::{ByteSize, Setting};
+use super::{ByteSize, Inside, Setting};
 use crate::syntax::{SourceId, Span, Spanned};
 
 /// `cluster NAME { … }`.
@@ -103,6 +103,8 @@ pub struct ClusterGuest {
     pub running: Setting<bool>,
     /// Whether regatta restarts it for what needs that.
     pub restarts: Setting<bool>,
+    /// What is inside of it.
+    pub inside: Inside,
 }
 
 /// `container NAME { … }`: an LXC container on a cluster.
@@ -126,8 +128,6 @@ pub struct Container {
     pub interfaces: Vec<Spanned<Interface>>,
     /// Features of LXC that are switched on.
     pub features: Vec<Spanned<String>>,
-    /// Keys that may log in as root: key lines, put in when it is made.
-    pub authorized_keys: Vec<Spanned<String>>,
 }
 
 /// `vm NAME { cluster … }`: a QEMU virtual machine on a cluster. What is `None` is as its original has it.

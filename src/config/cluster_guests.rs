@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::guests::check_targets;
 use super::language::is_label;
 use super::node::cluster_guest::{ClusterGuestNode, OnCluster};
 use super::problems::Problems;
@@ -20,6 +21,7 @@ pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mu
             OnCluster::Container(container) => check_container(container, problems),
             OnCluster::Vm(vm) => check_vm(vm, problems),
         }
+        check_targets(&common.inside.file_syncs, &common.inside.files, problems);
         check_number(common, count, &mut numbers, problems);
         let names = match count {
             None => vec![common.name.clone()],

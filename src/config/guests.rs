@@ -8,7 +8,10 @@ use super::node::vm::VmNode;
 use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
-use super::{Accelerator, ByteSize, Fleet, Forward, Mac, Machine, NetworkMode, Origin, Setting, Vm, network, order};
+use super::{
+    Accelerator, ByteSize, File, FileSync, Fleet, Forward, Mac, Machine, NetworkMode, Origin, Setting, Vm, network,
+    order,
+};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// CPUs of a guest that states none.
@@ -42,7 +45,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         };
         check_references(fleet, &vm, problems);
         check_machine(fleet, &vm, problems);
-        check_targets(&vm, problems);
+        check_targets(&vm.file_syncs, &vm.files, problems);
         if let Some(count) = node.count {
             counted.insert(node.name.value.clone(), count.value);
         }
@@ -155,10 +158,10 @@ fn check_machine(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
 }
 
 /// Two declarations must not write the same path of one guest.
-fn check_targets(vm: &Vm, problems: &mut Problems) {
+pub(super) fn check_targets(syncs: &[Spanned<FileSync>], files: &[Spanned<File>], problems: &mut Problems) {
     let mut targets: BTreeMap<&str, Span> = BTreeMap::new();
-    let synced = vm.file_syncs.iter().map(|sync| &sync.value.to);
-    for to in synced.chain(vm.files.iter().map(|file| &file.value.path)) {
+    let synced = syncs.iter().map(|sync| &sync.value.to);
+    for to in synced.chain(files.iter().map(|file| &file.value.path)) {
         if let Some(first) = targets.get(to.value.as_str()) {
             let message = format!("`~/{}` of one guest is written by two declarations", shown(&to.value));
             problems.push(

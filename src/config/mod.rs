@@ -14,6 +14,7 @@ mod firewall;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;
+mod inside;
 pub(crate) mod key_line;
 pub mod language;
 mod load;
@@ -47,6 +48,7 @@ pub use fleet::{
     Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network, NetworkMode, OnDrift,
     Origin, Provenance, Secret, SecretSource, Setting, Vm,
 };
+pub use inside::{GuestSsh, Inside};
 pub(crate) use language::is_label;
 pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};

@@ -4,21 +4,22 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::LocalDriver;
 use super::proxmox::Clusters;
+use super::{Insides, LocalDriver};
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
 
-/// This machine, and the clusters of the fleet.
+/// This machine, the clusters of the fleet, and the insides of their guests.
 pub struct FleetDriver {
     local: LocalDriver,
     clusters: Arc<Clusters>,
+    insides: Arc<Insides>,
 }
 
 impl FleetDriver {
-    /// A driver for both.
-    pub const fn new(local: LocalDriver, clusters: Arc<Clusters>) -> Self {
-        Self { local, clusters }
+    /// A driver for all of it.
+    pub const fn new(local: LocalDriver, clusters: Arc<Clusters>, insides: Arc<Insides>) -> Self {
+        Self { local, clusters, insides }
     }
 }
 
@@ -32,6 +33,7 @@ impl Perform for FleetDriver {
             | Op::RestartClusterGuest { .. }
             | Op::StopClusterGuest { .. }
             | Op::DestroyClusterGuest { .. } => self.clusters.perform(step, progress).await,
+            Op::WriteFiles { reach: Some(_), .. } => self.insides.perform(step, progress).await,
             _ => self.local.perform(step, progress).await,
         }
     }

@@ -60,7 +60,10 @@ impl Perform for LocalDriver {
             Op::ReplaceRoot { vm } => guests.replace_root(vm, progress).await,
             Op::RestoreRoot { vm } => guests.restore_root(vm, progress).await,
             Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
-            Op::WriteFiles { guest, sets, remove } => {
+            Op::WriteFiles { reach: Some(_), .. } => {
+                Err(Failure::permanent("a guest of a cluster is not on this machine"))
+            }
+            Op::WriteFiles { guest, sets, remove, reach: None } => {
                 let secrets = guests.fetch_secrets(sets, progress).await?;
                 guests
                     .write_files(guest, &Request { sets, remove, secrets: &secrets, ..Request::default() }, progress)

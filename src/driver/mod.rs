@@ -10,8 +10,10 @@ mod failure;
 mod fan_out;
 pub mod files;
 mod fleet;
+mod host_keys;
 pub mod image;
 pub mod inputs;
+mod inside;
 pub mod kernel;
 mod local;
 mod meter;
@@ -34,6 +36,7 @@ mod used;
 
 pub use fan_out::{Endings, Errand, FanOut, Line, Source};
 pub use fleet::FleetDriver;
+pub use inside::{Account, Doors, Insides};
 pub use local::LocalDriver;
 pub use rehearsal::rehearse;
 pub use state::{GuestDir, StateDir};

@@ -89,6 +89,11 @@ impl StateDir {
         self.fleets().join(fleet).join("networks")
     }
 
+    /// Pinned host key of a guest on a cluster, for the `ssh` program. Made anew with every login.
+    pub fn cluster_known_hosts(&self, fleet: &str, guest: &str) -> Utf8PathBuf {
+        self.fleets().join(fleet).join("known_hosts").join(guest)
+    }
+
     /// All guests of a fleet.
     pub fn guests(&self, fleet: &str) -> Utf8PathBuf {
         self.fleets().join(fleet).join("vms")

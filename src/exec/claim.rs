@@ -44,6 +44,9 @@ impl Claim {
             | Op::AutostartGuest { guest: name, .. }
             | Op::ForgetGuest { guest: name }
             | Op::AdoptGuest { guest: name, .. } => vec![host(), guest(name)],
+            Op::WriteFiles { guest: name, reach: Some(reach), .. } => {
+                vec![Self::Host(format!("cluster {}", reach.cluster)), guest(name)]
+            }
             Op::WriteFiles { guest: name, .. } | Op::StopGuest { guest: name } => vec![host(), guest(name)],
             Op::AwaitReady { guest: name } => vec![guest(name)],
             Op::CreateClusterGuest { guest: spec } => {

@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::between::{self, Lanes};
 use super::built::{self, Builds};
 use super::cluster;
+use super::cluster::Way;
 use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
+use super::inside;
 use super::lane::{self, Before, Work, Writes};
 use super::network;
 use super::order::Draft;
@@ -17,7 +19,7 @@ use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::vm::{self, Root, Surroundings, VmPlan};
 use super::{Action, Change, Impact, Plan, Refusal, Rule};
 use crate::resource::{
-    Address, Declared, Desired, FileSet, GuestPath, Observed, ObservedGuest, Reading, Record, VmSpec,
+    Address, Declared, Desired, FileSet, GuestPath, Observed, ObservedGuest, Reading, Record, Resource, VmSpec,
 };
 use crate::syntax::SourceRef;
 
@@ -104,8 +106,12 @@ impl<'a> Making<'a> {
         self.changes = changes;
         self.refusals.extend(refusals);
         let declared = guests::declared(self.desired);
-        let names: BTreeSet<&'a str> =
-            declared.keys().copied().chain(self.observed.guests.keys().map(String::as_str)).collect();
+        let names: BTreeSet<&'a str> = declared
+            .iter()
+            .filter(|(_, guest)| guest.vm.is_some())
+            .map(|(name, _)| *name)
+            .chain(self.observed.guests.keys().map(String::as_str))
+            .collect();
         for name in names {
             match declared.get(name).and_then(|guest| guest.vm.map(|vm| (vm, &guest.sets))) {
                 Some((vm, sets)) if self.taken.declared(vm.0) => self.guest(name, vm, sets, &builds),
@@ -115,7 +121,13 @@ impl<'a> Making<'a> {
             }
         }
         let planned = cluster::plan(self.desired, self.observed, &self.taken, &mut self.draft);
+        let ways = planned.ways.clone();
         self.add(planned);
+        for (name, way) in &ways {
+            if let Some(guest) = declared.get(name.as_str()) {
+                self.inside(name, &guest.sets, *way);
+            }
+        }
         self.networks();
         between::take_ports_in_turn(self.desired, self.observed, &self.lanes, &mut self.draft);
         between::start_in_declared_order(self.desired, &self.lanes, &mut self.draft);
@@ -261,6 +273,35 @@ impl<'a> Making<'a> {
             refusals: Vec::new(),
             rests: false,
         })
+    }
+
+    /// The files of a guest on a cluster, which are seen and written while it runs.
+    fn inside(&mut self, name: &str, sets: &[Set<'a>], way: Way) {
+        let Some(first) = sets.first() else { return };
+        let reach = first.1.needs.iter().find_map(|guest| match &self.desired.resources.get(guest)?.resource {
+            Resource::ClusterGuest(spec) => Some(spec.reach.clone()),
+            _ => None,
+        });
+        let ground = match inside::ground(name, way, self.observed) {
+            Ok(ground) => ground,
+            Err(rests) => {
+                let taken = sets.iter().filter(|(address, ..)| self.taken.declared(address));
+                self.changes.extend(taken.map(|(address, declared, _)| Change {
+                    note: Some(rests.to_owned()),
+                    ..Change::none(address, declared.source.as_ref())
+                }));
+                return;
+            }
+        };
+        let mut writes = Writes::default();
+        for (plan, set) in self.sets(name, sets, &ground) {
+            self.record(plan, set, &mut writes);
+        }
+        if let Some(step) = inside::write(&mut self.draft, name, writes, reach)
+            && let Some(last) = way.last
+        {
+            self.draft.after(step, last, "it must run");
+        }
     }
 
     /// The files of a guest: declared ones, and those that an earlier file-sync left.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::order::Draft;
+use super::order::{Draft, Drafted};
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Reason, Refusal, Rule, Shown};
@@ -25,6 +25,21 @@ use crate::syntax::SourceRef;
 pub(super) struct Planned {
     pub(super) changes: Vec<Change>,
     pub(super) refusals: Vec<Refusal>,
+    /// What becomes of each declared guest, by name.
+    pub(super) ways: BTreeMap<String, Way>,
+}
+
+/// What becomes of a declared guest, as far as its files ask.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Way {
+    /// What was found.
+    pub(super) found: Found,
+    /// Whether it runs now.
+    pub(super) runs: bool,
+    /// Whether it runs when everything was done.
+    pub(super) will_run: bool,
+    /// Its last step.
+    pub(super) last: Option<Drafted>,
 }
 
 /// A declared guest.
@@ -129,9 +144,12 @@ impl Planned {
             (Found::Up | Found::Down, Some(seen)) => self.compare(&mut change, spec, seen),
             _ => {}
         }
-        if matches!(found, Found::Up | Found::Down | Found::Absent) {
-            steps(draft, &change, spec, found, seen);
-        }
+        let last = match found {
+            Found::Up | Found::Down | Found::Absent => steps(draft, &change, spec, found, seen),
+            Found::Unfinished | Found::Unknown => None,
+        };
+        let runs = seen.is_some_and(|seen| seen.power == Power::On);
+        self.ways.insert(spec.name.clone(), Way { found, runs, will_run: spec.running, last });
         self.push(change, found);
     }
 
@@ -323,14 +341,14 @@ fn restart_is_due(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Optio
     due.then(|| attribute("pending", before, Some(Value::Text("in force".into())), Impact::Restart, Cause::Pending))
 }
 
-/// The steps of a declared guest, one after another.
+/// The steps of a declared guest, one after another; the last of them.
 fn steps(
     draft: &mut Draft,
     change: &Change,
     spec: &ClusterGuestSpec,
     found: Found,
     seen: Option<&ObservedClusterGuest>,
-) {
+) -> Option<Drafted> {
     let (cluster, name) = (spec.cluster.clone(), spec.name.clone());
     let differs = |path: &str| change.attributes.iter().any(|attribute| attribute.path == path);
     let restart = change.attributes.iter().any(|a| a.impact == Impact::Restart && a.path != "state");
@@ -364,6 +382,7 @@ fn steps(
         }
         last = Some((step, why));
     }
+    last.map(|(step, _)| step)
 }
 
 fn destroy(draft: &mut Draft, address: &Address, seen: &ObservedClusterGuest, name: &str) {

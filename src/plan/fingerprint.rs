@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::config::ByteSize;
 use crate::resource::cluster::ObservedClusterGuest;
 use crate::resource::{
-    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestPath, LinkName, Manifest, Observed,
+    Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestFiles, GuestPath, LinkName, Manifest, Observed,
     ObservedFile, ObservedGuest, ObservedNetwork, Reading, Resolving, Resource, Rules, RunState,
 };
 
@@ -42,9 +42,12 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
         // Left out where there are none, so that fleets without clusters keep their fingerprints.
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         cluster_guests: BTreeMap<&'a str, Seen<&'a ObservedClusterGuest>>,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        inside: BTreeMap<&'a str, Seen<Files<'a>>>,
     }
     let in_place = observed.starts_with_host;
     let on_clusters = observed.cluster_guests.iter().filter(|(name, _)| planned(name));
+    let inside = observed.inside.iter().filter(|(name, _)| planned(name));
     let networks = observed.networks.iter();
     let guests = observed.guests.iter().filter(|(name, _)| planned(name));
     digest(&View {
@@ -54,6 +57,7 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
             .collect(),
         networks: networks.map(|(name, reading)| (name.as_str(), Seen::of(reading, Network::of))).collect(),
         cluster_guests: on_clusters.map(|(name, reading)| (name.as_str(), Seen::of(reading, |seen| seen))).collect(),
+        inside: inside.map(|(name, reading)| (name.as_str(), Seen::of(reading, Files::of))).collect(),
     })
 }
 
@@ -130,6 +134,15 @@ struct Files<'a> {
     manifest: &'a Manifest,
 }
 
+impl<'a> Files<'a> {
+    fn of(files: &'a GuestFiles) -> Self {
+        Self {
+            files: files.files.iter().map(|(path, file)| (path, File::of(file))).collect(),
+            manifest: &files.manifest,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct File<'a> {
     kind: FileKind,
@@ -158,10 +171,7 @@ impl<'a> Guest<'a> {
                 RunState::Unknown(_) => "unknown",
             },
             work_disk: Seen::of(&guest.work_disk, |size| size),
-            files: Seen::of(&guest.files, |files| Files {
-                files: files.files.iter().map(|(path, file)| (path, File::of(file))).collect(),
-                manifest: &files.manifest,
-            }),
+            files: Seen::of(&guest.files, Files::of),
         }
     }
 }

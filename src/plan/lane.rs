@@ -182,7 +182,7 @@ impl Chain<'_> {
     /// Files are reported under what declared them.
     fn write(&mut self, guest: String, writes: Writes) -> Drafted {
         let addresses = writes.sets.iter().map(|(address, _)| address.clone()).collect();
-        self.link(addresses, Op::WriteFiles { guest, sets: writes.sets, remove: writes.remove })
+        self.link(addresses, Op::WriteFiles { guest, sets: writes.sets, remove: writes.remove, reach: None })
     }
 
     fn link(&mut self, addresses: Vec<Address>, op: Op) -> Drafted {

@@ -8,7 +8,7 @@ use super::lane::Lane;
 use super::order::{Draft, Drafted};
 use super::pattern::Pattern;
 use super::verdict::Found;
-use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Plan, Reason, Shown, vm};
+use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Plan, Reason, Shown, power_cluster, vm};
 use crate::resource::{Address, BridgeSpec, Desired, Observed, ObservedGuest, Reading, Resource, VmSpec};
 
 /// What is to become of guests.
@@ -40,16 +40,30 @@ pub fn power(desired: &Desired, observed: &Observed, guests: &[Pattern], power: 
     }
     order(desired, observed, &lanes, (&mut draft, power));
     changes.extend(networks(desired, observed, &lanes, &mut draft));
+    let on_clusters = power_cluster::plan(desired, observed, guests, power, &mut draft);
+    changes.extend(on_clusters);
     Plan { fleet: desired.fleet.clone(), changes, refusals: Vec::new(), selected: None, graph: draft.finish() }
 }
 
 /// What stands in the way, guest by guest: while there is something, nothing is to be done. A guest is not stopped that
 /// could not be started again.
 pub fn obstacles(desired: &Desired, observed: &Observed, guests: &[Pattern], power: Power) -> Vec<String> {
-    let declared = desired.resources.keys().filter(|address| address.kind() == "vm").cloned();
-    let all: BTreeSet<Address> = declared.chain(observed.guests.keys().map(|name| Address::vm(name))).collect();
-    let named = all.iter().filter(|address| named(guests, address, desired)).filter_map(Address::guest);
-    named.filter_map(|name| obstacle(desired, observed, name, power)).collect()
+    let all: BTreeSet<Address> = known(desired, observed).collect();
+    let named = all.iter().filter(|address| named(guests, address, desired));
+    let obstacle = |address: &Address| match power_cluster::is_on_cluster(desired, observed, address) {
+        true => power_cluster::obstacle(desired, observed, address),
+        false => obstacle(desired, observed, address.guest()?, power),
+    };
+    named.filter_map(obstacle).collect()
+}
+
+/// Guests that are declared, and those that are there.
+fn known(desired: &Desired, observed: &Observed) -> impl Iterator<Item = Address> {
+    let declared = desired.resources.keys().filter(|address| matches!(address.kind(), "vm" | "container")).cloned();
+    let on_clusters = observed.cluster_guests.iter();
+    let on_clusters =
+        on_clusters.filter_map(|(name, reading)| Some(Address::on_cluster(reading.present()?.kind, name)));
+    declared.chain(observed.guests.keys().map(|name| Address::vm(name))).chain(on_clusters)
 }
 
 fn obstacle(desired: &Desired, observed: &Observed, name: &str, power: Power) -> Option<String> {
@@ -127,7 +141,7 @@ pub fn autostarted(observed: &Observed) -> Vec<Pattern> {
     marked.map(|(name, _)| Pattern::guest(name)).collect()
 }
 
-fn named(guests: &[Pattern], address: &Address, desired: &Desired) -> bool {
+pub(super) fn named(guests: &[Pattern], address: &Address, desired: &Desired) -> bool {
     let none = BTreeSet::new();
     let tags = desired.resources.get(address).map_or(&none, |declared| &declared.tags);
     guests.iter().any(|pattern| pattern.matches(address, tags))
@@ -172,7 +186,12 @@ fn order(desired: &Desired, observed: &Observed, lanes: &Lanes<'_>, (draft, powe
     }
 }
 
-fn change(desired: &Desired, address: Address, (power, found): (Power, Found), note: Option<String>) -> Change {
+pub(super) fn change(
+    desired: &Desired,
+    address: Address,
+    (power, found): (Power, Found),
+    note: Option<String>,
+) -> Change {
     let (action, reason, impact) = match (power, found) {
         (_, Found::Unknown | Found::Absent | Found::Unfinished) => {
             (Action::Unreadable, Reason::Unreadable, Impact::None)
@@ -200,11 +219,17 @@ pub fn named_guests(desired: &Desired, observed: &Observed, guests: &[Pattern]) 
     observed.guests.keys().filter(|name| named(guests, &Address::vm(name), desired)).cloned().collect()
 }
 
+/// Whether clusters have to be asked: a pattern names a guest that is declared on one. Of what is about this machine alone
+/// no cluster hears, and no token is fetched for it.
+pub fn may_name_on_clusters(desired: &Desired, guests: &[Pattern]) -> bool {
+    let on_cluster = |resource: &Resource| matches!(resource, Resource::ClusterGuest(_));
+    let mut all = desired.resources.iter();
+    all.any(|(address, declared)| on_cluster(&declared.resource) && named(guests, address, desired))
+}
+
 /// Patterns that name neither a guest that is there nor a declared one: most likely mistyped.
 pub fn unmatched<'a>(desired: &Desired, observed: &Observed, guests: &'a [Pattern]) -> Vec<&'a Pattern> {
-    let there = observed.guests.keys().map(|name| Address::vm(name));
-    let declared = desired.resources.keys().filter(|address| address.kind() == "vm").cloned();
-    let all: Vec<Address> = there.chain(declared).collect();
+    let all: Vec<Address> = known(desired, observed).collect();
     guests
         .iter()
         .filter(|pattern| !all.iter().any(|address| named(std::slice::from_ref(*pattern), address, desired)))

@@ -58,9 +58,10 @@ impl Selection {
 
 /// Whether a pattern names the resource, or the guest it is in.
 fn names(patterns: &[Pattern], address: &Address, tags: &BTreeSet<String>) -> bool {
-    let guest = address.guest().map(Address::vm);
+    let guests = address.guest().map(|guest| [Address::vm(guest), Address::container(guest)]);
     let either = |pattern: &Pattern| {
-        pattern.matches(address, tags) || guest.as_ref().is_some_and(|vm| pattern.matches(vm, tags))
+        let mut guests = guests.iter().flatten();
+        pattern.matches(address, tags) || guests.any(|guest| pattern.matches(guest, tags))
     };
     patterns.iter().any(either)
 }
@@ -113,7 +114,8 @@ fn take<'a>(
         let Some(declared) = desired.resources.get(address) else { continue };
         let keys = address.guest().map(Address::authorized_key);
         let keys = keys.and_then(|keys| desired.resources.get_key_value(&keys)).map(|(keys, _)| keys);
-        let needs = declared.needs.iter().chain(keys.filter(|_| address.kind() == "vm"));
+        let is_guest = matches!(address.kind(), "vm" | "container");
+        let needs = declared.needs.iter().chain(keys.filter(|_| is_guest));
         for needed in needs.filter(|needed| desired.resources.contains_key(*needed)) {
             along.entry(needed.clone()).or_insert_with(|| address.clone());
             waiting.push(needed);

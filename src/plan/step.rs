@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Selected};
 use crate::config::ByteSize;
-use crate::resource::cluster::ClusterGuestSpec;
+use crate::resource::cluster::{ClusterGuestSpec, Reach};
 use crate::resource::{
     Address, BridgeSpec, Declared, FileSet, GuestPath, ImageSpec, KernelSpec, LinkName, Obstacle, VmSpec,
 };
@@ -223,6 +223,9 @@ pub enum Op {
         sets: Vec<(Address, FileSet)>,
         /// What to remove: files we wrote earlier and that are no longer declared.
         remove: Vec<GuestPath>,
+        /// The way into a guest of a cluster; it is waited for. `None` is one of this machine.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reach: Option<Reach>,
     },
     /// Start the VMM.
     StartGuest {

@@ -5,12 +5,15 @@ mod cluster;
 mod files;
 mod network;
 
+pub use cluster::reaches;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::files::{OwnKeys, Owner};
 use super::{Address, Declared, Desired, HostPath, Inputs, Resource, Rules, VmSpec};
 use crate::config::filter::Filter;
 use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, Links, Secret, Vm};
-use crate::syntax::{Diagnostic, Severity, SourceMap, Span};
+use crate::syntax::{Diagnostic, Severity, SourceMap, Span, Spanned};
 
 /// What of the host a fleet asks for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,15 +28,12 @@ pub struct Requests {
     pub git_identity: bool,
 }
 
-/// What must be read of the host before [`lower`] can be called.
-pub fn requests(fleet: &Fleet) -> Requests {
-    let mut requests = Requests::default();
-    for vm in fleet.vms.values() {
-        let pinned = |image: &&Image| !matches!(image.source, ImageSource::Debootstrap { .. });
-        requests.images.extend(fleet.images.get(&vm.image.value).filter(pinned).map(|image| image.name.clone()));
-        requests.git_identity |= vm.git_identity.as_ref().is_some_and(|identity| identity.value == GitIdentity::Host);
-        let syncs = vm.file_syncs.iter().map(|sync| files::sync_path(&sync.value));
-        let keys = vm.authorized_keys.iter().filter_map(|key| match &key.value {
+impl Requests {
+    /// Adds what one guest's files ask for.
+    fn of(&mut self, owner: &Owner<'_>) {
+        self.git_identity |= owner.git_identity.is_some_and(|identity| identity.value == GitIdentity::Host);
+        let syncs = owner.file_syncs.iter().map(|sync| files::sync_path(&sync.value));
+        let keys = owner.authorized_keys.iter().filter_map(|key| match &key.value {
             AuthorizedKey::File(path) => Some(HostPath {
                 written: path.clone(),
                 declared_in: key.span.source,
@@ -43,11 +43,25 @@ pub fn requests(fleet: &Fleet) -> Requests {
             }),
             AuthorizedKey::Inline(_) => None,
         });
-        requests.paths.extend(syncs.chain(keys));
-        requests.secrets.extend(vm.files.iter().filter_map(|file| match &file.value.content {
+        self.paths.extend(syncs.chain(keys));
+        self.secrets.extend(owner.files.iter().filter_map(|file| match &file.value.content {
             FileContent::Secret(secret) => Some(secret.clone()),
             FileContent::Text(_) => None,
         }));
+    }
+}
+
+/// What must be read of the host before [`lower`] can be called.
+pub fn requests(fleet: &Fleet) -> Requests {
+    let mut requests = Requests::default();
+    for vm in fleet.vms.values() {
+        let pinned = |image: &&Image| !matches!(image.source, ImageSource::Debootstrap { .. });
+        requests.images.extend(fleet.images.get(&vm.image.value).filter(pinned).map(|image| image.name.clone()));
+        requests.of(&Owner::here(vm));
+    }
+    let containers = fleet.containers.values().map(|container| &container.guest);
+    for guest in containers.chain(fleet.cluster_vms.values().map(|vm| &vm.guest)) {
+        requests.of(&Owner::on_cluster(guest));
     }
     requests
 }
@@ -116,10 +130,10 @@ impl Lowering<'_> {
     }
 
     /// Gives a resource what its guest says of everything in it: groups, and what may drift.
-    fn tag(&mut self, address: &Address, vm: &Vm) {
+    fn tag(&mut self, address: &Address, tags: &[Spanned<String>], ignore_drift: &[Spanned<String>]) {
         if let Some(declared) = self.desired.resources.get_mut(address) {
-            declared.tags = vm.tags.iter().map(|tag| tag.value.clone()).collect();
-            declared.rules.ignore_drift = vm.ignore_drift.iter().map(|pattern| pattern.value.clone()).collect();
+            declared.tags = tags.iter().map(|tag| tag.value.clone()).collect();
+            declared.rules.ignore_drift = ignore_drift.iter().map(|pattern| pattern.value.clone()).collect();
         }
     }
 
@@ -164,9 +178,9 @@ impl Lowering<'_> {
         let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
         let needs = others.chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
-        self.tag(&guest, vm);
+        self.tag(&guest, &vm.tags, &vm.ignore_drift);
         self.rules(&guest, vm);
-        self.files(vm, &guest);
+        self.files(&Owner::here(vm), &guest, OwnKeys::Added);
     }
 }
 

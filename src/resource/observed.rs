@@ -56,6 +56,9 @@ pub struct Observed {
     pub clusters: BTreeMap<String, Reading<ObservedCluster>>,
     /// Guests on clusters that carry this fleet's mark, and declared ones that were looked for; by name.
     pub cluster_guests: BTreeMap<String, Reading<ObservedClusterGuest>>,
+    /// Files of guests on clusters that were logged in to, by the guest's name: those that run and of which files are
+    /// declared.
+    pub inside: BTreeMap<String, Reading<GuestFiles>>,
 }
 
 /// Something of the host that is not ours and that keeps a network or a guest from being made.

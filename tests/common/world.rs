@@ -69,7 +69,7 @@ impl World {
                 guest.work_disk = Reading::Present(*to);
                 guest.record.applied.disks.as_mut().expect("it has disks").work_disk = *to;
             }
-            Op::WriteFiles { guest, sets, remove } => write(self.files(guest), sets, remove),
+            Op::WriteFiles { guest, sets, remove, .. } => write(self.files(guest), sets, remove),
             Op::StartGuest { vm } => self.start(vm),
             Op::AwaitReady { guest } => {
                 assert!(matches!(self.guest(guest).state, RunState::Running(_)), "`{guest}` does not run");

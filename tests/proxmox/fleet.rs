@@ -6,10 +6,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use camino::Utf8Path;
 use regatta::config::{self, LoadError, Loader};
+use regatta::driver::Insides;
+use regatta::driver::inputs::{self, Secrets, User};
 use regatta::driver::proxmox::exchange::Exchange;
 use regatta::driver::proxmox::{Cluster, Clusters, Open, Pace};
+use regatta::effect::{CommandRunner, DigestCache};
 use regatta::exec::{Failure, FailureKind, Perform, Progress};
-use regatta::plan::{Action, Goal, Options, Plan, Step, StepId, plan};
+use regatta::plan::{Action, Goal, Op, Options, Plan, Step, StepId, plan};
 use regatta::resource::{Desired, Inputs, Observed, lower};
 
 use crate::fake::Fake;
@@ -110,6 +113,19 @@ pub(crate) fn containers(count: u32) -> Desired {
     desired(&format!("container \"web\" count={count} {{ cluster \"pve\"\n{EVERYTHING} }}"))
 }
 
+/// A fleet with these guests and what they name on this machine.
+pub(crate) async fn desired_with_files(guests: &str, home: &Utf8Path, own_key: &str) -> Desired {
+    let cluster = r#"cluster "pve" { endpoint "https://127.0.0.1:8006"; token env="T" }"#;
+    let text = format!("fleet \"shop\"\n{cluster}\n{guests}");
+    let (sources, fleet) = config::load(&home.join("fleet.kdl"), "shop", &mut Text(&text));
+    let fleet = fleet.unwrap_or_else(|mistakes| panic!("{mistakes:#?}"));
+    let user = User { home: home.to_owned(), git_environment: Vec::new() };
+    let digests = Arc::new(DigestCache::default());
+    let read = inputs::read(&fleet, &sources, &user, &CommandRunner, &Secrets::Leave, &digests).await.unwrap();
+    let inputs = Inputs { own_keys: vec![own_key.to_owned()], ..read };
+    lower(&fleet, &sources, &inputs).unwrap().desired
+}
+
 struct Quiet;
 
 impl Progress for Quiet {
@@ -130,7 +146,8 @@ impl Open for Opener {
 
 /// A process that knows the fake.
 pub(crate) struct Regatta {
-    pub(crate) clusters: Clusters,
+    pub(crate) clusters: Arc<Clusters>,
+    insides: Option<Arc<Insides>>,
 }
 
 impl Regatta {
@@ -147,12 +164,20 @@ impl Regatta {
             settle: Duration::ZERO,
         };
         let open: Box<dyn Open> = Box::new(Opener { exchange, pace });
-        Self { clusters: Clusters::new([("pve".to_owned(), open)]) }
+        Self { clusters: Arc::new(Clusters::new([("pve".to_owned(), open)])), insides: None }
+    }
+
+    /// The same, logging in to guests.
+    pub(crate) fn with_insides(self, make: impl FnOnce(Arc<Clusters>) -> Insides) -> Self {
+        Self { insides: Some(Arc::new(make(Arc::clone(&self.clusters)))), ..self }
     }
 
     pub(crate) async fn observe(&self, desired: &Desired) -> Observed {
         let mut observed = Observed::default();
         self.clusters.observe(desired, &mut observed).await;
+        if let Some(insides) = &self.insides {
+            insides.observe(desired, &mut observed).await;
+        }
         observed
     }
 
@@ -172,7 +197,7 @@ impl Regatta {
         self.carry_out(&made).await
     }
 
-    async fn carry_out(&self, plan: &Plan) -> Vec<(String, Failure)> {
+    pub(crate) async fn carry_out(&self, plan: &Plan) -> Vec<(String, Failure)> {
         let unreadable = plan.changes.iter().filter(|change| change.action == Action::Unreadable);
         let unreadable: Vec<_> = unreadable
             .map(|change| (change.address.to_string(), Failure::permanent(change.note.clone().unwrap_or_default())))
@@ -199,7 +224,11 @@ impl Regatta {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            match self.clusters.perform(step, &Quiet).await {
+            let done = match (&step.op, &self.insides) {
+                (Op::WriteFiles { .. }, Some(insides)) => insides.perform(step, &Quiet).await,
+                _ => self.clusters.perform(step, &Quiet).await,
+            };
+            match done {
                 Err(failure) if failure.kind == FailureKind::Transient && attempts < 3 => {}
                 other => return other,
             }

@@ -12,6 +12,8 @@ mod fleet;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;
+mod house;
+mod inside;
 mod origins;
 mod process;
 mod random;

@@ -107,7 +107,7 @@ impl Model {
                 })
                 .await
             }
-            Op::WriteFiles { guest, sets, remove } => self.write_files(step.id, guest, sets, remove).await,
+            Op::WriteFiles { guest, sets, remove, .. } => self.write_files(step.id, guest, sets, remove).await,
             Op::StartGuest { vm } => self.start(step.id, vm).await,
             Op::AwaitReady { guest } => {
                 let confirm = |state: &mut State| {

@@ -20,7 +20,7 @@ const TOKEN_LIMIT: u64 = 4 << 10;
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// The fleet's clusters. Nothing is read and no command runs before one of them is needed.
-pub(super) fn clusters(loaded: &Loaded, environment: &Environment) -> Clusters {
+pub(in crate::cli) fn clusters(loaded: &Loaded, environment: &Environment) -> Clusters {
     let opening = |declared: &Declared| {
         let beside = beside(loaded, declared, environment);
         let fleet = loaded.fleet.name.value.clone();

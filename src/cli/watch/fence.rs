@@ -4,9 +4,10 @@
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::config::{
-    AuthorizedKey, Cluster, ClusterTrust, File, FileContent, Fleet, ImageSource, Secret, SecretSource, TokenSource, Vm,
+    AuthorizedKey, Cluster, ClusterGuest, ClusterTrust, File, FileContent, FileSync, Fleet, ImageSource, Secret,
+    SecretSource, TokenSource,
 };
-use crate::syntax::{SourceId, SourceMap};
+use crate::syntax::{SourceId, SourceMap, Spanned};
 
 /// The checkout, and what else the host's policy lets a repository name.
 #[derive(Debug, Clone, Default)]
@@ -52,7 +53,12 @@ impl Fence {
             }
         }
         fleet.clusters.values().for_each(|cluster| found.cluster(cluster));
-        fleet.vms.values().for_each(|vm| found.vm(vm));
+        for vm in fleet.vms.values() {
+            found.files(&format!("vm.{}", vm.name), &vm.authorized_keys, &vm.file_syncs, &vm.files);
+        }
+        let containers = fleet.containers.values().map(|container| &container.guest);
+        containers.for_each(|guest| found.inside(&format!("container.{}", guest.name), guest));
+        fleet.cluster_vms.values().for_each(|vm| found.inside(&format!("vm.{}", vm.guest.name), &vm.guest));
         found.lines
     }
 }
@@ -64,19 +70,32 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    fn vm(&mut self, vm: &Vm) {
-        let address = format!("vm.{}", vm.name);
-        for key in &vm.authorized_keys {
-            self.key(&address, &key.value, key.span.source);
+    /// What goes into a guest of a cluster, and the key that logs in to it.
+    fn inside(&mut self, address: &str, guest: &ClusterGuest) {
+        let inside = &guest.inside;
+        self.files(address, &inside.authorized_keys, &inside.file_syncs, &inside.files);
+        if let Some((ssh, identity)) = inside.ssh.as_ref().and_then(|ssh| Some((ssh, ssh.value.identity.as_ref()?))) {
+            self.path(address, identity, ssh.span.source);
         }
-        for sync in &vm.file_syncs {
-            self.path(&address, &sync.value.from, sync.value.declared_in);
+    }
+
+    fn files(
+        &mut self,
+        address: &str,
+        keys: &[Spanned<AuthorizedKey>],
+        syncs: &[Spanned<FileSync>],
+        files: &[Spanned<File>],
+    ) {
+        for key in keys {
+            self.key(address, &key.value, key.span.source);
         }
-        for file in &vm.files {
-            let File { content, .. } = &file.value;
-            match content {
+        for sync in syncs {
+            self.path(address, &sync.value.from, sync.value.declared_in);
+        }
+        for file in files {
+            match &file.value.content {
                 FileContent::Text(_) => {}
-                FileContent::Secret(secret) => self.secret(&address, secret),
+                FileContent::Secret(secret) => self.secret(address, secret),
             }
         }
     }

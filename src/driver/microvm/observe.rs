@@ -216,9 +216,13 @@ impl Guests {
 /// What to look at in each declared guest.
 fn wanted(desired: &Desired) -> BTreeMap<String, Wanted> {
     let mut sets: BTreeMap<String, Vec<_>> = BTreeMap::new();
+    let mut here = BTreeSet::new();
     for declared in desired.resources.values() {
         match &declared.resource {
-            Resource::Vm(vm) => drop(sets.entry(vm.name.clone()).or_default()),
+            Resource::Vm(vm) => {
+                here.insert(vm.name.clone());
+                sets.entry(vm.name.clone()).or_default();
+            }
             Resource::Files(set) => sets.entry(set.guest.clone()).or_default().push(set),
             Resource::Image(_)
             | Resource::Kernel(_)
@@ -227,5 +231,7 @@ fn wanted(desired: &Desired) -> BTreeMap<String, Wanted> {
             | Resource::ClusterGuest(_) => {}
         }
     }
-    sets.into_iter().map(|(guest, sets)| (guest, Wanted::of(sets))).collect()
+    // Guests of clusters have files as well.
+    let sets = sets.into_iter().filter(|(guest, _)| here.contains(guest));
+    sets.map(|(guest, sets)| (guest, Wanted::of(sets))).collect()
 }

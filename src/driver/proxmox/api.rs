@@ -1,5 +1,6 @@
 //! The requests that are made, with what they give.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -212,6 +213,26 @@ impl Api {
         let running = list(&found).iter().filter(|task| text(task, "endtime").is_none());
         let tasks = running.filter_map(|task| Upid::parse(&text(task, "upid")?));
         Ok(tasks.filter(|task| MAKERS.contains(&task.kind())).collect())
+    }
+
+    /// The addresses that a running guest has, its own loopback ones left out: a container's node knows them, and of a
+    /// virtual machine its agent tells them.
+    pub async fn addresses(&self, place: &Place) -> Result<Vec<IpAddr>, ApiError> {
+        let below = match place.kind {
+            GuestKind::Container => "/interfaces",
+            GuestKind::Vm => "/agent/network-get-interfaces",
+        };
+        let found = self.get(&place.path(below)).await?;
+        let interfaces = if place.kind == GuestKind::Vm { found.get("result").unwrap_or(&Value::Null) } else { &found };
+        let all =
+            list(interfaces).iter().flat_map(|interface| list(interface.get("ip-addresses").unwrap_or(&Value::Null)));
+        Ok(all.filter_map(|address| text(address, "ip-address")?.parse().ok()).collect())
+    }
+
+    /// A short text file of a virtual machine, as its agent reads it.
+    pub async fn agent_file(&self, place: &Place, path: &str) -> Result<String, ApiError> {
+        let found = self.call(&Call::new(Verb::Get, place.path("/agent/file-read")).with("file", path)).await?;
+        text(&found, "content").ok_or_else(|| ApiError::Garbled("no content of a file".into()))
     }
 
     /// Whether a guest runs.

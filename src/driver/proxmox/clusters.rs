@@ -91,7 +91,7 @@ impl Clusters {
         }
     }
 
-    async fn get(&self, name: &str) -> Result<Arc<Cluster>, Failure> {
+    pub(super) async fn get(&self, name: &str) -> Result<Arc<Cluster>, Failure> {
         match self.0.get(name) {
             Some(lazy) => lazy.get().await,
             None => Err(Failure::permanent(format!("found no cluster `{name}` in the fleet file"))),

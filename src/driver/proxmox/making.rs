@@ -16,6 +16,7 @@ const FIRST_DISK: &str = "scsi0";
 pub(super) fn request(spec: &ClusterGuestSpec, place: &Place, original: Option<&Place>) -> Call {
     let applied = if spec.origin.is_whole() { spec.set_when_made() } else { BTreeMap::new() };
     let mark = Mark {
+        host_key: None,
         version: MARK_VERSION,
         fleet: spec.fleet.clone(),
         guest: spec.name.clone(),

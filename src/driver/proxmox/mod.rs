@@ -29,8 +29,10 @@ pub mod task;
 mod update;
 mod volumes;
 mod waiting;
+mod whereabouts;
 
 pub use cluster::{Cluster, Pace};
 pub use clusters::{Clusters, Open};
 pub use error::ApiError;
 pub use server::{Servers, Token};
+pub use whereabouts::Whereabouts;

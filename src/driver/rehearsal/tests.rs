@@ -56,7 +56,12 @@ fn plan() -> Plan {
     };
     let ops = [
         Op::CreateGuest { vm: vm() },
-        Op::WriteFiles { guest: "web".into(), sets: vec![(Address::authorized_key("web"), set)], remove: Vec::new() },
+        Op::WriteFiles {
+            guest: "web".into(),
+            sets: vec![(Address::authorized_key("web"), set)],
+            remove: Vec::new(),
+            reach: None,
+        },
         Op::GrowWorkDisk { guest: "web".into(), to: ByteSize::mib(64) },
         Op::RenameGuest { from: "web".into(), to: "www".into() },
         Op::ForgetGuest { guest: "www".into() },

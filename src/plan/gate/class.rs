@@ -99,7 +99,7 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
             let made_here = provenance.has_new_root(&vm.name).then_some(Harmless::MadeInThisRun);
             temporary(made_here.or_else(|| provenance.is_temporary(&vm.name)), Loss::RootDisk)
         }
-        Op::WriteFiles { guest, sets, remove } => files(guest, sets, remove, provenance),
+        Op::WriteFiles { guest, sets, remove, .. } => files(guest, sets, remove, provenance),
         Op::DestroyClusterGuest { guest, .. } => temporary(provenance.is_made_here(guest), Loss::Guest),
         Op::UpdateClusterGuest { guest } => match provenance.cluster_loss(guest) {
             None => Class::Benign(Harmless::AddsOnly),

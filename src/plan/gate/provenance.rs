@@ -129,7 +129,10 @@ impl Provenance {
     }
 
     fn files(&self, guest: &str) -> Option<&GuestFiles> {
-        self.reading(guest)?.present()?.files.present()
+        match self.seen.inside.get(guest) {
+            Some(inside) => inside.present(),
+            None => self.reading(guest)?.present()?.files.present(),
+        }
     }
 }
 

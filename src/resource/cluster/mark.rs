@@ -32,6 +32,9 @@ pub struct Mark {
     /// What was last applied to its notes; `None` when they were the user's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// The SSH host key that somebody vouched for (`regatta repin`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host_key: Option<String>,
 }
 
 /// The format that is written, and the only one that is read.
@@ -88,6 +91,7 @@ mod tests {
             origin: "t".into(),
             applied,
             notes: None,
+            host_key: None,
         }
     }
 

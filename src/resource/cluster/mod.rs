@@ -12,6 +12,7 @@ pub mod mark;
 mod observed;
 pub mod percent;
 mod properties;
+mod reach;
 mod spec;
 mod value;
 
@@ -20,5 +21,6 @@ pub use field::{Effect, GuestKind, Home};
 pub use mark::Mark;
 pub use observed::{ObservedCluster, ObservedClusterGuest, Power};
 pub use properties::Properties;
+pub use reach::Reach;
 pub use spec::{ClusterGuestSpec, ClusterSpec, Download, GuestOrigin, Restart, VmidRange};
 pub use value::Value;

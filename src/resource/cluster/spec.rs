@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GuestKind, Value, field};
+use super::{GuestKind, Reach, Value, field};
 use crate::config::{ClusterTrust, TokenSource};
 
 /// A cluster: how it is reached. Its token is named here, and read where it is used.
@@ -49,6 +49,8 @@ pub struct ClusterGuestSpec {
     pub running: bool,
     /// Whether it is restarted for what needs that.
     pub restart: Restart,
+    /// How it is logged in to.
+    pub reach: Reach,
 }
 
 impl ClusterGuestSpec {

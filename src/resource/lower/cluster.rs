@@ -3,15 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
+use super::files::{OwnKeys, Owner};
 use crate::config::{
-    self, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Firewall, HighAvailability,
-    Interface, Startup, VmDisk, VmInterface, Volume,
+    self, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Firewall, Fleet,
+    HighAvailability, Interface, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, Download, GuestKind, GuestOrigin, Properties, Restart, Value, VmidRange, beside,
-    field, mark, percent,
+    ClusterGuestSpec, ClusterSpec, Download, GuestKind, GuestOrigin, Properties, Reach, Restart, Value, VmidRange,
+    beside, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
+
+/// Where SSH servers listen.
+const SSH_PORT: u16 = 22;
 
 impl Lowering<'_> {
     /// Declares a cluster.
@@ -28,9 +32,13 @@ impl Lowering<'_> {
     /// Declares a container.
     pub(super) fn container(&mut self, container: &Container) {
         let values = container_values(container, &self.fleet.name.value);
+        let reach = container_reach(container);
+        // Who may log in is decided with the first start; from then on only where somebody looks.
+        let keys = self.key_lines_of(&Owner::on_cluster(&container.guest), &reach);
         let spec = ClusterGuestSpec {
             unprivileged: container.unprivileged.value,
-            keys: container.authorized_keys.iter().map(|key| key.value.clone()).collect(),
+            keys,
+            reach,
             ..self.cluster_guest(GuestKind::Container, &container.guest, values)
         };
         self.on_cluster(&container.guest, spec);
@@ -39,7 +47,8 @@ impl Lowering<'_> {
     /// Declares a virtual machine of a cluster.
     pub(super) fn cluster_vm(&mut self, vm: &ClusterVm) {
         let values = vm_values(vm, &self.fleet.name.value);
-        let spec = self.cluster_guest(GuestKind::Vm, &vm.guest, values);
+        let reach = vm_reach(vm);
+        let spec = ClusterGuestSpec { reach, ..self.cluster_guest(GuestKind::Vm, &vm.guest, values) };
         self.on_cluster(&vm.guest, spec);
     }
 
@@ -60,6 +69,7 @@ impl Lowering<'_> {
             origin: origin(&guest.origin),
             unprivileged: false,
             keys: Vec::new(),
+            reach: reach(guest, std::iter::empty()),
             values,
             notes: guest.notes.as_ref().map(|notes| notes.value.trim_matches('\n').to_owned()),
             running: guest.running.value,
@@ -70,9 +80,13 @@ impl Lowering<'_> {
     fn on_cluster(&mut self, guest: &ClusterGuest, spec: ClusterGuestSpec) {
         let needs = BTreeSet::from([Address::cluster(&spec.cluster)]);
         let address = Address::on_cluster(spec.kind, &guest.name);
+        let own_key = spec.reach.identity.is_none();
         let address = self.declare(address, Resource::ClusterGuest(spec.into()), guest.span, needs);
         if let Some(declared) = self.desired.resources.get_mut(&address) {
             declared.tags = guest.tags.iter().map(|tag| tag.value.clone()).collect();
+        }
+        if guest.inside.is_looked_at() {
+            self.files(&Owner::on_cluster(guest), &address, if own_key { OwnKeys::Added } else { OwnKeys::Left });
         }
     }
 }
@@ -116,6 +130,35 @@ fn firewall(wall: &Firewall) -> impl Iterator<Item = (String, Value)> + use<'_> 
         (beside::rule_path(position), beside::rule(always.into_iter().chain(rule.fits.iter().map(owned))))
     });
     options.into_iter().chain(rules)
+}
+
+/// How each guest of a fleet's clusters is logged in to, by its name.
+pub fn reaches(fleet: &Fleet) -> BTreeMap<String, Reach> {
+    let containers = fleet.containers.values().map(container_reach);
+    let vms = fleet.cluster_vms.values().map(vm_reach);
+    containers.chain(vms).map(|reach| (reach.guest.clone(), reach)).collect()
+}
+
+fn container_reach(container: &Container) -> Reach {
+    reach(&container.guest, container.interfaces.iter().map(|net| net.value.connection.ip.as_deref()))
+}
+
+fn vm_reach(vm: &ClusterVm) -> Reach {
+    reach(&vm.guest, vm.interfaces.iter().map(|net| net.value.1.connection.ip.as_deref()))
+}
+
+/// How a guest is logged in to. An address that its interfaces declare is the one that it has.
+fn reach<'a>(guest: &ClusterGuest, addresses: impl Iterator<Item = Option<&'a str>>) -> Reach {
+    let fixed = |ip: Option<&str>| Some(ip?.split_once('/')?.0.to_owned());
+    let ssh = guest.inside.ssh.as_ref().map(|ssh| &ssh.value);
+    Reach {
+        cluster: guest.cluster.value.clone(),
+        guest: guest.name.clone(),
+        host: ssh.and_then(|ssh| ssh.host.clone()).or_else(|| addresses.filter_map(fixed).next()),
+        port: ssh.map_or(SSH_PORT, |ssh| ssh.port),
+        identity: ssh.and_then(|ssh| ssh.identity.clone()),
+        host_key: ssh.and_then(|ssh| ssh.host_key.clone()),
+    }
 }
 
 /// Collects fields as Proxmox writes them; the table makes them canonical.

@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lowering;
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, Links, OnDrift, Secret, Vm, key_line};
+use crate::config::{
+    AuthorizedKey, ClusterGuest, File, FileContent, FileSync, GitIdentity, Links, OnDrift, Secret, Vm, key_line,
+};
+use crate::resource::cluster::Reach;
 use crate::resource::{
     Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
     HostTree, ROOT, Resource, SecretContent, SecretInput,
@@ -40,6 +43,58 @@ pub(super) fn sync_path(sync: &FileSync) -> HostPath {
     }
 }
 
+/// Whose files are meant: what guests of this machine and those of clusters have in common.
+#[derive(Clone, Copy)]
+pub(super) struct Owner<'a> {
+    name: &'a str,
+    span: Span,
+    pub(super) authorized_keys: &'a [Spanned<AuthorizedKey>],
+    pub(super) git_identity: Option<&'a Spanned<GitIdentity>>,
+    pub(super) file_syncs: &'a [Spanned<FileSync>],
+    pub(super) files: &'a [Spanned<File>],
+    tags: &'a [Spanned<String>],
+    ignore_drift: &'a [Spanned<String>],
+}
+
+impl<'a> Owner<'a> {
+    /// A guest of this machine.
+    pub(super) fn here(vm: &'a Vm) -> Self {
+        Self {
+            name: &vm.name,
+            span: vm.span,
+            authorized_keys: &vm.authorized_keys,
+            git_identity: vm.git_identity.as_ref(),
+            file_syncs: &vm.file_syncs,
+            files: &vm.files,
+            tags: &vm.tags,
+            ignore_drift: &vm.ignore_drift,
+        }
+    }
+
+    /// A guest of a cluster.
+    pub(super) fn on_cluster(guest: &'a ClusterGuest) -> Self {
+        let inside = &guest.inside;
+        Self {
+            name: &guest.name,
+            span: guest.span,
+            authorized_keys: &inside.authorized_keys,
+            git_identity: inside.git_identity.as_ref(),
+            file_syncs: &inside.file_syncs,
+            files: &inside.files,
+            tags: &guest.tags,
+            ignore_drift: &[],
+        }
+    }
+}
+
+/// Whether regatta's own key is among those that may log in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OwnKeys {
+    Added,
+    /// Another key is named that logs in.
+    Left,
+}
+
 /// One set of files with the place it was written at.
 struct Planned {
     address: Address,
@@ -49,36 +104,47 @@ struct Planned {
 
 impl Lowering<'_> {
     /// Declares all files of one guest; each set needs the guest.
-    pub(super) fn files(&mut self, vm: &Vm, guest: &Address) {
-        let mut planned = vec![self.keys(vm)];
-        planned.extend(self.identity(vm));
-        for sync in &vm.file_syncs {
-            planned.extend(self.sync(vm, sync));
+    pub(super) fn files(&mut self, owner: &Owner<'_>, guest: &Address, own: OwnKeys) {
+        let mut planned = vec![self.keys(owner, own)];
+        planned.extend(self.identity(owner));
+        for sync in owner.file_syncs {
+            planned.extend(self.sync(owner, sync));
         }
-        for file in &vm.files {
-            planned.extend(self.file(vm, file));
+        for file in owner.files {
+            planned.extend(self.file(owner, file));
         }
         self.refuse_overlaps(&planned);
         for Planned { address, set, span } in planned {
             let address = self.declare(address, Resource::Files(set), span, BTreeSet::from([guest.clone()]));
-            self.tag(&address, vm);
+            self.tag(&address, owner.tags, owner.ignore_drift);
         }
     }
 
-    /// All keys of a guest: our own first, then those declared, each once.
-    fn keys(&mut self, vm: &Vm) -> Planned {
-        let mut lines: Vec<String> = self.inputs.own_keys.clone();
-        for key in &vm.authorized_keys {
+    /// The keys that a guest of a cluster is made with.
+    pub(super) fn key_lines_of(&mut self, owner: &Owner<'_>, reach: &Reach) -> Vec<String> {
+        self.all_key_lines(owner, if reach.identity.is_none() { OwnKeys::Added } else { OwnKeys::Left })
+    }
+
+    /// Our own first, then those declared, each once.
+    fn all_key_lines(&mut self, owner: &Owner<'_>, own: OwnKeys) -> Vec<String> {
+        let mut lines: Vec<String> = if own == OwnKeys::Added { self.inputs.own_keys.clone() } else { Vec::new() };
+        for key in owner.authorized_keys {
             for line in self.key_lines(key) {
                 if !lines.contains(&line) {
                     lines.push(line);
                 }
             }
         }
+        lines
+    }
+
+    /// All keys of a guest, as one file of it.
+    fn keys(&mut self, vm: &Owner<'_>, own: OwnKeys) -> Planned {
+        let lines = self.all_key_lines(vm, own);
         let span = vm.authorized_keys.first().map_or(vm.span, |key| key.span);
         let file = DesiredFile { content: Content::AuthorizedKeys(lines), mode: SINGLE_FILE_MODE, owner: ROOT };
         Planned {
-            address: Address::authorized_key(&vm.name),
+            address: Address::authorized_key(vm.name),
             set: single(vm, FileSetKind::AuthorizedKey, AUTHORIZED_KEYS, file),
             span,
         }
@@ -118,8 +184,8 @@ impl Lowering<'_> {
     }
 
     /// The git identity, if there is one; a missing one is a warning (LESSON 15).
-    fn identity(&mut self, vm: &Vm) -> Option<Planned> {
-        let identity = vm.git_identity.as_ref()?;
+    fn identity(&mut self, vm: &Owner<'_>) -> Option<Planned> {
+        let identity = vm.git_identity?;
         let (name, email) = match (&identity.value, &self.inputs.git_identity) {
             (GitIdentity::Given { name, email }, _) => (name.clone(), email.clone()),
             (GitIdentity::Host, Some((name, email))) => (name.clone(), email.clone()),
@@ -139,13 +205,13 @@ impl Lowering<'_> {
         };
         let file = DesiredFile { content: Content::GitIdentity { name, email }, mode: 0o644, owner: ROOT };
         Some(Planned {
-            address: Address::git_identity(&vm.name),
+            address: Address::git_identity(vm.name),
             set: single(vm, FileSetKind::GitIdentity, GITCONFIG, file),
             span: identity.span,
         })
     }
 
-    fn sync(&mut self, vm: &Vm, sync: &Spanned<FileSync>) -> Option<Planned> {
+    fn sync(&mut self, vm: &Owner<'_>, sync: &Spanned<FileSync>) -> Option<Planned> {
         let FileSync { to, prune, on_drift, .. } = &sync.value;
         let tree = self.tree(&sync_path(&sync.value), sync.span, "nothing is written")?;
         let target = match GuestPath::new(to.value.as_str()) {
@@ -168,13 +234,13 @@ impl Lowering<'_> {
             }
         };
         let set = FileSet {
-            guest: vm.name.clone(),
+            guest: vm.name.to_owned(),
             kind: FileSetKind::FileSync,
             files,
             prune: prune.value,
             on_drift: *on_drift,
         };
-        Some(Planned { address: Address::file_sync(&vm.name, &target.to_string()), set, span: sync.span })
+        Some(Planned { address: Address::file_sync(vm.name, &target.to_string()), set, span: sync.span })
     }
 
     /// Says which bits do not cross over (LESSON 10); a stated mode is what was meant.
@@ -191,7 +257,7 @@ impl Lowering<'_> {
     }
 
     /// A file whose content the fleet file says.
-    fn file(&mut self, vm: &Vm, file: &Spanned<File>) -> Option<Planned> {
+    fn file(&mut self, vm: &Owner<'_>, file: &Spanned<File>) -> Option<Planned> {
         let File { path, mode, content } = &file.value;
         let target = match GuestPath::new(path.value.as_str()) {
             Ok(target) => target,
@@ -202,19 +268,17 @@ impl Lowering<'_> {
         };
         let shown = target.to_string();
         let (address, kind, content) = match content {
-            FileContent::Text(text) => {
-                (Address::file(&vm.name, &shown), FileSetKind::File, Content::Text(text.clone()))
-            }
+            FileContent::Text(text) => (Address::file(vm.name, &shown), FileSetKind::File, Content::Text(text.clone())),
             FileContent::Secret(secret) => {
                 let content = Content::Secret(self.secret(secret, file.span)?.into());
-                (Address::secret(&vm.name, &shown), FileSetKind::Secret, content)
+                (Address::secret(vm.name, &shown), FileSetKind::Secret, content)
             }
         };
         let files =
             BTreeMap::from([(target, DesiredFile { content, mode: mode.unwrap_or(SINGLE_FILE_MODE), owner: ROOT })]);
         Some(Planned {
             address,
-            set: FileSet { guest: vm.name.clone(), kind, files, prune: false, on_drift: OnDrift::Repair },
+            set: FileSet { guest: vm.name.to_owned(), kind, files, prune: false, on_drift: OnDrift::Repair },
             span: file.span,
         })
     }
@@ -275,10 +339,10 @@ impl<'a> Lowering<'a> {
     }
 }
 
-fn single(vm: &Vm, kind: FileSetKind, path: &str, file: DesiredFile) -> FileSet {
+fn single(vm: &Owner<'_>, kind: FileSetKind, path: &str, file: DesiredFile) -> FileSet {
     // The constant paths of this module are valid.
     let files = GuestPath::new(path).map(|path| BTreeMap::from([(path, file)])).unwrap_or_default();
-    FileSet { guest: vm.name.clone(), kind, files, prune: false, on_drift: OnDrift::Repair }
+    FileSet { guest: vm.name.to_owned(), kind, files, prune: false, on_drift: OnDrift::Repair }
 }
 
 /// The entries of a host tree as files below the target.

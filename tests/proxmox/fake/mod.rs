@@ -7,6 +7,7 @@ mod access;
 pub(crate) mod beside;
 pub(crate) mod fault;
 pub(crate) mod guest;
+pub(crate) mod inside;
 mod lifecycle;
 mod listing;
 mod make;
@@ -64,6 +65,8 @@ pub(crate) struct World {
     pub(crate) has_manager: bool,
     /// Volumes by node; `None` when all that are asked for are there.
     pub(crate) volumes: Option<BTreeSet<(String, String)>>,
+    /// What runs inside of guests.
+    pub(crate) insides: BTreeMap<u32, inside::Inside>,
     /// Backups by volume.
     pub(crate) backups: BTreeMap<String, Guest>,
     tasks: BTreeMap<String, Task>,
@@ -246,6 +249,7 @@ impl World {
         match (verb, rest) {
             (Verb::Get, ["config"]) => Ok(guest.shown(parameter(call, "current"), parameter(call, "snapshot"))),
             (Verb::Get, ["pending"]) => Ok(guest.pending_view()),
+            (Verb::Get, ["interfaces" | "agent", ..]) => self.inside(vmid, rest, call),
             (Verb::Get, ["status", "current"]) => Ok(self.current(vmid)),
             (Verb::Put | Verb::Post, ["config"]) => self.configure(verb, vmid, call),
             (Verb::Put, ["resize"]) => self.resize(vmid, call),

@@ -25,23 +25,11 @@ pub(super) fn decode(block: &Block<'_>, problems: &mut Problems) -> Option<Conta
     let mounts = reading.each(&own::MOUNT, |block| Some((block.text("path")?.value, volume(block)?)));
     let interfaces = reading.each(&own::INTERFACE, interface);
     let features = reading.texts(&own::FEATURE, "feature");
-    let authorized_keys = reading.texts(&own::AUTHORIZED_KEY, "key");
     if problems.count() == before && has_template && root_disk.is_none() {
         missing_disk(block, problems);
     }
     let guest = guest?;
-    Some(Container {
-        guest,
-        unprivileged,
-        cores,
-        memory,
-        swap,
-        root_disk,
-        mounts,
-        interfaces,
-        features,
-        authorized_keys,
-    })
+    Some(Container { guest, unprivileged, cores, memory, swap, root_disk, mounts, interfaces, features })
 }
 
 /// A template has no root disk of its own.

@@ -1,9 +1,14 @@
 //! The tables of `container` and what stands in its block.
 
 use super::firewall;
+use super::inside::SSH;
 use super::rules::{self, IP, SIZE, WORD};
 use crate::config::ByteSize;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
+use crate::config::node::authorized_key::AUTHORIZED_KEY;
+use crate::config::node::file::FILE;
+use crate::config::node::file_sync::FILE_SYNC;
+use crate::config::node::git_identity::GIT_IDENTITY;
 
 pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", Kind::Name, "The container's name and host name.")],
@@ -34,7 +39,11 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::ON_BOOT),
         ChildRule::at_most_once(&rules::RUNNING),
         ChildRule::at_most_once(&rules::RESTART),
+        ChildRule::at_most_once(&SSH),
         ChildRule::any(&AUTHORIZED_KEY),
+        ChildRule::at_most_once(&GIT_IDENTITY),
+        ChildRule::any(&FILE_SYNC),
+        ChildRule::any(&FILE),
     ],
     ..NodeRule::new("container", "An LXC container that should exist on a Proxmox VE cluster.")
 };
@@ -129,9 +138,4 @@ pub(super) static FEATURE: NodeRule = NodeRule {
     )],
     impact: "restart",
     ..NodeRule::new("feature", "Features of LXC that are switched on.")
-};
-
-pub(super) static AUTHORIZED_KEY: NodeRule = NodeRule {
-    arguments: &[rules::KEY_LINE],
-    ..NodeRule::new("authorized-key", "A public key that may log in as root, put in when the container is made.")
 };

@@ -3,6 +3,7 @@
 mod container;
 mod container_rules;
 mod firewall;
+mod inside;
 mod origin;
 mod rules;
 mod vm;
@@ -108,6 +109,7 @@ impl Reading<'_> {
             Some(when) => Setting::written(when.value == "if-needed", when.span),
             None => Setting::default_value(true),
         };
+        let inside = inside::decode(self.block, self.problems);
         let (name, span) = (self.block.text("name")?.value, self.block.node.span);
         let (cluster, origin) = (cluster?, origin?);
         Some(ClusterGuest {
@@ -129,6 +131,7 @@ impl Reading<'_> {
             on_boot,
             running,
             restarts,
+            inside,
         })
     }
 

@@ -1,8 +1,13 @@
 //! The tables of `vm` on a cluster and what stands in its block.
 
 use super::firewall;
+use super::inside::SSH;
 use super::rules::{self, IP, SIZE, WORD};
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
+use crate::config::node::authorized_key;
+use crate::config::node::file::FILE;
+use crate::config::node::file_sync::FILE_SYNC;
+use crate::config::node::git_identity::GIT_IDENTITY;
 
 /// The card of an interface that names none.
 pub(super) const DEFAULT_CARD: &str = "virtio";
@@ -37,6 +42,11 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::ON_BOOT),
         ChildRule::at_most_once(&rules::RUNNING),
         ChildRule::at_most_once(&rules::RESTART),
+        ChildRule::at_most_once(&SSH),
+        ChildRule::any(&authorized_key::AUTHORIZED_KEY),
+        ChildRule::at_most_once(&GIT_IDENTITY),
+        ChildRule::any(&FILE_SYNC),
+        ChildRule::any(&FILE),
     ],
     ..NodeRule::new(
         "vm",

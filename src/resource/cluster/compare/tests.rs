@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::super::field::canonical;
-use super::super::{GuestKind, GuestOrigin, Mark, Power, Restart, VmidRange};
+use super::super::{GuestKind, GuestOrigin, Mark, Power, Reach, Restart, VmidRange};
 use super::*;
 
 type Raw<'a> = &'a [(&'a str, &'a str)];
@@ -31,6 +31,14 @@ fn spec(wish: Raw<'_>) -> ClusterGuestSpec {
         notes: None,
         running: true,
         restart: Restart::IfNeeded,
+        reach: Reach {
+            cluster: "pve".into(),
+            guest: "web".into(),
+            host: None,
+            port: 22,
+            identity: None,
+            host_key: None,
+        },
     }
 }
 
@@ -42,6 +50,7 @@ fn seen(is: Raw<'_>, applied: Raw<'_>) -> ObservedClusterGuest {
         vmid: 101,
         kind: GuestKind::Container,
         mark: Mark {
+            host_key: None,
             version: 1,
             fleet: "shop".into(),
             guest: "web".into(),

@@ -1,0 +1,103 @@
+//! How a guest of a cluster is logged in to.
+
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use tokio::time::{Instant, sleep};
+
+use super::Insides;
+use crate::driver::microvm::Login;
+use crate::driver::proxmox::Whereabouts;
+use crate::effect::{Shell, SshTarget, files, known_hosts_line};
+use crate::exec::{Failure, FailureKind, Progress};
+use crate::resource::cluster::{ObservedClusterGuest, Reach};
+
+/// One try has this long.
+const TRY: Duration = Duration::from_secs(15);
+
+/// From one try to the next.
+const BETWEEN: Duration = Duration::from_millis(1500);
+
+impl Insides {
+    /// How people log in to a guest that runs.
+    ///
+    /// # Errors
+    /// It is not there or stopped, or nobody knows its address or its host key.
+    pub async fn login(&self, reach: &Reach) -> Result<Login, Failure> {
+        let found = self.clusters.whereabouts(reach).await?;
+        self.login_to(reach, &found)
+    }
+
+    /// The same of a guest that was seen a moment ago.
+    pub(super) async fn login_of(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Login, Failure> {
+        let found = self.clusters.whereabouts_of(reach, seen).await?;
+        self.login_to(reach, &found)
+    }
+
+    fn login_to(&self, reach: &Reach, found: &Whereabouts) -> Result<Login, Failure> {
+        let host_key = found.host_key.clone().map_err(|why| no_host_key(reach, &why))?;
+        let line = known_hosts_line(&found.host, reach.port, &host_key)
+            .map_err(|error| Failure::permanent(error.to_string()).context("cannot use the host key"))?;
+        let known_hosts = self.state.cluster_known_hosts(&self.fleet, &reach.guest);
+        known_hosts.parent().map_or(Ok(()), files::private_dir)?;
+        files::write_atomic(&known_hosts, line.as_bytes())?;
+        Ok(Login { target: self.target(reach, &found.host, host_key)?, known_hosts })
+    }
+
+    pub(super) fn target(&self, reach: &Reach, host: &str, host_key: String) -> Result<SshTarget, Failure> {
+        let (host, user) = (host.to_owned(), self.account.user.clone());
+        Ok(SshTarget { host, port: reach.port, user, host_key, identity: self.identity(reach)? })
+    }
+
+    fn identity(&self, reach: &Reach) -> Result<Utf8PathBuf, Failure> {
+        match (&reach.identity, &self.home) {
+            (None, _) => Ok(self.state.identity()),
+            (Some(path), home) => match (path.strip_prefix("~/"), home) {
+                (None, _) => Ok(path.into()),
+                (Some(below), Some(home)) => Ok(home.join(below)),
+                (Some(_), None) => Err(Failure::permanent("found no home directory: HOME is not set")),
+            },
+        }
+    }
+
+    /// Logs in to a guest that may just have been started: tries until it works.
+    ///
+    /// # Errors
+    /// At once when trying again would give the same answer, else when the time is over.
+    pub(super) async fn enter(
+        &self,
+        reach: &Reach,
+        within: Duration,
+        progress: &dyn Progress,
+    ) -> Result<Box<dyn Shell>, Failure> {
+        let end = Instant::now() + within;
+        loop {
+            let started = Instant::now();
+            let failure = match self.try_to_enter(reach).await {
+                Ok(shell) => return Ok(shell),
+                Err(failure) => failure,
+            };
+            let last = Instant::now() + BETWEEN >= end;
+            if failure.kind == FailureKind::Permanent || last {
+                return Err(failure.context(format!("cannot log in to guest `{}`", reach.guest)));
+            }
+            progress.say(&format!("waits until it answers: {}", failure.causes.join(": ")));
+            sleep(BETWEEN.saturating_sub(started.elapsed())).await;
+        }
+    }
+
+    async fn try_to_enter(&self, reach: &Reach) -> Result<Box<dyn Shell>, Failure> {
+        let login = self.login(reach).await?;
+        Ok(self.doors.connect.connect(&login.target, TRY).await?)
+    }
+}
+
+/// What is done about a host key that nobody vouches for: somebody has to, or there is no login.
+fn no_host_key(reach: &Reach, why: &str) -> Failure {
+    let guest = &reach.guest;
+    let failure = Failure::permanent(format!("cannot tell whether guest `{guest}` is itself: {why}"));
+    failure.hint(format!(
+        "read `/etc/ssh/ssh_host_ed25519_key.pub` in the guest and write `host-key` into the `ssh` of its block, or run \
+         `regatta repin {guest} SHA256:…` with what `ssh-keygen -l` prints there"
+    ))
+}
