@@ -193,6 +193,8 @@ impl Sshd {
         let mut child = Command::new("/usr/sbin/sshd")
             .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string(), "-o", "ListenAddress=127.0.0.1"])
             .args(["-o", "PidFile=none", "-o", "StrictModes=no", "-o", "UsePAM=no"])
+            // What root's shell does on this machine when it starts is no guest's business: bash reads no `.bashrc` then.
+            .args(["-o", "SetEnv=SHLVL=1"])
             .args(["-o", "Subsystem=sftp internal-sftp", "-h", host.as_str()])
             .arg(format!("-oAuthorizedKeysFile={identity}.pub"))
             .stdin(Stdio::null())

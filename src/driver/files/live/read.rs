@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::remote::{Remote, listed};
+use super::remote::Remote;
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
 use crate::driver::files::manifest;
 use crate::effect::walk::as_text;
@@ -40,7 +40,7 @@ const CONTENTS: &str = "exec xargs -0 -r cat --";
 pub(super) async fn files(remote: &Remote<'_>, mut wanted: Wanted) -> Result<GuestFiles, Failure> {
     let (manifest, intent) = read_manifests(remote).await?;
     wanted.complete(&manifest, &intent);
-    let listing = remote.run("list files", LIST, &[], &listed(wanted.iter().map(|(path, _)| path))).await?;
+    let listing = remote.each("list files", LIST, &[], wanted.iter().map(|(path, _)| path)).await?;
     let mut files = parse_listing(&listing).ok_or_else(garbled)?;
     keep_reachable(&mut files);
     for (path, interest) in wanted.iter() {
@@ -128,7 +128,7 @@ async fn read_digests(
         **interest != Interest::Metadata && files.get(*path).is_some_and(|file| file.kind == FileKind::File)
     };
     let paths: Vec<GuestPath> = wanted.iter().filter(asked).map(|(path, _)| path.clone()).collect();
-    let answer = remote.run("read digests", DIGESTS, &[], &listed(&paths)).await?;
+    let answer = remote.each("read digests", DIGESTS, &[], &paths).await?;
     let mut lines = answer.split(|b| *b == 0);
     for path in &paths {
         let digest = lines.next().and_then(|line| parse_digest(line, path)).ok_or_else(garbled)?;
@@ -164,7 +164,7 @@ async fn read_texts(
             asked.push(path);
         }
     }
-    let contents = remote.run("read files", CONTENTS, &[], &listed(asked.iter().copied())).await?;
+    let contents = remote.each("read files", CONTENTS, &[], asked.iter().copied()).await?;
     let mut rest = contents.as_slice();
     for path in asked {
         let Some(file) = files.get_mut(path) else { continue };

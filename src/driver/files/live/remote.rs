@@ -35,6 +35,18 @@ impl Remote<'_> {
         self.feed(doing, script, args, &mut stdin).await
     }
 
+    /// As [`Remote::run`] with paths on its input; where there are none, there is nothing to run.
+    pub(super) async fn each<'p>(
+        &self,
+        doing: &str,
+        script: &str,
+        args: &[&str],
+        paths: impl IntoIterator<Item = &'p GuestPath>,
+    ) -> Result<Vec<u8>, Failure> {
+        let list = listed(paths);
+        if list.is_empty() { Ok(Vec::new()) } else { self.run(doing, script, args, &list).await }
+    }
+
     /// As [`Remote::run`], fed from a stream.
     pub(super) async fn feed(
         &self,
@@ -68,7 +80,7 @@ fn shown(words: &[u8]) -> String {
 }
 
 /// Paths as the guest's programs get them: below the work directory, never looking like an option, NUL after each.
-pub(super) fn listed<'a>(paths: impl IntoIterator<Item = &'a GuestPath>) -> Vec<u8> {
+fn listed<'a>(paths: impl IntoIterator<Item = &'a GuestPath>) -> Vec<u8> {
     let mut list = Vec::new();
     for path in paths {
         list.extend_from_slice(b"./");

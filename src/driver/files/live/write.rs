@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::archive::{Packed, archive};
-use super::remote::{Remote, listed};
+use super::remote::Remote;
 use crate::driver::files::edits::Edit;
 use crate::driver::files::manifest;
 use crate::driver::files::room::Room;
@@ -98,18 +98,18 @@ pub(super) async fn carry_out(remote: &Remote<'_>, edits: Vec<Edit>, now: i64) -
     if writes {
         stage(remote, std::mem::take(&mut steps.files), now).await?;
     }
-    remote.run("remove files", REMOVE_FILES, &[], &listed(&steps.remove_files)).await?;
-    remote.run("remove directories", REMOVE_DIRECTORIES, &[], &listed(&steps.remove_directories)).await?;
+    remote.each("remove files", REMOVE_FILES, &[], &steps.remove_files).await?;
+    remote.each("remove directories", REMOVE_DIRECTORIES, &[], &steps.remove_directories).await?;
     let whole = steps.take_whole();
-    remote.run("make directories", MAKE_DIRECTORIES, &[], &listed(&steps.directories)).await?;
-    remote.run("put directories in place", MOVE_WHOLE, &[], &listed(&whole)).await?;
-    remote.run("make directories", MAKE_DIRECTORIES, &[], &listed(&steps.below)).await?;
+    remote.each("make directories", MAKE_DIRECTORIES, &[], &steps.directories).await?;
+    remote.each("put directories in place", MOVE_WHOLE, &[], &whole).await?;
+    remote.each("make directories", MAKE_DIRECTORIES, &[], &steps.below).await?;
     for ((mode, (user, group)), paths) in &steps.permits {
         let (mode, owner) = (format!("{mode:04o}"), format!("{user}:{group}"));
-        remote.run("set permissions", PERMIT, &[&mode, &owner], &listed(paths)).await?;
+        remote.each("set permissions", PERMIT, &[&mode, &owner], paths).await?;
     }
     if writes {
-        remote.run("put files in place", MOVE, &[], &listed(&steps.parents)).await?;
+        remote.each("put files in place", MOVE, &[], &steps.parents).await?;
         remote.run("finish", FINISH, &[], b"").await?;
     }
     Ok(())

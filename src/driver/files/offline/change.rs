@@ -137,7 +137,7 @@ async fn carry_out(tool: &Tool<'_>, prepared: Prepared, undo: Option<&Utf8Path>)
         debugfs(tool, staging, undo, ["-R", request]).await?;
     }
     let (image, written) = (tool.disk.to_owned(), prepared.clone());
-    let read_back = blocking(move || verify::written(&image, &written.edits, written.staging.dates(&filled)));
+    let read_back = blocking(move || verify::written(&image, &written.edits, written.staging.arrived(&filled)));
     let image = tool.disk.to_owned();
     let synced = blocking(move || {
         File::open(&image).and_then(|file| file.sync_all()).map_err(|cause| io_failure("sync", &image, &cause))

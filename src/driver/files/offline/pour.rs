@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 
 use camino::Utf8Path;
+use sha2::{Digest as _, Sha256};
 
 use super::extent::Extent;
 use super::tool::io_failure;
@@ -32,28 +33,47 @@ pub(super) struct Poured<'a> {
     pub(super) extents: Vec<Extent>,
 }
 
-/// Writes each file to its place on the disk, and gives when it was last modified, in seconds since 1970: `now` for what
-/// has no date of its own. The last block of each is filled up with zeros.
+/// What is known of a file once it was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Arrived {
+    /// When it was last modified, in seconds since 1970.
+    pub(super) modified: i64,
+    /// Digest of its [tail](tail), where that tells its place: its blocks follow one another, and all of its bytes were
+    /// checked as they were written.
+    pub(super) tail: Option<[u8; 32]>,
+}
+
+/// Bytes of a tail, at most.
+pub(super) const TAIL: u64 = 4096;
+
+/// Where the last bytes of a file of this size begin.
+pub(super) const fn tail(size: u64) -> u64 {
+    size.saturating_sub(1) / TAIL * TAIL
+}
+
+/// Writes each file to its place on the disk, and dates it: `now`, in seconds since 1970, for what has no date of its own.
+/// The last block of each is filled up with zeros.
 ///
 /// # Errors
 /// When a host file is not what was planned, or cannot be read; when the disk cannot be written to.
-pub(super) fn pour(disk: &Utf8Path, files: &[Poured<'_>], block_size: u64, now: i64) -> Result<Vec<i64>, Failure> {
+pub(super) fn pour(disk: &Utf8Path, files: &[Poured<'_>], block_size: u64, now: i64) -> Result<Vec<Arrived>, Failure> {
     let image = File::options().write(true).open(disk).map_err(|cause| io_failure("write", disk, &cause))?;
     let next = AtomicUsize::new(0);
     let (poured, tell) = (AtomicU64::new(0), mpsc::sync_channel(1));
     let (enough, told) = tell;
     let work = |enough: SyncSender<()>| {
-        let (mut buffer, mut dates) = (vec![0; PIECE], Vec::new());
+        let (mut buffer, mut arrived) = (vec![0; PIECE], Vec::new());
         loop {
             let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(Poured { file, extents }) = files.get(number) else { return Ok(dates) };
-            let modified = one(&Place { image: &image, disk, extents, block_size }, file, &mut buffer)?;
+            let Some(Poured { file, extents }) = files.get(number) else { return Ok(arrived) };
+            let (modified, last) = one(&Place { image: &image, disk, extents, block_size }, file, &mut buffer)?;
             let (size, before) = (file.source.size(), poured.fetch_add(file.source.size(), Ordering::Relaxed));
             if (before + size) / SYNCED > before / SYNCED {
                 // One that waits already stands for both.
                 let _ = enough.try_send(());
             }
-            dates.push((number, storable(modified.unwrap_or(now))));
+            let modified = storable(modified.unwrap_or(now));
+            arrived.push((number, Arrived { modified, tail: Some(last).filter(|_| extents.len() <= 1) }));
         }
     };
     let threads = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(THREADS_MAX));
@@ -65,24 +85,27 @@ pub(super) fn pour(disk: &Utf8Path, files: &[Poured<'_>], block_size: u64, now: 
         let stopped = || Err(Failure::permanent(format!("writing to `{disk}` was stopped")));
         // All are waited for, whatever the first of them says.
         let done: Vec<_> = running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| stopped())).collect();
-        let mut dates: Vec<(usize, i64)> = done.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
-        dates.sort_unstable();
-        Ok(dates.into_iter().map(|(_, modified)| modified).collect())
+        let mut arrived: Vec<(usize, Arrived)> = done.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        arrived.sort_unstable();
+        Ok(arrived.into_iter().map(|(_, arrived)| arrived).collect())
     })
 }
 
-/// Writes one file; its own date.
-fn one(place: &Place<'_>, file: &NewFile, buffer: &mut [u8]) -> Result<Option<i64>, Failure> {
+/// Writes one file; its own date, and the digest of its tail.
+fn one(place: &Place<'_>, file: &NewFile, buffer: &mut [u8]) -> Result<(Option<i64>, [u8; 32]), Failure> {
     let mut source = file.source.open()?;
     let mut done = 0;
+    let mut last = Sha256::digest([]);
     loop {
         let read = fill(&mut source, buffer).map_err(|cause| copy_failure("read a file of the host", cause))?;
         if read == 0 {
-            return Ok(source.modified);
+            return Ok((source.modified, last.into()));
         }
         let whole = read.next_multiple_of(usize::try_from(place.block_size).unwrap_or(PIECE)).min(buffer.len());
         buffer[read..whole].fill(0);
         place.write(done, &buffer[..whole])?;
+        // Pieces are whole numbers of tails, but for the last one.
+        last = Sha256::digest(&buffer[usize::try_from(tail(read as u64)).unwrap_or_default()..read]);
         done += whole as u64;
     }
 }

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 use ext4_view::{Ext4, Ext4Error, Metadata};
 use sha2::{Digest as _, Sha256};
 
+use super::pour;
 use crate::driver::ext4::{self, Checksums};
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
 use crate::driver::files::manifest;
@@ -181,6 +182,23 @@ impl Reader {
             u64::MAX,
         )?;
         Ok((Digest::from_hash(&hash.finalize()), text.and_then(as_text)))
+    }
+
+    /// Digest of the [tail](pour::tail) of a file of this size.
+    pub(super) fn tail(&self, path: &GuestPath, size: u64) -> Result<[u8; 32], String> {
+        let mut file = self.fs.open(absolute(path).as_slice()).map_err(|error| said(path, &error))?;
+        file.seek_to(pour::tail(size)).map_err(|error| said(path, &error))?;
+        let (mut hash, mut buffer, mut left) = (Sha256::new(), vec![0; 4096], pour::TAIL);
+        while left > 0 {
+            match file.read_bytes(&mut buffer).map_err(|error| said(path, &error))? {
+                0 => break,
+                read => {
+                    hash.update(&buffer[..read]);
+                    left = left.saturating_sub(read as u64);
+                }
+            }
+        }
+        Ok(hash.finalize().into())
     }
 
     fn bytes(&self, path: &GuestPath, limit: u64) -> Result<Vec<u8>, String> {

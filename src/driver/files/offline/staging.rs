@@ -7,6 +7,7 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::fill::{Name, ToFill};
+use super::pour::Arrived;
 use super::script::{Script, Staged, breaks_line};
 use super::tool::io_failure;
 use crate::driver::files::edits::{Edit, NewFile};
@@ -99,10 +100,11 @@ impl Staging {
         self.filled.iter().filter_map(file).collect()
     }
 
-    /// When each written file is dated, in seconds since 1970, with the dates of those that were filled in.
-    pub(super) fn dates(&self, filled: &[i64]) -> Vec<i64> {
+    /// What is known of each written file, those that were filled in among them.
+    pub(super) fn arrived(&self, filled: &[Arrived]) -> Vec<Arrived> {
         let mut filled = filled.iter();
-        self.dates.iter().filter_map(|date| date.or_else(|| filled.next().copied())).collect()
+        let copied = |modified| Arrived { modified, tail: None };
+        self.dates.iter().filter_map(|date| date.map(copied).or_else(|| filled.next().copied())).collect()
     }
 
     fn empty(&self) -> Result<(), Failure> {

@@ -22,7 +22,7 @@ use self::image::Image;
 use self::inode::Inode;
 use self::layout::Layout;
 use super::extent::Extent;
-use super::pour::{self, Poured};
+use super::pour::{self, Arrived, Poured};
 use crate::driver::files::edits::NewFile;
 use crate::exec::Failure;
 use crate::resource::GuestPath;
@@ -51,11 +51,11 @@ pub(super) enum Name {
     Missing,
 }
 
-/// Puts the files onto a disk, and gives when each was last modified, in seconds since 1970.
+/// Puts the files onto a disk, and says what is known of each; `now`, in seconds since 1970, dates what has no date.
 ///
 /// # Errors
 /// When a host file is not what was planned, or the disk is full, damaged, or cannot be written to. It is unsound then.
-pub(super) fn fill(disk: &Utf8Path, files: &[ToFill<'_>], now: i64) -> Result<Vec<i64>, Failure> {
+pub(super) fn fill(disk: &Utf8Path, files: &[ToFill<'_>], now: i64) -> Result<Vec<Arrived>, Failure> {
     let image = Image::open(disk)?;
     let superblock = image.read(1024, 1024)?;
     let layout = superblock.as_array().and_then(Layout::of);
@@ -73,12 +73,12 @@ pub(super) fn fill(disk: &Utf8Path, files: &[ToFill<'_>], now: i64) -> Result<Ve
         places.push(Poured { file, extents });
     }
     volume.finish()?;
-    let modified = pour::pour(disk, &places, layout.block_size, now)?;
-    for (inode, modified) in inodes.iter_mut().zip(&modified) {
-        inode.modified(*modified);
+    let arrived = pour::pour(disk, &places, layout.block_size, now)?;
+    for (inode, arrived) in inodes.iter_mut().zip(&arrived) {
+        inode.modified(arrived.modified);
         inode.write(&image, &layout)?;
     }
-    Ok(modified)
+    Ok(arrived)
 }
 
 /// Says in an inode where its bytes are.
