@@ -64,7 +64,7 @@ pub(super) fn ask(judged: &Judged<'_>, consent: Consent<'_>, mut grants: Grants)
         }
         grants.agree(Agreement::Asked);
     }
-    if judged.caller == Caller::Person && judged.policy.demand() == Demand::Name {
+    if judged.caller == Caller::Person && judged.policy.demand() <= Demand::Name {
         ask_names(judged, &mut grants);
     }
     Ok(Some(grants))

@@ -1,5 +1,7 @@
 //! `regatta snapshot`: copies of guests' disks, taken, listed, put back and removed.
 
+mod keepers;
+
 use jiff::tz::TimeZone;
 use serde::Serialize;
 
@@ -11,11 +13,10 @@ use super::output;
 use super::plan::{self, Shown};
 use super::run::{self, RunOptions, Telling};
 use super::session::Session;
-use crate::driver::microvm::KeptSnapshot;
 use crate::effect::{Clock as _, SystemClock};
-use crate::plan::{Impact, Pattern, Snapshots, power};
+use crate::plan::{Pattern, Snapshots};
 use crate::render::{self, Length};
-use crate::resource::{Observed, Reading, RunState};
+use keepers::{Keeper, Kept};
 
 /// Does what is asked for.
 pub(super) async fn run(global: &Global, form: Form, args: &SnapshotArgs) -> Result<Exit, CliError> {
@@ -32,35 +33,30 @@ pub(super) async fn run(global: &Global, form: Form, args: &SnapshotArgs) -> Res
 /// Everything that changes something: under the host's lock, with a journal, like every run.
 async fn change(global: &Global, form: Form, session: &Session, args: &SnapshotArgs) -> Result<Exit, CliError> {
     let _lock = run::lock(session, "regatta snapshot", args.wait).await?;
-    let observed = session.glance().await?;
     let now = SystemClock.now().to_zoned(TimeZone::UTC).strftime("%Y%m%d-%H%M%S").to_string();
-    let (asked, consent) = match &args.command {
+    let (observed, asked, consent) = match &args.command {
         SnapshotCommand::Create { guests, name } => {
-            let name = name.clone().unwrap_or(now);
-            let guests = named(session, &observed, guests)?;
-            let take = |guest: String| {
-                taken(session, &guest, &name)?;
-                let impact = impact(&observed, &guest);
-                Ok((guest, Snapshots::Take { name: name.clone(), why: "asked for".into(), impact }))
-            };
-            let asked = guests.into_iter().map(take).collect::<Result<Vec<_>, CliError>>()?;
-            (asked, Consent::by_command())
+            let (observed, keepers) = keepers::named(session, guests).await?;
+            let take = |keeper: &Keeper| keeper.take(name.as_deref(), &now);
+            (observed, keepers.iter().map(take).collect::<Result<Vec<_>, CliError>>()?, Consent::by_command())
         }
         SnapshotCommand::Restore { guest, snapshot, yes } => {
-            must_have(session, guest, std::slice::from_ref(snapshot))?;
-            must_be_stopped(&observed, guest)?;
+            let (observed, keeper) = keepers::one(session, guest).await?;
+            keeper.must_have(std::slice::from_ref(snapshot))?;
+            keeper.must_be_stopped()?;
             let restore = Snapshots::Restore { name: snapshot.clone(), kept: format!("before-{now}") };
-            (vec![(guest.clone(), restore)], Consent { given: *yes, destroy: &[], question: "Put this snapshot back?" })
+            let consent = Consent { given: *yes, destroy: &[], question: "Put this snapshot back?" };
+            (observed, vec![(keeper.of, restore)], consent)
         }
         SnapshotCommand::Delete { guest, snapshots, yes } => {
-            must_have(session, guest, snapshots)?;
+            let (observed, keeper) = keepers::one(session, guest).await?;
+            keeper.must_have(snapshots)?;
             let delete = Snapshots::Delete { names: snapshots.clone() };
-            (
-                vec![(guest.clone(), delete)],
-                Consent { given: *yes, destroy: &[], question: "Remove these snapshots for good?" },
-            )
+            let consent = Consent { given: *yes, destroy: &[], question: "Remove these snapshots for good?" };
+            (observed, vec![(keeper.of, delete)], consent)
         }
-        SnapshotCommand::List { .. } => (Vec::new(), Consent::by_command()),
+        // Listing changes nothing, and is not done here.
+        SnapshotCommand::List { .. } => return Ok(Exit::Success),
     };
     let plan = crate::plan::snapshots(session.desired(), &asked);
     run::show_before(&plan, global.format, Shown { length: Length::Short, next: "" })?;
@@ -72,58 +68,6 @@ async fn change(global: &Global, form: Form, session: &Session, args: &SnapshotA
     run::carry_out(session, observed, &plan, &options).await
 }
 
-/// The guests that patterns name; each pattern must name one that is there.
-fn named(session: &Session, observed: &Observed, guests: &[Pattern]) -> Result<Vec<String>, CliError> {
-    if let Some(first) = power::unmatched(session.desired(), observed, guests).first() {
-        let error = CliError { exit: Exit::Usage, ..CliError::failure(format!("found no guest `{first}`")) };
-        return Err(error.hint("`regatta status` lists the guests"));
-    }
-    let there = |name: &String| matches!(observed.guests.get(name), Some(Reading::Present(_)));
-    let named = power::named_guests(session.desired(), observed, guests);
-    match named.iter().find(|name| !there(name)) {
-        Some(absent) => Err(CliError::failure(format!("guest `{absent}` is not made yet, or cannot be read"))),
-        None if named.is_empty() => Err(CliError::failure("none of these guests is made yet")),
-        None => Ok(named),
-    }
-}
-
-/// A name that is taken is not taken again.
-fn taken(session: &Session, guest: &str, name: &str) -> Result<(), CliError> {
-    let kept = session.guests().snapshots(guest)?;
-    match kept.iter().any(|kept| kept.snapshot.name == name) {
-        true => Err(CliError::failure(format!("guest `{guest}` has a snapshot `{name}` already"))
-            .hint("choose another name, or delete that one first")),
-        false => Ok(()),
-    }
-}
-
-fn must_have(session: &Session, guest: &str, names: &[String]) -> Result<(), CliError> {
-    let kept = session.guests().snapshots(guest)?;
-    let lacks = |name: &&String| !kept.iter().any(|kept| kept.snapshot.name == **name);
-    match names.iter().find(lacks) {
-        None => Ok(()),
-        Some(name) => Err(CliError::failure(format!("guest `{guest}` has no snapshot `{name}`"))
-            .hint(format!("`regatta snapshot list {guest}` lists them"))),
-    }
-}
-
-/// A running guest would go on writing what it has in memory of the disks it had.
-fn must_be_stopped(observed: &Observed, guest: &str) -> Result<(), CliError> {
-    match observed.guests.get(guest).and_then(Reading::present).map(|guest| &guest.state) {
-        Some(RunState::Stopped) => Ok(()),
-        _ => Err(CliError::failure(format!("guest `{guest}` runs, or it cannot be told whether it does"))
-            .hint(format!("`regatta stop {guest}` first, and `regatta start {guest}` afterwards"))),
-    }
-}
-
-/// Standing still for a moment is felt.
-fn impact(observed: &Observed, guest: &str) -> Impact {
-    match observed.guests.get(guest).and_then(Reading::present).map(|guest| &guest.state) {
-        Some(RunState::Running(_)) => Impact::Live,
-        _ => Impact::None,
-    }
-}
-
 /// What is told of one snapshot to machines.
 #[derive(Serialize)]
 struct Told<'a> {
@@ -132,21 +76,17 @@ struct Told<'a> {
     taken: String,
     while_running: bool,
     why: &'a str,
-    bytes: u64,
+    /// Unknown on clusters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
 
 async fn list(global: &Global, session: &Session, guests: &[Pattern]) -> Result<Exit, CliError> {
-    let observed = session.glance().await?;
     let all = ["*".parse::<Pattern>().map_err(CliError::failure)?];
     let guests = if guests.is_empty() { &all[..] } else { guests };
-    let mut kept = Vec::new();
-    for guest in power::named_guests(session.desired(), &observed, guests) {
-        if !matches!(observed.guests.get(&guest), Some(Reading::Present(_))) {
-            continue;
-        }
-        kept.extend(session.guests().snapshots(&guest)?.into_iter().map(|one| (guest.clone(), one)));
-    }
-    let told: Vec<Told<'_>> = kept.iter().map(|(guest, kept)| told(guest, kept)).collect();
+    let keepers = keepers::those_there(session, guests).await?;
+    let told: Vec<Told<'_>> =
+        keepers.iter().flat_map(|keeper| keeper.kept.iter().map(|kept| told(keeper.of.guest(), kept))).collect();
     match global.format {
         Format::Human => output::data(&table(&told)),
         Format::Json => {
@@ -157,11 +97,9 @@ async fn list(global: &Global, session: &Session, guests: &[Pattern]) -> Result<
     Ok(Exit::Success)
 }
 
-fn told<'a>(guest: &'a str, kept: &'a KeptSnapshot) -> Told<'a> {
-    let snapshot = &kept.snapshot;
-    let taken = jiff::Timestamp::from_second(snapshot.taken_s).map_or_else(|_| "?".into(), |time| time.to_string());
-    let (name, while_running, why) = (&snapshot.name, snapshot.while_running, &snapshot.why);
-    Told { guest, name, taken, while_running, why, bytes: kept.allocated }
+fn told<'a>(guest: &'a str, kept: &'a Kept) -> Told<'a> {
+    let taken = jiff::Timestamp::from_second(kept.taken_s).map_or_else(|_| "?".into(), |time| time.to_string());
+    Told { guest, name: &kept.name, taken, while_running: kept.while_running, why: &kept.why, bytes: kept.bytes }
 }
 
 fn table(told: &[Told<'_>]) -> String {
@@ -173,8 +111,8 @@ fn table(told: &[Told<'_>]) -> String {
     let line = |one: &Told<'_>| {
         let ran = if one.while_running { ", while it ran" } else { "" };
         let why = render::harmless(one.why.as_bytes());
-        let mib = one.bytes.saturating_mul(10) >> 20;
-        let size = format!("{}.{}MiB", mib / 10, mib % 10);
+        let tenths = one.bytes.map(|bytes| bytes.saturating_mul(10) >> 20);
+        let size = tenths.map_or_else(|| "-".to_owned(), |mib| format!("{}.{}MiB", mib / 10, mib % 10));
         format!("{:guests$}  {:names$}  {}  {size:>10}  {why}{ran}\n", one.guest, one.name, one.taken)
     };
     told.iter().map(line).collect()

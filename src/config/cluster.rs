@@ -101,10 +101,21 @@ pub struct ClusterGuest {
     pub on_boot: Setting<bool>,
     /// Whether it runs.
     pub running: Setting<bool>,
-    /// Whether regatta restarts it for what needs that.
-    pub restarts: Setting<bool>,
+    /// When regatta restarts it for what needs that.
+    pub restarts: Setting<Restarts>,
     /// What is inside of it.
     pub inside: Inside,
+}
+
+/// `restart WHEN`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restarts {
+    /// Never: what needs it stays pending.
+    Never,
+    /// When something needs it.
+    IfNeeded,
+    /// When something needs it and somebody agreed to it by name.
+    Ask,
 }
 
 /// `container NAME { … }`: an LXC container on a cluster.

@@ -39,7 +39,7 @@ mod units;
 
 pub use cluster::{
     CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, Download,
-    HighAvailability, Interface, Startup, TokenSource, VmDisk, VmInterface, Volume,
+    HighAvailability, Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume,
 };
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use firewall::{Firewall, FirewallRule};

@@ -31,6 +31,9 @@ impl Perform for FleetDriver {
             | Op::UpdateClusterGuest { .. }
             | Op::StartClusterGuest { .. }
             | Op::RestartClusterGuest { .. }
+            | Op::SnapshotClusterGuest { .. }
+            | Op::RollBackClusterGuest { .. }
+            | Op::DeleteClusterSnapshot { .. }
             | Op::StopClusterGuest { .. }
             | Op::DestroyClusterGuest { .. } => self.clusters.perform(step, progress).await,
             Op::WriteFiles { reach: Some(_), .. } => self.insides.perform(step, progress).await,

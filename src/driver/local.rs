@@ -98,6 +98,9 @@ impl Perform for LocalDriver {
             | Op::UpdateClusterGuest { .. }
             | Op::StartClusterGuest { .. }
             | Op::RestartClusterGuest { .. }
+            | Op::SnapshotClusterGuest { .. }
+            | Op::RollBackClusterGuest { .. }
+            | Op::DeleteClusterSnapshot { .. }
             | Op::StopClusterGuest { .. }
             | Op::DestroyClusterGuest { .. } => {
                 Err(Failure::permanent(format!("`{}` is no step of this machine", step.op.name())))

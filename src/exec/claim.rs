@@ -61,8 +61,14 @@ impl Claim {
             Op::UpdateClusterGuest { guest: spec } => {
                 vec![Self::Host(format!("cluster {}", spec.cluster)), guest(&spec.name)]
             }
+            Op::SnapshotClusterGuest { cluster, guest: name, .. }
+            | Op::RollBackClusterGuest { cluster, guest: name, .. }
+            | Op::DeleteClusterSnapshot { cluster, guest: name, .. } => {
+                let cluster = format!("cluster {cluster}");
+                vec![Self::Host(cluster.clone()), Self::Storage(cluster), guest(name)]
+            }
             Op::StartClusterGuest { cluster, guest: name }
-            | Op::RestartClusterGuest { cluster, guest: name }
+            | Op::RestartClusterGuest { cluster, guest: name, .. }
             | Op::StopClusterGuest { cluster, guest: name, .. }
             | Op::DestroyClusterGuest { cluster, guest: name, .. } => {
                 vec![Self::Host(format!("cluster {cluster}")), guest(name)]
@@ -119,6 +125,9 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::RestoreSnapshot { .. }
         | Op::StartClusterGuest { .. }
         | Op::UpdateClusterGuest { .. }
+        | Op::SnapshotClusterGuest { .. }
+        | Op::RollBackClusterGuest { .. }
+        | Op::DeleteClusterSnapshot { .. }
         | Op::DestroyClusterGuest { .. } => 2,
         Op::GrowWorkDisk { .. }
         | Op::EnsureNetwork { .. }

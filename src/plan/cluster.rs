@@ -166,7 +166,7 @@ impl Planned {
                 (true, _) if matches!(difference.home, Home::FirewallOptions | Home::FirewallRules) => {
                     Impact::Connectivity
                 }
-                (true, Effect::AtStart) if spec.restart == Restart::IfNeeded && spec.running => Impact::Restart,
+                (true, Effect::AtStart) if spec.restart != Restart::Never && spec.running => Impact::Restart,
                 (true, _) => Impact::Live,
             };
             let cause = cause(spec, seen, &difference);
@@ -336,7 +336,7 @@ fn state_differs(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option
 fn restart_is_due(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
     let is_ours = |path: &&String| spec.values.contains_key(*path) || !seen.values.contains_key(*path);
     let waiting: Vec<&str> = seen.pending.iter().filter(is_ours).map(String::as_str).collect();
-    let due = !waiting.is_empty() && seen.power == Power::On && spec.running && spec.restart == Restart::IfNeeded;
+    let due = !waiting.is_empty() && seen.power == Power::On && spec.running && spec.restart != Restart::Never;
     let before = Some(Value::Text(format!("waits for a restart: {}", waiting.join(", "))));
     due.then(|| attribute("pending", before, Some(Value::Text("in force".into())), Impact::Restart, Cause::Pending))
 }
@@ -370,7 +370,7 @@ fn steps(
     if spec.running && (found == Found::Absent || differs("state")) {
         ops.push((Op::StartClusterGuest { cluster, guest: name }, ""));
     } else if restart {
-        ops.push((Op::RestartClusterGuest { cluster, guest: name }, ""));
+        ops.push((Op::RestartClusterGuest { cluster, guest: name, asks: spec.restart == Restart::Ask }, ""));
     } else if let Some(seen) = seen.filter(|_| differs("state")) {
         ops.push((Op::StopClusterGuest { cluster, guest: name, vmid: seen.vmid }, ""));
     }

@@ -42,7 +42,7 @@ pub use owner::{Owner, adopt};
 pub use pattern::Pattern;
 pub use saved::{SAVED_PLAN_FORMAT_VERSION, SavedPlan, Stale};
 pub use select::{Selected, Selection};
-pub use snapshots::{Snapshots, snapshots};
+pub use snapshots::{SnapshotOf, Snapshots, named_on_clusters, snapshots};
 pub use status::{GuestState, GuestStatus, Held, StoreUsage, Usage, status};
 pub use step::{Edge, Graph, Op, Plan, Privilege, Refusal, Repeat, Rule, Step, StepId, Undo};
 pub use summary::Summary;

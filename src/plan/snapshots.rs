@@ -1,8 +1,11 @@
 //! Taking, putting back and removing snapshots of guests by name: nothing of the fleet file is compared.
 
 use super::order::Draft;
+use super::pattern::Pattern;
+use super::power::named;
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Plan, Reason, Shown};
-use crate::resource::{Address, Desired};
+use crate::resource::cluster::GuestKind;
+use crate::resource::{Address, Desired, Resource};
 
 /// What is done with snapshots of one guest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +33,59 @@ pub enum Snapshots {
     },
 }
 
+/// Whose snapshots they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotOf {
+    /// A guest of this machine.
+    Local {
+        /// Its name.
+        guest: String,
+    },
+    /// A guest of a cluster.
+    OnCluster {
+        /// The cluster.
+        cluster: String,
+        /// Its name.
+        guest: String,
+        /// Its number.
+        vmid: u32,
+        /// Container or virtual machine.
+        kind: GuestKind,
+    },
+}
+
+impl SnapshotOf {
+    /// The guest's name.
+    pub fn guest(&self) -> &str {
+        match self {
+            Self::Local { guest } | Self::OnCluster { guest, .. } => guest,
+        }
+    }
+
+    fn address(&self) -> Address {
+        match self {
+            Self::Local { guest } => Address::vm(guest),
+            Self::OnCluster { guest, kind, .. } => Address::on_cluster(*kind, guest),
+        }
+    }
+}
+
+/// Declared guests of clusters that patterns name.
+pub fn named_on_clusters(desired: &Desired, guests: &[Pattern]) -> Vec<String> {
+    let declared = desired.resources.iter().filter_map(|(address, declared)| match &declared.resource {
+        Resource::ClusterGuest(spec) if named(guests, address, desired) => Some(spec.name.clone()),
+        _ => None,
+    });
+    declared.collect()
+}
+
 /// The plan that does it, guest by guest.
-pub fn snapshots(desired: &Desired, asked: &[(String, Snapshots)]) -> Plan {
+pub fn snapshots(desired: &Desired, asked: &[(SnapshotOf, Snapshots)]) -> Plan {
     let mut draft = Draft::default();
     let mut changes = Vec::new();
-    for (guest, asked) in asked {
-        let address = Address::vm(guest);
-        let (ops, impact, attributes) = ops(guest, asked);
+    for (of, asked) in asked {
+        let address = of.address();
+        let (ops, impact, attributes) = ops(of, asked);
         for op in ops {
             draft.step(vec![address.clone()], op);
         }
@@ -47,23 +96,55 @@ pub fn snapshots(desired: &Desired, asked: &[(String, Snapshots)]) -> Plan {
     Plan { fleet: desired.fleet.clone(), changes, refusals: Vec::new(), selected: None, graph: draft.finish() }
 }
 
-fn ops(guest: &str, asked: &Snapshots) -> (Vec<Op>, Impact, Vec<Attribute>) {
-    let guest = || guest.to_owned();
+fn ops(of: &SnapshotOf, asked: &Snapshots) -> (Vec<Op>, Impact, Vec<Attribute>) {
     match asked {
         Snapshots::Take { name, why, impact } => {
-            let op = Op::SnapshotGuest { guest: guest(), snapshot: name.clone(), why: why.clone() };
-            (vec![op], *impact, vec![attribute("snapshot", Shown::Absent, Shown::plain(name), *impact)])
+            let taken = attribute("snapshot", Shown::Absent, Shown::plain(name), *impact);
+            (vec![take(of, name, why)], *impact, vec![taken])
         }
         Snapshots::Restore { name, kept } => {
-            let op = Op::RestoreSnapshot { guest: guest(), snapshot: name.clone(), kept: kept.clone() };
-            let before = Shown::plain(&format!("as they are, kept as snapshot {kept}"));
+            let (before, impact) = match of {
+                SnapshotOf::Local { .. } => (format!("as they are, kept as snapshot {kept}"), Impact::Recreate),
+                SnapshotOf::OnCluster { .. } => ("as they are, not kept".to_owned(), Impact::DataLoss),
+            };
             let after = Shown::plain(&format!("those of snapshot {name}"));
-            (vec![op], Impact::Recreate, vec![attribute("disks", before, after, Impact::Recreate)])
+            let disks = attribute("disks", Shown::plain(&before), after, impact);
+            (vec![restore(of, name, kept)], impact, vec![disks])
         }
         Snapshots::Delete { names } => {
-            let op = |name: &String| Op::DeleteSnapshot { guest: guest(), snapshot: name.clone() };
             let gone = |name: &String| attribute("snapshot", Shown::plain(name), Shown::Absent, Impact::DataLoss);
-            (names.iter().map(op).collect(), Impact::DataLoss, names.iter().map(gone).collect())
+            let ops = names.iter().map(|name| delete(of, name)).collect();
+            (ops, Impact::DataLoss, names.iter().map(gone).collect())
+        }
+    }
+}
+
+fn take(of: &SnapshotOf, name: &str, why: &str) -> Op {
+    let (snapshot, why) = (name.to_owned(), why.to_owned());
+    match of.clone() {
+        SnapshotOf::Local { guest } => Op::SnapshotGuest { guest, snapshot, why },
+        SnapshotOf::OnCluster { cluster, guest, vmid, .. } => {
+            Op::SnapshotClusterGuest { cluster, guest, vmid, snapshot, why }
+        }
+    }
+}
+
+fn restore(of: &SnapshotOf, name: &str, kept: &str) -> Op {
+    let snapshot = name.to_owned();
+    match of.clone() {
+        SnapshotOf::Local { guest } => Op::RestoreSnapshot { guest, snapshot, kept: kept.to_owned() },
+        SnapshotOf::OnCluster { cluster, guest, vmid, .. } => {
+            Op::RollBackClusterGuest { cluster, guest, vmid, snapshot }
+        }
+    }
+}
+
+fn delete(of: &SnapshotOf, name: &str) -> Op {
+    let snapshot = name.to_owned();
+    match of.clone() {
+        SnapshotOf::Local { guest } => Op::DeleteSnapshot { guest, snapshot },
+        SnapshotOf::OnCluster { cluster, guest, vmid, .. } => {
+            Op::DeleteClusterSnapshot { cluster, guest, vmid, snapshot }
         }
     }
 }
@@ -82,7 +163,19 @@ mod tests {
         let take = Snapshots::Take { name: "a".into(), why: "asked for".into(), impact: Impact::None };
         let delete = Snapshots::Delete { names: vec!["a".into(), "b".into()] };
         let restore = Snapshots::Restore { name: "a".into(), kept: "k".into() };
-        let asked = [("one".to_owned(), take), ("two".to_owned(), delete), ("two".to_owned(), restore)];
+        let local = |guest: &str| SnapshotOf::Local { guest: guest.into() };
+        let on_cluster = || {
+            let (cluster, guest) = ("pve".to_owned(), "three".to_owned());
+            SnapshotOf::OnCluster { cluster, guest, vmid: 101, kind: GuestKind::Container }
+        };
+        let asked = [
+            (local("one"), take.clone()),
+            (local("two"), delete.clone()),
+            (local("two"), restore.clone()),
+            (on_cluster(), take),
+            (on_cluster(), delete),
+            (on_cluster(), restore),
+        ];
         let plan = snapshots(&desired, &asked);
         let steps: Vec<(String, &str)> =
             plan.graph.steps.iter().map(|step| (step.addresses[0].to_string(), step.op.name())).collect();
@@ -91,9 +184,14 @@ mod tests {
             ("vm.two", "delete-snapshot"),
             ("vm.two", "delete-snapshot"),
             ("vm.two", "restore-snapshot"),
+            ("container.three", "snapshot-cluster-guest"),
+            ("container.three", "delete-cluster-snapshot"),
+            ("container.three", "delete-cluster-snapshot"),
+            ("container.three", "roll-back-cluster-guest"),
         ];
         assert_eq!(steps, expected.map(|(address, op)| (address.to_owned(), op)));
         let impacts: Vec<Impact> = plan.changes.iter().map(|change| change.impact).collect();
-        assert_eq!(impacts, [Impact::None, Impact::DataLoss, Impact::Recreate]);
+        let all = [Impact::None, Impact::DataLoss, Impact::Recreate, Impact::None, Impact::DataLoss, Impact::DataLoss];
+        assert_eq!(impacts, all);
     }
 }

@@ -265,6 +265,9 @@ pub enum Op {
         cluster: String,
         /// Guest.
         guest: String,
+        /// Whether somebody has to agree to it by name.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        asks: bool,
     },
     /// Shut a guest of a cluster down; by force when it does not.
     StopClusterGuest {
@@ -283,6 +286,41 @@ pub enum Op {
         guest: String,
         /// Its number.
         vmid: u32,
+    },
+    /// Take a snapshot of a guest of a cluster.
+    SnapshotClusterGuest {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+        /// Its number.
+        vmid: u32,
+        /// Name of the snapshot.
+        snapshot: String,
+        /// Why, for people.
+        why: String,
+    },
+    /// Give a stopped guest of a cluster the disks and the configuration of a snapshot; what was written since is lost.
+    RollBackClusterGuest {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+        /// Its number.
+        vmid: u32,
+        /// Name of the snapshot.
+        snapshot: String,
+    },
+    /// Remove a snapshot of a guest of a cluster.
+    DeleteClusterSnapshot {
+        /// Cluster.
+        cluster: String,
+        /// Guest.
+        guest: String,
+        /// Its number.
+        vmid: u32,
+        /// Name of the snapshot.
+        snapshot: String,
     },
     /// Remove a stopped guest: its disks, its record, its pinned key.
     DestroyGuest {
@@ -380,6 +418,9 @@ impl Op {
             Self::RestartClusterGuest { .. } => "restart-cluster-guest",
             Self::StopClusterGuest { .. } => "stop-cluster-guest",
             Self::DestroyClusterGuest { .. } => "destroy-cluster-guest",
+            Self::SnapshotClusterGuest { .. } => "snapshot-cluster-guest",
+            Self::RollBackClusterGuest { .. } => "roll-back-cluster-guest",
+            Self::DeleteClusterSnapshot { .. } => "delete-cluster-snapshot",
         }
     }
 
@@ -405,7 +446,10 @@ impl Op {
             | Self::ForgetGuest { .. }
             | Self::AdoptGuest { .. } => 30,
             // Clones copy whole disks; the others wait for locks that a backup may hold.
-            Self::CreateClusterGuest { .. } => 1800,
+            Self::CreateClusterGuest { .. }
+            | Self::SnapshotClusterGuest { .. }
+            | Self::RollBackClusterGuest { .. }
+            | Self::DeleteClusterSnapshot { .. } => 1800,
             Self::UpdateClusterGuest { .. } | Self::DestroyClusterGuest { .. } => 600,
             Self::StartClusterGuest { .. } | Self::RestartClusterGuest { .. } | Self::StopClusterGuest { .. } => 300,
         }
@@ -431,7 +475,10 @@ impl Op {
             | Self::DeleteSnapshot { .. }
             | Self::ForgetGuest { .. }
             | Self::AdoptGuest { .. }
-            | Self::UpdateClusterGuest { .. } => Repeat::Safe,
+            | Self::UpdateClusterGuest { .. }
+            | Self::SnapshotClusterGuest { .. }
+            | Self::RollBackClusterGuest { .. }
+            | Self::DeleteClusterSnapshot { .. } => Repeat::Safe,
             // A second VMM on the same disks, or a removal under a running one, must be ruled out first.
             Self::CreateGuest { .. }
             | Self::ReplaceRoot { .. }
@@ -473,7 +520,10 @@ impl Op {
             | Self::StartClusterGuest { .. }
             | Self::RestartClusterGuest { .. }
             | Self::StopClusterGuest { .. }
-            | Self::DestroyClusterGuest { .. } => Privilege::User,
+            | Self::DestroyClusterGuest { .. }
+            | Self::SnapshotClusterGuest { .. }
+            | Self::RollBackClusterGuest { .. }
+            | Self::DeleteClusterSnapshot { .. } => Privilege::User,
             Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } => Privilege::Root,
         }
     }
@@ -502,7 +552,10 @@ impl Op {
             | Self::DestroyGuest { .. }
             | Self::UpdateClusterGuest { .. }
             | Self::RestartClusterGuest { .. }
-            | Self::DestroyClusterGuest { .. } => Undo::Impossible,
+            | Self::DestroyClusterGuest { .. }
+            | Self::RollBackClusterGuest { .. }
+            | Self::DeleteClusterSnapshot { .. } => Undo::Impossible,
+            Self::SnapshotClusterGuest { .. } => Undo::Op("delete-cluster-snapshot"),
             Self::CreateClusterGuest { .. } => Undo::Op("destroy-cluster-guest"),
             Self::StartClusterGuest { .. } => Undo::Op("stop-cluster-guest"),
             Self::StopClusterGuest { .. } => Undo::Op("start-cluster-guest"),

@@ -197,6 +197,9 @@ fn op_guest(op: &Op) -> Option<&String> {
         Op::StartClusterGuest { guest, .. }
         | Op::RestartClusterGuest { guest, .. }
         | Op::StopClusterGuest { guest, .. }
+        | Op::SnapshotClusterGuest { guest, .. }
+        | Op::RollBackClusterGuest { guest, .. }
+        | Op::DeleteClusterSnapshot { guest, .. }
         | Op::DestroyClusterGuest { guest, .. } => Some(guest),
         Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
         Op::EnsureNetwork { .. } | Op::DestroyNetwork { .. } => None,

@@ -37,7 +37,13 @@ async fn every_fault_at_every_request() {
 #[tokio::test]
 #[ignore = "takes minutes; scripts/test runs it"]
 async fn every_fault_at_every_request_of_five_guests() {
-    everything_goes_wrong_once(BESIDE, [2, 1, 2], 1).await;
+    everything_goes_wrong_once("", [2, 1, 2], 1).await;
+}
+
+#[tokio::test]
+#[ignore = "takes a minute; run by name"]
+async fn every_fault_at_every_request_of_a_guest_with_pool_firewall_and_high_availability() {
+    everything_goes_wrong_once(BESIDE, [1, 0, 0], 0).await;
 }
 
 /// LESSONS 38 and 39, PROXMOX C7, C10.

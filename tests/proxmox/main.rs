@@ -20,5 +20,6 @@ mod random;
 mod recorded;
 mod replay;
 mod schema;
+mod snapshots;
 mod transport;
 mod vms;

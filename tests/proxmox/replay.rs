@@ -90,7 +90,7 @@ fn concerns_us(call: &Call) -> bool {
         (call.verb, path.as_slice()),
         (Verb::Get, ["version"] | ["access", "permissions"] | ["cluster", "resources" | "tasks"])
             | (_, ["pools", ..] | ["cluster", "ha", "resources", ..])
-            | (_, ["nodes", _, "lxc" | "qemu", _, "firewall" | "snapshot", ..])
+            | (_, ["nodes", _, "lxc" | "qemu", _, "firewall" | "snapshot" | "feature", ..])
             | (Verb::Get, ["nodes", _, "tasks"] | ["nodes", _, "tasks", _, "status" | "log"])
             | (Verb::Get, ["nodes", _, "lxc" | "qemu", _, "config" | "pending"])
             | (Verb::Get, ["nodes", _, "lxc" | "qemu", _, "status", "current"])
@@ -236,7 +236,7 @@ fn who(world: &mut World, request: &Value, label: &str) {
     let few = authorization.contains("lab@pve");
     world.privileges = match (few, label) {
         (false, _) => {
-            let more = ["Pool.Allocate", "Sys.Audit", "Sys.Console"].map(str::to_owned);
+            let more = ["Pool.Allocate", "Sys.Audit", "Sys.Console", "VM.Snapshot"].map(str::to_owned);
             [("/".to_owned(), all.into_iter().chain(more).collect())].into()
         }
         (true, label) if world.granted || label == "tf-perms" => [("/vms/101".to_owned(), all)].into(),

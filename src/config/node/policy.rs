@@ -19,6 +19,9 @@ const OPERATIONS: Kind = Kind::Choice(&[
     "update-cluster-guest",
     "destroy-cluster-guest",
     "rotate-signers",
+    "roll-back-cluster-guest",
+    "delete-cluster-snapshot",
+    "restart-cluster-guest",
 ]);
 
 /// `policy { people "name"; pipelines "approval"; signers "allowed_signers"; }`

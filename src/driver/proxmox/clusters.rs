@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::beside::Asked;
 use super::cluster::Cluster;
 use super::examine::failed;
+use super::snapshots::{Act, GuestSnapshot};
 use super::waiting::Watch;
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
@@ -91,6 +92,14 @@ impl Clusters {
         }
     }
 
+    /// The snapshots of a guest on a cluster, oldest first.
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub async fn snapshots(&self, cluster: &str, guest: &str, vmid: u32) -> Result<Vec<GuestSnapshot>, Failure> {
+        self.get(cluster).await?.snapshots(guest, vmid).await
+    }
+
     pub(super) async fn get(&self, name: &str) -> Result<Arc<Cluster>, Failure> {
         match self.0.get(name) {
             Some(lazy) => lazy.get().await,
@@ -139,10 +148,20 @@ impl Perform for Clusters {
             Op::CreateClusterGuest { guest } => self.get(&guest.cluster).await?.create(guest, watch).await,
             Op::UpdateClusterGuest { guest } => self.get(&guest.cluster).await?.update(guest, watch).await,
             Op::StartClusterGuest { cluster, guest } => self.get(cluster).await?.start(guest, watch).await,
-            Op::RestartClusterGuest { cluster, guest } => self.get(cluster).await?.restart(guest, watch).await,
+            Op::RestartClusterGuest { cluster, guest, .. } => self.get(cluster).await?.restart(guest, watch).await,
             Op::StopClusterGuest { cluster, guest, vmid } => self.get(cluster).await?.stop(guest, *vmid, watch).await,
             Op::DestroyClusterGuest { cluster, guest, vmid } => {
                 self.get(cluster).await?.destroy(guest, *vmid, watch).await
+            }
+            Op::SnapshotClusterGuest { cluster, guest, vmid, snapshot, why } => {
+                let act = Act::Take { why };
+                self.get(cluster).await?.snapshot((guest, *vmid), snapshot, act, watch).await
+            }
+            Op::RollBackClusterGuest { cluster, guest, vmid, snapshot } => {
+                self.get(cluster).await?.snapshot((guest, *vmid), snapshot, Act::RollBack, watch).await
+            }
+            Op::DeleteClusterSnapshot { cluster, guest, vmid, snapshot } => {
+                self.get(cluster).await?.snapshot((guest, *vmid), snapshot, Act::Delete, watch).await
             }
             other => Err(Failure::permanent(format!("`{}` is no step of a cluster", other.name()))),
         }

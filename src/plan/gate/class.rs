@@ -6,6 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Provenance;
+use crate::config::Demand;
 use crate::plan::Op;
 use crate::resource::{Content, FileSet, GuestPath};
 
@@ -44,15 +45,27 @@ pub enum Loss {
     Files,
     /// A snapshot.
     Snapshot,
+    /// What was written since a snapshot.
+    SinceSnapshot,
     /// A volume of a guest.
     Volume,
     /// What keeps a guest from being removed.
     Protection,
     /// Whose signatures count.
     Trust,
+    /// What runs in a guest whose declaration asks for a word before it is restarted.
+    Running,
 }
 
 impl Loss {
+    /// What somebody has to give at least, whatever the policies say.
+    pub const fn least_demand(self) -> Demand {
+        match self {
+            Self::Running => Demand::Name,
+            _ => Demand::Agreement,
+        }
+    }
+
     /// In words, for people.
     pub const fn words(self) -> &'static str {
         match self {
@@ -60,9 +73,11 @@ impl Loss {
             Self::RootDisk => "what was written to the root disk",
             Self::Files => "files that regatta did not write",
             Self::Snapshot => "a snapshot",
+            Self::SinceSnapshot => "what was written since the snapshot",
             Self::Volume => "a volume",
             Self::Protection => "the protection of the guest",
             Self::Trust => "whose signatures count",
+            Self::Running => "what runs in it: it is restarted",
         }
     }
 }
@@ -88,11 +103,14 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         | Op::AdoptGuest { .. }
         | Op::CreateClusterGuest { .. }
         | Op::StartClusterGuest { .. }
-        | Op::RestartClusterGuest { .. }
+        | Op::RestartClusterGuest { asks: false, .. }
+        | Op::SnapshotClusterGuest { .. }
         | Op::StopClusterGuest { .. } => Class::Benign(Harmless::AddsOnly),
         Op::ProtectGuest { protected: true, .. } => Class::Benign(Harmless::AddsOnly),
         Op::ProtectGuest { protected: false, .. } => Class::Destructive(Loss::Protection),
-        Op::DeleteSnapshot { .. } => Class::Destructive(Loss::Snapshot),
+        Op::RestartClusterGuest { asks: true, .. } => Class::Destructive(Loss::Running),
+        Op::RollBackClusterGuest { .. } => Class::Destructive(Loss::SinceSnapshot),
+        Op::DeleteSnapshot { .. } | Op::DeleteClusterSnapshot { .. } => Class::Destructive(Loss::Snapshot),
         Op::DestroyGuest { guest } => temporary(provenance.is_temporary(guest), Loss::Guest),
         Op::ReplaceRoot { vm } => temporary(provenance.is_temporary(&vm.name), Loss::RootDisk),
         Op::RestoreRoot { vm } => {

@@ -94,7 +94,7 @@ pub fn gate(step: &Step, provenance: &Provenance, policy: &Policy, grants: &Gran
     if principals.len() >= want {
         return Decision::Allowed { ground: Ground::Approved { principals: principals.into_iter().collect() } };
     }
-    let demand = policy.demand();
+    let demand = policy.demand().max(loss.least_demand());
     match grants.agreement(step, demand) {
         Some(agreement) => Decision::Allowed { ground: Ground::Agreed { agreement } },
         None => Decision::Held { need: Need { loss, demand, have: principals.len(), want } },

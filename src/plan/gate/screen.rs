@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::{Decision, Grants, Need, Policy, Provenance, gate};
+use super::{Decision, Grants, Loss, Need, Policy, Provenance, gate};
 use crate::config::Benign;
 use crate::plan::{Graph, Step, StepId};
 
@@ -67,6 +67,10 @@ fn spread(steps: &[&Step], held: &mut BTreeMap<StepId, Held>) {
         let known = guests.len();
         for step in steps {
             let Some(why) = held.get(&step.id) else { continue };
+            // What else is done to a guest that is not restarted is in force with its next start.
+            if why.need.loss == Loss::Running {
+                continue;
+            }
             for guest in named(step) {
                 guests.entry(guest).or_insert_with(|| why.clone());
             }
@@ -78,7 +82,8 @@ fn spread(steps: &[&Step], held: &mut BTreeMap<StepId, Held>) {
                 held.entry(step.id).or_insert(why);
             }
         }
-        let reached = steps.iter().filter(|step| held.contains_key(&step.id)).flat_map(|step| named(step));
+        let counts = |step: &&&Step| held.get(&step.id).is_some_and(|held| held.need.loss != Loss::Running);
+        let reached = steps.iter().filter(counts).flat_map(|step| named(step));
         if reached.collect::<BTreeSet<_>>().len() == known {
             return;
         }

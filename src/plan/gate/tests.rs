@@ -237,3 +237,17 @@ fn a_guest_is_held_as_a_whole() {
 fn link() -> crate::resource::LinkName {
     serde_json::from_str("\"rgt0123456789ab\"").unwrap()
 }
+
+/// `restart "ask"`: a plan as a whole is no word about a restart, and the rest of the guest's steps go on without it.
+#[test]
+fn a_restart_that_asks_needs_its_name_and_holds_nothing_else() {
+    let restart = |asks| Op::RestartClusterGuest { cluster: "pve".into(), guest: "db".into(), asks };
+    assert_eq!(class(&restart(false), &Provenance::default()), Class::Benign(Harmless::AddsOnly));
+    let graph = Graph { steps: vec![stop(0, "db", &[]), step(1, "db", restart(true), &[0])] };
+    let policy = Policy::none(Caller::Pipeline);
+    let held = |grants: &Grants| -> Vec<u32> {
+        screen(&graph, &Provenance::default(), &policy, grants, now()).into_keys().map(|id| id.0).collect()
+    };
+    assert_eq!(held(&agreed(Agreement::Yes)), [1]);
+    assert!(held(&agreed(Agreement::YesDestroy { address: Address::vm("db") })).is_empty());
+}

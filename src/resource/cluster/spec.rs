@@ -152,4 +152,6 @@ pub enum Restart {
     Never,
     /// When something differs that needs it. The plan says so, and `apply` asks.
     IfNeeded,
+    /// As [`Self::IfNeeded`], when somebody agrees to it by name.
+    Ask,
 }

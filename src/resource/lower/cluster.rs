@@ -6,7 +6,7 @@ use super::Lowering;
 use super::files::{OwnKeys, Owner};
 use crate::config::{
     self, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Firewall, Fleet,
-    HighAvailability, Interface, Startup, VmDisk, VmInterface, Volume,
+    HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
     ClusterGuestSpec, ClusterSpec, Download, GuestKind, GuestOrigin, Properties, Reach, Restart, Value, VmidRange,
@@ -73,7 +73,11 @@ impl Lowering<'_> {
             values,
             notes: guest.notes.as_ref().map(|notes| notes.value.trim_matches('\n').to_owned()),
             running: guest.running.value,
-            restart: if guest.restarts.value { Restart::IfNeeded } else { Restart::Never },
+            restart: match guest.restarts.value {
+                Restarts::Never => Restart::Never,
+                Restarts::IfNeeded => Restart::IfNeeded,
+                Restarts::Ask => Restart::Ask,
+            },
         }
     }
 

@@ -57,6 +57,7 @@ impl World {
         let needs: &[&str] = match (verb, rest) {
             (Verb::Get, _) => &["VM.Audit"],
             (Verb::Post, ["status", _]) => &["VM.PowerMgmt"],
+            (Verb::Post, ["snapshot", ..]) | (Verb::Delete, ["snapshot", ..]) => &["VM.Snapshot"],
             (Verb::Post, ["clone"]) => &["VM.Clone"],
             (Verb::Delete, []) => &["VM.Allocate"],
             (_, ["config"]) => {

@@ -100,6 +100,11 @@ impl Guest {
         json!(shown)
     }
 
+    /// Whether its root disk is an image in a directory, of which no snapshot can be taken.
+    pub(crate) fn is_on_directory(&self) -> bool {
+        self.config.get("rootfs").is_some_and(|disk| disk.starts_with("local:"))
+    }
+
     /// As `GET snapshot` has it: the last one is what is there now.
     pub(crate) fn snapshot_list(&self) -> Value {
         let vm = self.kind == GuestKind::Vm;

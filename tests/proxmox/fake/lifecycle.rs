@@ -199,7 +199,11 @@ impl World {
                     return refused(500, format!("snapshot '{name}' does not exist"));
                 };
                 let guest = self.guests.get_mut(&vmid).unwrap();
+                // A description is no part of a snapshot.
+                let description = guest.config.remove("description");
                 guest.config = then;
+                guest.config.remove("description");
+                guest.config.extend(description.map(|text| ("description".to_owned(), text)));
                 guest.config.insert("parent".into(), (*name).to_owned());
                 guest.running = false;
                 guest.pending.clear();
@@ -221,8 +225,7 @@ impl World {
     fn take_snapshot(&mut self, prefix: &str, vmid: u32, name: &str) -> Value {
         let kind = format!("{prefix}snapshot");
         let guest = self.guests.get_mut(&vmid).unwrap();
-        let on_directory = guest.config.get("rootfs").is_some_and(|disk| disk.starts_with("local:"));
-        if on_directory {
+        if guest.is_on_directory() {
             return self.fail(&kind, vmid, "snapshot feature is not available");
         }
         if guest.snapshots.contains_key(name) {

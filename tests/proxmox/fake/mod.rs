@@ -257,6 +257,7 @@ impl World {
             (Verb::Post, ["status", what]) => self.power(vmid, what, call),
             (Verb::Post, ["template"]) => Ok(self.make_template(vmid)),
             (verb, ["firewall", rest @ ..]) if !rest.is_empty() => self.on_firewall(verb, vmid, rest, call),
+            (Verb::Get, ["feature"]) => Ok(json!({"hasFeature": u8::from(!guest.is_on_directory())})),
             (Verb::Get, ["snapshot"]) => Ok(guest.snapshot_list()),
             (Verb::Get, ["snapshot", name, "config"]) => {
                 let mut shown = guest.shown(None, Some(name));

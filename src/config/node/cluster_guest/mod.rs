@@ -13,7 +13,8 @@ use crate::config::block::Block;
 use crate::config::language::NodeRule;
 use crate::config::problems::Problems;
 use crate::config::{
-    ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, HighAvailability, Setting, Startup,
+    ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, HighAvailability, Restarts, Setting,
+    Startup,
 };
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
@@ -106,8 +107,8 @@ impl Reading<'_> {
         let on_boot = self.boolean(&rules::ON_BOOT, false);
         let running = self.boolean(&rules::RUNNING, true);
         let restarts = match self.text(&rules::RESTART, "when") {
-            Some(when) => Setting::written(when.value == "if-needed", when.span),
-            None => Setting::default_value(true),
+            Some(when) => Setting::written(restarts(&when.value), when.span),
+            None => Setting::default_value(Restarts::IfNeeded),
         };
         let inside = inside::decode(self.block, self.problems);
         let (name, span) = (self.block.text("name")?.value, self.block.node.span);
@@ -213,6 +214,14 @@ fn connection(block: &Block<'_>) -> Option<Connection> {
         mtu: number("mtu"),
         firewall: truth(block, "firewall"),
     })
+}
+
+fn restarts(when: &str) -> Restarts {
+    match when {
+        "never" => Restarts::Never,
+        "ask" => Restarts::Ask,
+        _ => Restarts::IfNeeded,
+    }
 }
 
 fn high_availability(block: &Block<'_>) -> Option<HighAvailability> {

@@ -174,8 +174,9 @@ pub(super) static RUNNING: NodeRule = NodeRule {
 pub(super) static RESTART: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required(
         "when",
-        Kind::Choice(&["if-needed", "never"]),
-        "`if-needed`: the plan says so and `apply` asks; `never`: what needs a restart waits for the next one.",
+        Kind::Choice(&["if-needed", "ask", "never"]),
+        "`if-needed`: the plan says so and `apply` asks; `ask`: only when somebody types the guest's name or passes it to \
+         `--yes-destroy`, `--yes` alone leaves it pending; `never`: what needs a restart waits for the next one.",
     )],
     default: Some("if-needed"),
     ..NodeRule::new("restart", "Whether the guest is restarted for changes that need it.")
