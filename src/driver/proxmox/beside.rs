@@ -70,12 +70,17 @@ impl Change {
         }
     }
 
-    /// The request. What is in one file of the firewall is guarded by its digest.
+    /// The request. Options and rules of the firewall are guarded, each by a digest of its own; one more rule needs none.
     pub(super) fn call(&self, place: &Place, seen: &ObservedClusterGuest) -> Call {
         let call = self.unguarded(place, seen.power);
-        match (self, &seen.firewall_digest) {
-            (Self::Pool { .. } | Self::HighAvailability { .. }, _) | (_, None) => call,
-            (_, Some(digest)) => call.with("digest", digest),
+        let guarded_by = match self {
+            Self::Options { .. } => "options",
+            Self::SetRule(..) | Self::DeleteRule(_) => "rules",
+            Self::Pool { .. } | Self::HighAvailability { .. } | Self::AddRule(_) => return call,
+        };
+        match seen.firewall_digests.get(guarded_by) {
+            Some(digest) => call.with("digest", digest),
+            None => call,
         }
     }
 
@@ -197,8 +202,8 @@ fn pairs(object: &Json) -> Vec<(String, String)> {
 pub(super) struct Beside {
     /// By path.
     pub(super) values: BTreeMap<String, Value>,
-    /// Names the firewall's file as it was read.
-    pub(super) firewall_digest: Option<String>,
+    /// Names the firewall's `options` and `rules` as they were read.
+    pub(super) firewall_digests: BTreeMap<String, String>,
 }
 
 /// The resources of high availability, which are listed once for all guests that are looked at together.
@@ -217,12 +222,15 @@ impl Api {
     /// # Errors
     /// A part that was asked for cannot be read.
     pub(super) async fn beside(&self, place: &Place, asked: Asked, services: &Services) -> Result<Beside, ApiError> {
-        let (mut values, mut firewall_digest) = (BTreeMap::new(), None);
+        let (mut values, mut firewall_digests) = (BTreeMap::new(), BTreeMap::new());
         if asked.firewall {
             let options = self.get(&place.path("/firewall/options")).await?;
-            firewall_digest = text(&options, "digest");
+            firewall_digests.extend(text(&options, "digest").map(|digest| ("options".to_owned(), digest)));
             values.extend(beside::options(pairs(&options)).map(|options| ("firewall".to_owned(), options)));
             let rules = self.get(&place.path("/firewall/rules")).await?;
+            // Each rule has the digest of all.
+            let digest = list(&rules).first().and_then(|rule| text(rule, "digest"));
+            firewall_digests.extend(digest.map(|digest| ("rules".to_owned(), digest)));
             let rules = list(&rules).iter().enumerate();
             values.extend(rules.map(|(position, rule)| (rule_path(position), beside::rule(pairs(rule)))));
         }
@@ -232,7 +240,7 @@ impl Api {
                 list(services.of(self).await?).iter().find(|item| text(item, "sid").as_deref() == Some(&service));
             values.extend(ours.map(|item| ("ha".to_owned(), beside::high_availability(pairs(item)))));
         }
-        Ok(Beside { values, firewall_digest })
+        Ok(Beside { values, firewall_digests })
     }
 }
 

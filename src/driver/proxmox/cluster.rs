@@ -115,7 +115,7 @@ impl Cluster {
         let asked = asked.or(Asked::by(&seen.mark.applied));
         let beside = self.api.beside(&place, asked, services).await?;
         seen.values.extend(beside.values);
-        seen.firewall_digest = beside.firewall_digest;
+        seen.firewall_digests = beside.firewall_digests;
         Ok(Some(seen))
     }
 }

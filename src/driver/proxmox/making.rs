@@ -100,7 +100,7 @@ fn with_fields(call: Call, spec: &ClusterGuestSpec, mark: Mark, place: &Place) -
         pending: BTreeSet::new(),
         sizes: BTreeMap::new(),
         digest: String::new(),
-        firewall_digest: None,
+        firewall_digests: BTreeMap::new(),
         power: Power::Off,
         lock: None,
     };

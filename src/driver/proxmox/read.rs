@@ -42,7 +42,7 @@ pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config
         pending,
         sizes,
         digest: config.fields.get("digest").cloned().unwrap_or_default(),
-        firewall_digest: None,
+        firewall_digests: BTreeMap::new(),
         power: listed.power(),
         lock: config.fields.get("lock").cloned(),
     })

@@ -20,8 +20,10 @@ pub(crate) struct Firewall {
 }
 
 impl Firewall {
-    fn digest(&self) -> String {
-        Digest::of(format!("{self:?}").as_bytes()).as_str()[..40].to_owned()
+    /// Options and rules have digests of their own.
+    fn digest(&self, what: &str) -> String {
+        let text = if what == "options" { format!("{:?}", self.options) } else { format!("{:?}", self.rules) };
+        Digest::of(text.as_bytes()).as_str()[..40].to_owned()
     }
 }
 
@@ -231,7 +233,8 @@ impl World {
             return refused(403, format!("Permission check failed (/vms/{vmid}, VM.Config.Network)"));
         }
         let mut wall = self.beside.firewalls.get(&vmid).cloned().unwrap_or_default();
-        if verb != Verb::Get && parameter(call, "digest").is_some_and(|digest| digest != wall.digest()) {
+        let guarded = matches!(verb, Verb::Put | Verb::Delete);
+        if guarded && parameter(call, "digest").is_some_and(|digest| digest != wall.digest(path[0])) {
             return refused(500, "detected modified configuration - file changed by other user? Try again.");
         }
         let position = path.get(1).and_then(|position| position.parse::<usize>().ok());
@@ -241,13 +244,13 @@ impl World {
         let shown = |wall: &Firewall, position: usize| {
             let mut rule = typed(&wall.rules[position], &["enable"]);
             rule.insert("pos".into(), json!(position));
-            rule.insert("digest".into(), json!(wall.digest()));
+            rule.insert("digest".into(), json!(wall.digest("rules")));
             Value::Object(rule)
         };
         match (verb, path[0], position) {
             (Verb::Get, "options", _) => {
                 let mut all = typed(&wall.options, &["enable", "dhcp", "ndp", "radv", "macfilter", "ipfilter"]);
-                all.insert("digest".into(), json!(wall.digest()));
+                all.insert("digest".into(), json!(wall.digest("options")));
                 return Ok(Value::Object(all));
             }
             (Verb::Get, _, None) => return Ok((0..wall.rules.len()).map(|position| shown(&wall, position)).collect()),
