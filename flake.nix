@@ -19,6 +19,7 @@
         pkgs.mmdebstrap
         pkgs.dpkg
         pkgs.gnutar
+        pkgs.kmod
         pkgs.xz
         pkgs.openssh
         pkgs.git

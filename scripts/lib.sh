@@ -22,7 +22,7 @@ has() { command -v "$1" >/dev/null 2>&1; }
 
 # What regatta itself runs, as PROGRAM:PACKAGE.
 RUN_NEEDS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmdebstrap
-    debugfs:e2fsprogs dpkg-deb:dpkg tar:tar xz:xz-utils ssh:openssh-client git:git'
+    debugfs:e2fsprogs dpkg-deb:dpkg depmod:kmod tar:tar xz:xz-utils ssh:openssh-client git:git'
 # An ordinary user maps ids to build an image; root does not.
 [ "$(id -u)" -eq 0 ] || RUN_NEEDS="$RUN_NEEDS newuidmap:uidmap"
 

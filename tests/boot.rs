@@ -127,7 +127,7 @@ fn image_spec() -> ImageSpec {
 fn kernel_spec() -> KernelSpec {
     let package = "linux-image-cloud-amd64".to_owned();
     let key = ContentKey::of(&("bookworm", &package));
-    KernelSpec { name: "default".into(), suite: "bookworm".into(), mirror: None, package, file: None, key }
+    KernelSpec { name: "default".into(), suite: "bookworm".into(), mirror: None, package, file: None, image: None, key }
 }
 
 /// LESSONS 28: the image is asked for twice at once, and built once.

@@ -49,6 +49,7 @@ fn found(session: &Session, args: &AdoptArgs) -> Result<BTreeMap<String, Stray>,
     let place = match &args.from_fleet {
         Some(fleet) => Where::Fleet(fleet),
         None if args.forgotten => Where::Forgotten,
+        None if args.destroyed => Where::Destroyed,
         None => Where::Here,
     };
     let mut strays = session.guests().strays(place)?;

@@ -364,9 +364,9 @@ pub(super) struct GcArgs {
     /// Remove it; without, it is only shown
     #[arg(long)]
     pub delete: bool,
-    /// Only what was made so many days ago
-    #[arg(long, value_name = "DAYS", default_value = "0")]
-    pub older_than: u32,
+    /// Only what is so many days old; without, everything, and destroyed guests after 7 days
+    #[arg(long, value_name = "DAYS")]
+    pub older_than: Option<u32>,
     /// Wait this many seconds for an apply on this host to finish
     #[arg(long, value_name = "SECONDS", default_value = "0")]
     pub wait: u64,
@@ -418,11 +418,14 @@ pub(super) struct AdoptArgs {
     #[arg(value_name = "GUEST")]
     pub guests: Vec<String>,
     /// Take them from the fleet of this name: one that names itself by its directory had another name before it was moved
-    #[arg(long, value_name = "FLEET", conflicts_with = "forgotten")]
+    #[arg(long, value_name = "FLEET", conflicts_with_all = ["forgotten", "destroyed"])]
     pub from_fleet: Option<String>,
     /// Take back guests that were let go of
-    #[arg(long)]
+    #[arg(long, conflicts_with = "destroyed")]
     pub forgotten: bool,
+    /// Take back guests that were destroyed and not yet removed by `gc`
+    #[arg(long)]
+    pub destroyed: bool,
     /// Also when the fleet file that they belong to still exists
     #[arg(long)]
     pub take_over: bool,

@@ -7,17 +7,20 @@ use serde::Serialize;
 use super::args::{Format, GcArgs, Global};
 use super::error::{CliError, Exit};
 use super::{lock, output, session};
-use crate::driver::{Garbage, Store, used};
+use crate::driver::{Kept, Store, kept, remove_kept, used};
 use crate::effect::Environment;
 
 /// One day, in seconds.
 const DAY: u64 = 24 * 60 * 60;
 
-/// What is told of one thing to machines.
+/// Days for which destroyed guests can be taken back, unless somebody says otherwise.
+const DESTROYED_DAYS: u32 = 7;
+
+/// What is told of one thing.
 #[derive(Serialize)]
-struct Told<'a> {
-    name: &'a str,
-    path: &'a str,
+struct Told {
+    name: String,
+    path: String,
     bytes: u64,
     age_s: u64,
     removed: bool,
@@ -29,11 +32,25 @@ pub(super) async fn run(global: &Global, args: &GcArgs) -> Result<Exit, CliError
     let state = session::state_dir(global, &environment)?;
     let _lock = lock::take(&state.host_lock(), "regatta gc", Duration::from_secs(args.wait)).await?;
     let store = Store::new(state.store());
-    let garbage = store.garbage(&used(&state)?, Duration::from_secs(u64::from(args.older_than) * DAY))?;
+    let older_than = |otherwise| Duration::from_secs(u64::from(args.older_than.unwrap_or(otherwise)) * DAY);
     let mut told = Vec::new();
-    for one in &garbage {
-        let removed = args.delete && store.remove(one)?;
-        told.push((one, removed));
+    for one in kept(&state, older_than(DESTROYED_DAYS))? {
+        if args.delete {
+            remove_kept(&one)?;
+        }
+        let Kept { name, path, allocated, age } = one;
+        told.push(Told {
+            name,
+            path: path.into_string(),
+            bytes: allocated,
+            age_s: age.as_secs(),
+            removed: args.delete,
+        });
+    }
+    for one in store.garbage(&used(&state)?, older_than(0))? {
+        let removed = args.delete && store.remove(&one)?;
+        let (path, bytes) = (one.path.to_string(), one.allocated);
+        told.push(Told { name: one.name, path, bytes, age_s: one.age.as_secs(), removed });
     }
     match global.format {
         Format::Human => output::data(&text(&told, args.delete)),
@@ -48,18 +65,17 @@ fn mib(bytes: u64) -> String {
     format!("{}.{}MiB", tenths / 10, tenths % 10)
 }
 
-fn text(told: &[(&Garbage, bool)], delete: bool) -> String {
+fn text(told: &[Told], delete: bool) -> String {
     let mut lines = String::new();
-    for (garbage, removed) in told {
+    for Told { name, bytes, age_s, removed, .. } in told {
         let word = match (delete, removed) {
             (false, _) => "would remove",
             (true, true) => "removed",
             (true, false) => "in use, kept",
         };
-        let days = garbage.age.as_secs() / DAY;
-        lines.push_str(&format!("{word} {}, {}, {days} days old\n", garbage.name, mib(garbage.allocated)));
+        lines.push_str(&format!("{word} {name}, {}, {} days old\n", mib(*bytes), age_s / DAY));
     }
-    let total = told.iter().filter(|(_, removed)| *removed || !delete).map(|(garbage, _)| garbage.allocated).sum();
+    let total = told.iter().filter(|one| one.removed || !delete).map(|one| one.bytes).sum();
     let end = match (told.is_empty(), delete) {
         (true, _) => "nothing to remove\n".to_owned(),
         (false, true) => format!("{} freed\n", mib(total)),
@@ -68,17 +84,7 @@ fn text(told: &[(&Garbage, bool)], delete: bool) -> String {
     lines + &end
 }
 
-fn json(told: &[(&Garbage, bool)]) -> Result<String, CliError> {
-    let told: Vec<Told<'_>> = told
-        .iter()
-        .map(|(garbage, removed)| Told {
-            name: &garbage.name,
-            path: garbage.path.as_str(),
-            bytes: garbage.allocated,
-            age_s: garbage.age.as_secs(),
-            removed: *removed,
-        })
-        .collect();
+fn json(told: &[Told]) -> Result<String, CliError> {
     let text = serde_json::to_string_pretty(&serde_json::json!({ "format_version": 1, "garbage": told }));
     text.map(|text| text + "\n").map_err(|error| CliError::failure(error.to_string()))
 }

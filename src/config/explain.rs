@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::language::suggestion;
 use super::settings::Priority;
 use super::{
-    AuthorizedKey, File, FileContent, Fleet, GitIdentity, Image, ImageFile, ImageSource, Kernel, KernelSource, Network,
-    Origin, SecretSource, Setting, Vm,
+    AuthorizedKey, Disk, File, FileContent, Fleet, GitIdentity, Image, ImageFile, ImageSource, Kernel, KernelSource,
+    Network, Origin, SecretSource, Setting, Vm,
 };
 use crate::syntax::{SourceMap, SourceRef, Span, Spanned, shown};
 
@@ -138,6 +138,11 @@ impl Explainer<'_> {
             self.written("forward", vm.span, forward, value);
         }
         self.setting("work-disk", vm, &vm.work_disk, format!("size=\"{}\"", vm.work_disk.value));
+        for disk in &vm.disks {
+            let Disk { name, size, at } = &disk.value;
+            let at = at.as_ref().map(|at| format!(" at=\"{}\"", shown(at))).unwrap_or_default();
+            self.written("disk", vm.span, disk, format!("\"{name}\" size=\"{size}\"{at}"));
+        }
         self.setting("machine", vm, &vm.machine, format!("{:?}", vm.machine.value.word()));
         self.setting("accel", vm, &vm.accel, format!("{:?}", format!("{:?}", vm.accel.value).to_lowercase()));
         for key in &vm.authorized_keys {
@@ -256,6 +261,7 @@ impl Explainer<'_> {
                 }
                 self.either("package", kernel.span, package, format!("{:?}", package.value));
             }
+            KernelSource::Image { image } => self.written("image", kernel.span, image, format!("{:?}", image.value)),
             KernelSource::File { location, sha256 } => {
                 self.written("file", kernel.span, location, format!("{:?}", location.value));
                 self.written("sha256", kernel.span, sha256, format!("{:?}", sha256.value));

@@ -197,6 +197,11 @@ pub enum KernelSource {
         /// A kernel package or a metapackage that depends on one.
         package: Setting<String>,
     },
+    /// `image "web"`: what lies in its `/boot`.
+    Image {
+        /// Its name.
+        image: Spanned<String>,
+    },
     /// `file "/srv/vmlinux" sha256="…"`.
     File {
         /// A URL or an absolute path.
@@ -319,6 +324,8 @@ pub struct Vm {
     pub forwards: Vec<Spanned<Forward>>,
     /// Size of the persistent work disk mounted at `/root`.
     pub work_disk: Setting<ByteSize>,
+    /// Further disks that persist.
+    pub disks: Vec<Spanned<Disk>>,
     /// Accelerator.
     pub accel: Setting<Accelerator>,
     /// What it is as a machine.
@@ -361,6 +368,18 @@ pub struct Forward {
     pub host: u16,
     /// TCP port in the guest.
     pub guest: u16,
+}
+
+/// `disk "data" size="10GiB" at="/srv/data"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its name: a DNS label of at most 16 characters.
+    pub name: String,
+    /// Its size.
+    pub size: ByteSize,
+    /// Where its ext4 file system is mounted; without it, it is a raw block device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
 }
 
 /// `authorized-key file="~/.ssh/id_ed25519.pub"` or `authorized-key "ssh-ed25519 AAAA… me"`.

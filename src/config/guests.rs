@@ -9,8 +9,8 @@ use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
 use super::{
-    Accelerator, ByteSize, File, FileSync, Fleet, Forward, Mac, Machine, NetworkMode, Origin, Setting, Vm, network,
-    order,
+    Accelerator, ByteSize, Disk, File, FileSync, Fleet, Forward, KernelSource, Mac, Machine, NetworkMode, Origin,
+    Setting, Vm, network, order,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -46,6 +46,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         check_references(fleet, &vm, problems);
         check_machine(fleet, &vm, problems);
         check_targets(&vm.file_syncs, &vm.files, problems);
+        check_disks(&vm, problems);
         if let Some(count) = node.count {
             counted.insert(node.name.value.clone(), count.value);
         }
@@ -85,6 +86,7 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         attachment: None,
         forwards: values(settings.forwards),
         work_disk: decided(settings.work_disk, DEFAULT_WORK_DISK),
+        disks: values(settings.disks),
         accel: decided(settings.accel, Accelerator::Auto),
         machine: decided(settings.machine, Machine::default()),
         authorized_keys: values(settings.authorized_keys),
@@ -122,6 +124,12 @@ fn check_references(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
     }
     if let Some(name) = vm.kernel.as_ref().filter(|name| !fleet.kernels.contains_key(&name.value)) {
         problems.missing("kernel", name);
+    }
+    let kernel = vm.kernel.as_ref().and_then(|name| fleet.kernels.get(&name.value));
+    if let Some(KernelSource::Image { image }) = kernel.map(|kernel| &kernel.source)
+        && !fleet.images.contains_key(&image.value)
+    {
+        problems.missing("image", image);
     }
     if let Some(name) = vm.network.as_ref().filter(|name| !fleet.networks.contains_key(&name.value)) {
         problems.missing("network", name);
@@ -179,6 +187,30 @@ pub(super) fn check_targets(syncs: &[Spanned<FileSync>], files: &[Spanned<File>]
                     .help("name keys with `authorized-key`; foreign lines of the guest's file are kept"),
             );
         }
+    }
+}
+
+/// Further disks of one guest: more than this the kernel's command line has no room for.
+const MAX_DISKS: usize = 8;
+
+/// Disks of one guest have names and places of their own.
+fn check_disks(vm: &Vm, problems: &mut Problems) {
+    let (mut names, mut places) = (BTreeMap::new(), BTreeMap::new());
+    for disk in &vm.disks {
+        let Disk { name, at, .. } = &disk.value;
+        let twice = match (names.insert(name, disk.span), at.as_ref().and_then(|at| places.insert(at, disk.span))) {
+            (Some(first), _) => Some((format!("two disks of one guest are called `{name}`"), first)),
+            (None, Some(first)) => Some(("two disks of one guest are mounted at one place".to_owned(), first)),
+            (None, None) => None,
+        };
+        if let Some((message, first)) = twice {
+            let problem = Diagnostic::error("config::duplicate-disk", message, disk.span, "again here");
+            problems.push(problem.also(first, "first here").help("give each its own name and its own `at`"));
+        }
+    }
+    if let Some(surplus) = vm.disks.get(MAX_DISKS) {
+        let message = format!("found {} disks, a guest has at most {MAX_DISKS} beside its own", vm.disks.len());
+        problems.push(Diagnostic::error("config::many-disks", message, surplus.span, "one too many"));
     }
 }
 

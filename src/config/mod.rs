@@ -44,9 +44,9 @@ pub use cluster::{
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use firewall::{Firewall, FirewallRule};
 pub use fleet::{
-    Accelerator, Attachment, AuthorizedKey, Bridge, File, FileContent, FileForm, FileSync, Fleet, Forward, GitIdentity,
-    Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network, NetworkMode, OnDrift,
-    Origin, Provenance, Secret, SecretSource, Setting, Vm,
+    Accelerator, Attachment, AuthorizedKey, Bridge, Disk, File, FileContent, FileForm, FileSync, Fleet, Forward,
+    GitIdentity, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network,
+    NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
 };
 pub use inside::{GuestSsh, Inside};
 pub(crate) use language::is_label;

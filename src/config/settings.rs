@@ -8,7 +8,7 @@
 use core::net::Ipv4Addr;
 
 use super::problems::Problems;
-use super::{Accelerator, AuthorizedKey, ByteSize, File, FileSync, Forward, GitIdentity, Mac, Machine};
+use super::{Accelerator, AuthorizedKey, ByteSize, Disk, File, FileSync, Forward, GitIdentity, Mac, Machine};
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 /// How strongly something is meant.
@@ -55,6 +55,7 @@ pub(super) struct Settings {
     pub(super) mac: Option<Definition<Mac>>,
     pub(super) forwards: Vec<Definition<Forward>>,
     pub(super) work_disk: Option<Definition<ByteSize>>,
+    pub(super) disks: Vec<Definition<Disk>>,
     pub(super) accel: Option<Definition<Accelerator>>,
     pub(super) machine: Option<Definition<Machine>>,
     pub(super) authorized_keys: Vec<Definition<AuthorizedKey>>,
@@ -94,7 +95,7 @@ impl Settings {
         ];
         let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
         let several = several.chain(all(&self.files)).chain(all(&self.after)).chain(all(&self.tags));
-        let several = several.chain(all(&self.ignore_drift));
+        let several = several.chain(all(&self.ignore_drift)).chain(all(&self.disks));
         single.into_iter().flatten().chain(several).filter(|(_, priority)| *priority != Priority::Normal).collect()
     }
 
@@ -110,6 +111,7 @@ impl Settings {
             mac: one("mac", self.mac, used.iter().map(|s| &s.mac), problems),
             forwards: joined(self.forwards, used.iter().map(|s| &s.forwards)),
             work_disk: one("work-disk", self.work_disk, used.iter().map(|s| &s.work_disk), problems),
+            disks: joined(self.disks, used.iter().map(|s| &s.disks)),
             accel: one("accel", self.accel, used.iter().map(|s| &s.accel), problems),
             machine: one("machine", self.machine, used.iter().map(|s| &s.machine), problems),
             authorized_keys: joined(self.authorized_keys, used.iter().map(|s| &s.authorized_keys)),

@@ -257,6 +257,7 @@ mod tests {
                 attachment: None,
                 forwards: vec![],
                 work_disk: Setting::default_value(ByteSize::gib(1)),
+                disks: Vec::new(),
                 accel: Setting::default_value(Accelerator::Auto),
                 machine: Setting::default_value(Machine::Microvm),
                 authorized_keys: keys.iter().map(|key| self.spanned(AuthorizedKey::File((*key).into()))).collect(),

@@ -60,6 +60,8 @@ impl Perform for LocalDriver {
             Op::ReplaceRoot { vm } => guests.replace_root(vm, progress).await,
             Op::RestoreRoot { vm } => guests.restore_root(vm, progress).await,
             Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
+            Op::FitDisks { vm } => guests.fit_disks(vm, progress).await,
+            Op::RemoveDisk { guest, disk } => guests.remove_disk(guest, disk, progress),
             Op::WriteFiles { reach: Some(_), .. } => {
                 Err(Failure::permanent("a guest of a cluster is not on this machine"))
             }

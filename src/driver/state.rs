@@ -140,6 +140,16 @@ impl GuestDir {
         self.root.join("work.img")
     }
 
+    /// Further disks.
+    pub fn disks(&self) -> Utf8PathBuf {
+        self.root.join("disks")
+    }
+
+    /// One of them.
+    pub fn disk(&self, name: &str) -> Utf8PathBuf {
+        self.disks().join(format!("{name}.img"))
+    }
+
     /// Snapshots of the disks, a folder each.
     pub fn snapshots(&self) -> Utf8PathBuf {
         self.root.join("snapshots")

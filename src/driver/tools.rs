@@ -36,6 +36,8 @@ pub(super) const PKILL: Tool = Tool { program: "pkill", package: "procps" };
 pub(super) const TAR: Tool = Tool { program: "tar", package: "tar" };
 /// Unpacks what is compressed with LZMA.
 pub(super) const XZ: Tool = Tool { program: "xz", package: "xz-utils" };
+/// Lists which kernel modules need which others.
+pub(super) const DEPMOD: Tool = Tool { program: "depmod", package: "kmod" };
 /// Unpacks Debian packages.
 pub(super) const DPKG_DEB: Tool = Tool { program: "dpkg-deb", package: "dpkg" };
 

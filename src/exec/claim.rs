@@ -31,7 +31,9 @@ impl Claim {
             Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } => {
                 vec![host(), storage(), guest(&vm.name)]
             }
+            Op::FitDisks { vm } => vec![host(), storage(), guest(&vm.name)],
             Op::GrowWorkDisk { guest: name, .. }
+            | Op::RemoveDisk { guest: name, .. }
             | Op::DestroyGuest { guest: name }
             | Op::SnapshotGuest { guest: name, .. }
             | Op::RestoreSnapshot { guest: name, .. }
@@ -130,6 +132,8 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::DeleteClusterSnapshot { .. }
         | Op::DestroyClusterGuest { .. } => 2,
         Op::GrowWorkDisk { .. }
+        | Op::FitDisks { .. }
+        | Op::RemoveDisk { .. }
         | Op::EnsureNetwork { .. }
         | Op::DestroyNetwork { .. }
         | Op::WriteFiles { .. }

@@ -7,6 +7,7 @@ use super::between::{self, Lanes};
 use super::built::{self, Builds};
 use super::cluster;
 use super::cluster::Way;
+use super::disks::DiskWork;
 use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
 use super::inside;
@@ -173,7 +174,7 @@ impl<'a> Making<'a> {
     ) {
         let reading = self.observed.guests.get(name);
         let special = self.foreign(address, declared, reading).or_else(|| self.blocked(address, declared));
-        let VmPlan { found, change, grow, refusals, rests } = match special {
+        let VmPlan { found, change, grow, disks, refusals, rests } = match special {
             Some(plan) => plan,
             None => {
                 let root = if self.options.replace.contains(address) { Root::MadeAnew } else { Root::Kept };
@@ -186,6 +187,9 @@ impl<'a> Making<'a> {
         let is_lifted = declared.rules.protect == Some(false);
         if change.action == Action::Replace && protected && !is_lifted {
             self.refusals.push(protected_guest(address, "replaced", declared.source.clone()));
+        }
+        if !disks.remove.is_empty() && protected && !is_lifted {
+            self.refusals.push(protected_guest(address, "left without a disk", declared.source.clone()));
         }
         let ground = match (guests::ground(found, &change, reading), self.network_made_again(reading)) {
             (Ground::Unknown(_), Some(network)) if found == Found::Up => Ground::Later(network.clone()),
@@ -212,6 +216,7 @@ impl<'a> Making<'a> {
                 action,
                 impact,
                 grow,
+                disks,
                 writes,
                 before,
                 formerly,
@@ -246,6 +251,7 @@ impl<'a> Making<'a> {
                 found,
                 change: plain(address, declared, found, note),
                 grow: None,
+                disks: DiskWork::default(),
                 refusals: vec![refusal],
                 rests: false,
             }
@@ -270,6 +276,7 @@ impl<'a> Making<'a> {
             found,
             change: plain(address, declared, found, note),
             grow: None,
+            disks: DiskWork::default(),
             refusals: Vec::new(),
             rests: false,
         })

@@ -33,7 +33,19 @@ pub(super) fn plan(
             missing.entry(key.clone()).or_insert_with(|| (Vec::new(), op)).0.push(address.clone());
         }
     }
-    let builds = missing.into_iter().map(|(key, (addresses, op))| (key, draft.step(addresses, op))).collect();
+    let from_images: Vec<(ContentKey, ContentKey)> = missing
+        .values()
+        .filter_map(|(_, op)| match op {
+            Op::BuildKernel { kernel } => Some((kernel.key.clone(), kernel.image.clone()?)),
+            _ => None,
+        })
+        .collect();
+    let builds: Builds = missing.into_iter().map(|(key, (addresses, op))| (key, draft.step(addresses, op))).collect();
+    for (kernel, image) in &from_images {
+        if let (Some(kernel), Some(image)) = (builds.get(kernel), builds.get(image)) {
+            draft.after(*kernel, *image, "the kernel lies in the image");
+        }
+    }
     (changes, refusals, builds)
 }
 
@@ -86,6 +98,9 @@ fn image_recipe(image: &ImageSpec) -> Vec<Attribute> {
 fn kernel_recipe(kernel: &KernelSpec) -> Vec<Attribute> {
     if let Some(KernelFile { location, digest }) = &kernel.file {
         return vec![part("file", location), part("digest", digest), part("key", &kernel.key)];
+    }
+    if let Some(image) = &kernel.image {
+        return vec![part("image", image), part("key", &kernel.key)];
     }
     let mirror = kernel.mirror.as_ref().map(|mirror| part("mirror", mirror));
     [part("suite", &kernel.suite)]

@@ -98,6 +98,8 @@ struct Guest<'a> {
     formerly: Option<&'a str>,
     state: &'static str,
     work_disk: Seen<&'a ByteSize>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    disks: &'a BTreeMap<String, ByteSize>,
     files: Seen<Files<'a>>,
 }
 
@@ -171,6 +173,7 @@ impl<'a> Guest<'a> {
                 RunState::Unknown(_) => "unknown",
             },
             work_disk: Seen::of(&guest.work_disk, |size| size),
+            disks: &guest.disks,
             files: Seen::of(&guest.files, Files::of),
         }
     }

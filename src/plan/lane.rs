@@ -21,6 +21,7 @@
 //! Builds come before the stop, so that a guest is down only while something is done to it.
 
 use super::built::Builds;
+use super::disks::DiskWork;
 use super::order::{Draft, Drafted};
 use super::verdict::Found;
 use super::{Action, Impact, Op};
@@ -45,6 +46,7 @@ pub(super) struct Work<'a> {
     pub(super) action: Action,
     pub(super) impact: Impact,
     pub(super) grow: Option<ByteSize>,
+    pub(super) disks: DiskWork,
     pub(super) writes: Writes,
     pub(super) before: Option<Before<'a>>,
     /// The name it has in the world, when that is another one.
@@ -79,9 +81,10 @@ pub(super) struct Lane {
 
 /// Drafts the lane of a declared guest.
 pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> Lane {
-    let Work { address, vm, found, action, impact, grow, writes, before, formerly, protect, autostart, rests } = work;
+    let Work { address, vm, found, action, impact, grow, disks, writes, before, formerly, protect, autostart, rests } =
+        work;
     let guest = || vm.name.clone();
-    let restart = found == Found::Up && matches!(impact, Impact::Restart | Impact::Recreate);
+    let restart = found == Found::Up && matches!(impact, Impact::Restart | Impact::Recreate | Impact::DataLoss);
     let starts = restart || (!rests && matches!(found, Found::Absent | Found::Unfinished | Found::Down));
     let mut chain = Chain { draft, address, last: None, changing: Vec::new() };
 
@@ -110,6 +113,12 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
     }
     if let Some(to) = grow {
         chain.step(Op::GrowWorkDisk { guest: guest(), to });
+    }
+    for disk in disks.remove {
+        chain.step(Op::RemoveDisk { guest: guest(), disk });
+    }
+    if disks.fit {
+        chain.step(Op::FitDisks { vm: vm.clone() });
     }
     if !writes.sets.is_empty() || !writes.remove.is_empty() {
         chain.write(guest(), writes);
@@ -204,6 +213,7 @@ const fn frees(op: &Op) -> &'static str {
         Op::CreateGuest { .. } => "its disks must be there",
         Op::ReplaceRoot { .. } | Op::RestoreRoot { .. } => "its root disk must be whole",
         Op::GrowWorkDisk { .. } => "its work disk must be whole",
+        Op::FitDisks { .. } | Op::RemoveDisk { .. } => "its disks must be there",
         Op::WriteFiles { .. } => "its files must be in place",
         Op::StartGuest { .. } => "it must have been started",
         Op::RenameGuest { .. } => "it is found under its new name",

@@ -10,6 +10,7 @@ mod build;
 mod built;
 mod change;
 mod cluster;
+mod disks;
 mod drift;
 mod file;
 mod files;

@@ -67,7 +67,7 @@ pub enum Rule {
     Protected,
     /// A file was changed in the guest, and its declaration says that somebody has to look (`on-drift="fail"`).
     Drifted,
-    /// A disk of a cluster's guest neither shrinks nor moves to another storage.
+    /// A further disk of a guest neither shrinks nor is formatted; one of a cluster's guest does not move to another storage.
     DiskStays,
     /// A directory that we did not make stands where a file should be: everything below it would be lost.
     DirectoryInTheWay,
@@ -214,6 +214,18 @@ pub enum Op {
         guest: String,
         /// New size.
         to: ByteSize,
+    },
+    /// Make the further disks of a stopped guest that are missing, and grow those that are too small.
+    FitDisks {
+        /// The guest, with its disks.
+        vm: VmSpec,
+    },
+    /// Take a further disk from a stopped guest, with what is on it.
+    RemoveDisk {
+        /// Guest.
+        guest: String,
+        /// Its name.
+        disk: String,
     },
     /// Bring files of a guest to their desired content: offline when it is stopped, over SSH when it runs.
     WriteFiles {
@@ -399,6 +411,8 @@ impl Op {
             Self::ReplaceRoot { .. } => "replace-root",
             Self::RestoreRoot { .. } => "restore-root",
             Self::GrowWorkDisk { .. } => "grow-work-disk",
+            Self::FitDisks { .. } => "fit-disks",
+            Self::RemoveDisk { .. } => "remove-disk",
             Self::WriteFiles { .. } => "write-files",
             Self::StartGuest { .. } => "start-guest",
             Self::AwaitReady { .. } => "await-ready",
@@ -432,6 +446,8 @@ impl Op {
             Self::BuildKernel { .. } => 900,
             Self::CreateGuest { .. }
             | Self::GrowWorkDisk { .. }
+            | Self::FitDisks { .. }
+            | Self::RemoveDisk { .. }
             | Self::WriteFiles { .. }
             | Self::RenameGuest { .. } => 300,
             Self::AwaitReady { .. } => 240,
@@ -464,6 +480,8 @@ impl Op {
             | Self::EnsureNetwork { .. }
             | Self::DestroyNetwork { .. }
             | Self::GrowWorkDisk { .. }
+            | Self::FitDisks { .. }
+            | Self::RemoveDisk { .. }
             | Self::WriteFiles { .. }
             | Self::AwaitReady { .. }
             | Self::StopGuest { .. }
@@ -502,6 +520,8 @@ impl Op {
             | Self::ReplaceRoot { .. }
             | Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
+            | Self::FitDisks { .. }
+            | Self::RemoveDisk { .. }
             | Self::WriteFiles { .. }
             | Self::StartGuest { .. }
             | Self::AwaitReady { .. }
@@ -547,6 +567,8 @@ impl Op {
             Self::AdoptGuest { .. } => Undo::Op("forget-guest"),
             Self::RestoreRoot { .. }
             | Self::GrowWorkDisk { .. }
+            | Self::FitDisks { .. }
+            | Self::RemoveDisk { .. }
             | Self::WriteFiles { .. }
             | Self::DeleteSnapshot { .. }
             | Self::DestroyGuest { .. }

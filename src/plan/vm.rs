@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::disks::{self, DiskWork};
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
 use crate::config::{Accelerator, ByteSize, Machine};
@@ -19,6 +20,8 @@ pub(super) struct VmPlan {
     pub(super) change: Change,
     /// The size its work disk grows to.
     pub(super) grow: Option<ByteSize>,
+    /// What is done to its further disks.
+    pub(super) disks: DiskWork,
     /// What it asks for and does not get.
     pub(super) refusals: Vec<Refusal>,
     /// Whether it is stopped and stays so.
@@ -119,14 +122,22 @@ pub(super) fn declared(
         found,
         change: Change::none(address, declared.source.as_ref()),
         grow: None,
+        disks: DiskWork::default(),
         refusals: Vec::new(),
         rests: false,
     };
     match (found, reading) {
-        (Found::Absent | Found::Unfinished, _) => plan.change.attributes = anew(want, around),
+        (Found::Absent | Found::Unfinished, _) => {
+            plan.change.attributes = anew(want, around);
+            plan.change.attributes.extend(disks::anew(want));
+        }
         (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {
             found = Found::Unknown;
             note = Some("its work disk is gone: put it back, or destroy the guest to make it anew".into());
+        }
+        (Found::Down | Found::Up, Some(Reading::Present(guest))) if let Some(lost) = disks::lost(want, guest) => {
+            found = Found::Unknown;
+            note = Some(format!("its disk `{lost}` is gone: put it back, or remove it from the fleet file"));
         }
         (Found::Down | Found::Up, Some(Reading::Present(guest))) => {
             compare(&mut plan, want, guest, around);
@@ -146,6 +157,7 @@ pub(super) fn declared(
     if plan.change.leave(&declared.rules) {
         plan.rests = found == Found::Down;
         plan.grow = None;
+        plan.disks = DiskWork::default();
         return plan;
     }
     let difference = difference(&plan.change.attributes);
@@ -215,7 +227,12 @@ impl VmPlan {
             Action::Replace => Reason::Requested,
             _ => verdict.reason,
         };
-        self.change.action = verdict.action;
+        // A disk that is lost is worse than a root disk made anew, and does not stand for it.
+        let replaces = self.change.attributes.iter().any(|attribute| attribute.impact == Impact::Recreate);
+        self.change.action = match verdict.action {
+            Action::Update if replaces => Action::Replace,
+            action => action,
+        };
         self.change.impact = verdict.impact;
     }
 }
@@ -330,6 +347,7 @@ fn compare(plan: &mut VmPlan, want: &VmSpec, guest: &ObservedGuest, around: &Sur
     }
     attributes.extend(root_disk(want, disks, around));
     plan.grow = work_disk(plan.found, &mut plan.refusals, &mut plan.change, want, guest);
+    plan.disks = disks::compare(&mut plan.change, &mut plan.refusals, plan.found, (want, guest));
     plan.change.attributes.extend(STARTED_WITH.iter().filter_map(|(path, show, impact)| {
         let (before, after) = (show(started, around), show(want, around));
         let free = down && *impact == Impact::Restart;

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::files::{OwnKeys, Owner};
 use super::{Address, Declared, Desired, HostPath, Inputs, Resource, Rules, VmSpec};
 use crate::config::filter::Filter;
-use crate::config::{AuthorizedKey, FileContent, Fleet, GitIdentity, Image, ImageSource, Links, Secret, Vm};
+use crate::config::{AuthorizedKey, Disk, FileContent, Fleet, GitIdentity, Image, ImageSource, Links, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span, Spanned};
 
 /// What of the host a fleet asks for.
@@ -159,7 +159,10 @@ impl Lowering<'_> {
         let Some((image_address, image_key)) = self.image(image) else { return };
         let named = vm.kernel.as_ref().and_then(|name| self.fleet.kernels.get(&name.value));
         let (kernel_address, kernel_key) = match named {
-            Some(kernel) => self.kernel(kernel),
+            Some(kernel) => {
+                let Some(kernel) = self.kernel(kernel) else { return };
+                kernel
+            }
             None => self.default_kernel(image),
         };
         let arguments = named.iter().flat_map(|kernel| &kernel.arguments).map(|argument| argument.value.clone());
@@ -172,6 +175,7 @@ impl Lowering<'_> {
             kernel_arguments: arguments.collect(),
             network: self.network(vm),
             work_disk: vm.work_disk.value,
+            disks: disks(vm),
             accel: vm.accel.value,
             machine: vm.machine.value,
         };
@@ -182,6 +186,13 @@ impl Lowering<'_> {
         self.rules(&guest, vm);
         self.files(&Owner::here(vm), &guest, OwnKeys::Added);
     }
+}
+
+/// A guest's further disks, in the order of their names.
+fn disks(vm: &Vm) -> Vec<Disk> {
+    let mut disks: Vec<Disk> = vm.disks.iter().map(|disk| disk.value.clone()).collect();
+    disks.sort_by(|a, b| a.name.cmp(&b.name));
+    disks
 }
 
 #[cfg(test)]

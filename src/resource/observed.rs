@@ -123,6 +123,8 @@ pub struct ObservedGuest {
     pub state: RunState,
     /// Size of its work disk.
     pub work_disk: Reading<ByteSize>,
+    /// Sizes of its further disks, by name.
+    pub disks: BTreeMap<String, ByteSize>,
     /// Its files, as far as they were asked for.
     pub files: Reading<GuestFiles>,
 }

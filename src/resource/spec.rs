@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Digest, LinkName};
 use crate::config::{
-    Accelerator, ByteSize, FileForm, Forward, ImageCommand, ImageFile, Mac, Machine, NetworkMode, Subnet4, Subnet6,
+    Accelerator, ByteSize, Disk, FileForm, Forward, ImageCommand, ImageFile, Mac, Machine, NetworkMode, Subnet4,
+    Subnet6,
 };
 
 /// Names a built image or kernel by what it was built from: the digest of its recipe.
@@ -116,6 +117,9 @@ pub struct KernelSpec {
     /// The file that is the kernel, when it is not from that package.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<KernelFile>,
+    /// The image that it is taken from, when it is neither of a package nor a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ContentKey>,
     /// Digest of the recipe.
     pub key: ContentKey,
 }
@@ -181,6 +185,9 @@ pub struct VmSpec {
     pub network: NetworkSpec,
     /// Size of the work disk.
     pub work_disk: ByteSize,
+    /// Further disks, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<Disk>,
     /// Accelerator.
     pub accel: Accelerator,
     /// What it is as a machine.

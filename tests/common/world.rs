@@ -60,7 +60,21 @@ impl World {
                 assert!(self.observed.built.contains_key(&vm.image), "the image of `{}` is not built", vm.name);
                 let guest = self.stopped(&vm.name);
                 let work_disk = guest.record.applied.disks.as_ref().expect("it has disks").work_disk;
-                guest.record.applied.disks = Some(VmSpec { work_disk, ..vm.clone() });
+                let disks = guest.record.applied.disks.as_ref().expect("it has disks").disks.clone();
+                guest.record.applied.disks = Some(VmSpec { work_disk, disks, ..vm.clone() });
+            }
+            Op::FitDisks { vm } => {
+                let guest = self.stopped(&vm.name);
+                for disk in &vm.disks {
+                    let had = guest.disks.insert(disk.name.clone(), disk.size);
+                    assert!(had.is_none_or(|size| size <= disk.size), "a disk only grows");
+                }
+                guest.record.applied.disks.as_mut().expect("it has disks").disks.clone_from(&vm.disks);
+            }
+            Op::RemoveDisk { guest, disk } => {
+                let guest = self.stopped(guest);
+                assert!(guest.disks.remove(disk).is_some(), "there is no disk `{disk}`");
+                guest.record.applied.disks.as_mut().expect("it has disks").disks.retain(|one| one.name != *disk);
             }
             Op::RestoreRoot { vm } => self.stopped(&vm.name).record.applied.disks = Some(vm.clone()),
             Op::GrowWorkDisk { guest, to } => {
@@ -189,6 +203,7 @@ impl World {
             record,
             state: RunState::Stopped,
             work_disk: Reading::Present(vm.work_disk),
+            disks: vm.disks.iter().map(|disk| (disk.name.clone(), disk.size)).collect(),
             files: Reading::Present(GuestFiles::default()),
         };
         self.observed.guests.insert(vm.name.clone(), Reading::Present(guest));

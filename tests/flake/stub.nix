@@ -53,7 +53,7 @@ in
 {
   inherit lib;
   legacyPackages.x86_64-linux = named [
-    "cargo" "cargo-deny" "cargo-nextest" "clippy" "dpkg" "e2fsprogs" "firecracker" "git" "gnutar" "jq"
+    "cargo" "cargo-deny" "cargo-nextest" "clippy" "dpkg" "e2fsprogs" "firecracker" "git" "gnutar" "jq" "kmod"
     "makeWrapper" "mmdebstrap" "nix" "nixfmt-rfc-style" "openssh" "qemu" "rust-analyzer" "rustc" "rustfmt"
     "shellcheck" "sudo" "tmux" "xz"
   ] // {

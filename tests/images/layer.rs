@@ -17,6 +17,12 @@ impl Layer {
         self.entry(EntryType::Regular, path, mode, owner, content, b"")
     }
 
+    /// A program with an extended attribute.
+    pub(crate) fn with_attribute(mut self, path: &[u8], content: &[u8], (name, value): (&str, &[u8])) -> Self {
+        self.0.append_pax_extensions([(format!("SCHILY.xattr.{name}").as_str(), value)]).unwrap();
+        self.entry(EntryType::Regular, path, 0o755, 0, content, b"")
+    }
+
     /// A link of either kind.
     pub(crate) fn link(self, kind: EntryType, path: &[u8], target: &[u8]) -> Self {
         self.entry(kind, path, 0o777, 0, b"", target)

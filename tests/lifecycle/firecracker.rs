@@ -196,6 +196,7 @@ impl Life {
             kernel_arguments: Vec::new(),
             network: NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(Box::new(link())) },
             work_disk: ByteSize::mib(16),
+            disks: Vec::new(),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
         };

@@ -24,7 +24,7 @@ const TABLE: [(&str, Actions); 9] = [
         "vm",
         &[
             ("create", &["none"]),
-            ("update", &["none", "live", "restart"]),
+            ("update", &["none", "live", "restart", "data-loss"]),
             ("replace", &["recreate"]),
             ("destroy", &["data-loss"]),
             ("adopt", &["none"]),

@@ -95,6 +95,7 @@ fn kernel() -> KernelSpec {
         mirror: None,
         package: "linux-image-cloud-amd64".into(),
         file: None,
+        image: None,
         key: ContentKey::of(&"kernel"),
     }
 }
@@ -109,6 +110,7 @@ fn vm(name: &str, guest: &GuestSketch, image: &ImageSpec, kernel: &KernelSpec) -
         kernel_arguments: Vec::new(),
         network: network(name, guest),
         work_disk: ByteSize::gib(guest.work_disk_gib),
+        disks: Vec::new(),
         accel: Accelerator::Auto,
         machine: Machine::Microvm,
     }

@@ -204,10 +204,13 @@ fn op_guest(op: &Op) -> Option<&String> {
         Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
         Op::EnsureNetwork { .. } | Op::DestroyNetwork { .. } => None,
         Op::RenameGuest { to, .. } => Some(to),
-        Op::CreateGuest { vm } | Op::ReplaceRoot { vm } | Op::RestoreRoot { vm } | Op::StartGuest { vm } => {
-            Some(&vm.name)
-        }
+        Op::CreateGuest { vm }
+        | Op::ReplaceRoot { vm }
+        | Op::RestoreRoot { vm }
+        | Op::FitDisks { vm }
+        | Op::StartGuest { vm } => Some(&vm.name),
         Op::GrowWorkDisk { guest, .. }
+        | Op::RemoveDisk { guest, .. }
         | Op::WriteFiles { guest, .. }
         | Op::AwaitReady { guest }
         | Op::StopGuest { guest }

@@ -86,6 +86,7 @@ fn kernel(variant: u64) -> KernelSpec {
         mirror: None,
         package: "linux-image-cloud-amd64".into(),
         file: None,
+        image: None,
         key: ContentKey::of(&format!("kernel {variant}")),
     }
 }
@@ -101,6 +102,7 @@ fn vm(name: &str, image: &ImageSpec, kernel: &KernelSpec, random: &mut Random) -
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         // Disks only grow with time: see `later`.
         work_disk: ByteSize::gib(1),
+        disks: Vec::new(),
         accel: Accelerator::Tcg,
         machine: Machine::Microvm,
     }

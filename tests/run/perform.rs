@@ -107,6 +107,10 @@ impl Model {
                 })
                 .await
             }
+            Op::FitDisks { vm } => {
+                panic!("the fleets of these tests have no further disks, and `{}` has {:?}", vm.name, vm.disks)
+            }
+            Op::RemoveDisk { guest, disk } => panic!("`{guest}` has no disk `{disk}`"),
             Op::WriteFiles { guest, sets, remove, .. } => self.write_files(step.id, guest, sets, remove).await,
             Op::StartGuest { vm } => self.start(step.id, vm).await,
             Op::AwaitReady { guest } => {

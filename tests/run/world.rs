@@ -165,6 +165,7 @@ impl Guest {
             },
             state: if self.vmm.is_some() { RunState::Running(self.process()) } else { RunState::Stopped },
             work_disk: self.work.as_ref().map_or(Reading::Absent, |work| Reading::Present(work.size)),
+            disks: BTreeMap::new(),
             files: self.work.as_ref().map_or(Reading::Absent, |work| Reading::Present(files(work))),
         }
     }

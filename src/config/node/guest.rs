@@ -1,6 +1,7 @@
 //! What profiles and guests may set: the nodes of their blocks, decoded to [`Settings`].
 
 use super::authorized_key::{self, AUTHORIZED_KEY};
+use super::disk::{self, DISK};
 use super::file::{self, FILE};
 use super::file_sync::{self, FILE_SYNC};
 use super::forward::{self, FORWARD};
@@ -24,6 +25,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::at_most_once(&MAC),
     ChildRule::any(&FORWARD),
     ChildRule::at_most_once(&WORK_DISK),
+    ChildRule::any(&DISK),
     ChildRule::at_most_once(&ACCEL),
     ChildRule::at_most_once(&MACHINE),
     ChildRule::any(&AUTHORIZED_KEY),
@@ -212,6 +214,7 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
         "address" => set(&mut settings.address, node, parsed(Block::read(node, &ADDRESS, problems).text("address"))),
         "mac" => set(&mut settings.mac, node, parsed(Block::read(node, &MAC, problems).text("mac"))),
         "work-disk" => set(&mut settings.work_disk, node, Block::read(node, &WORK_DISK, problems).size("size")),
+        "disk" => add(&mut settings.disks, node, whole(node, disk::decode(node, problems))),
         "accel" => {
             let accel = Block::read(node, &ACCEL, problems).text("accel");
             set(&mut settings.accel, node, accel.map(|word| word.map(|word| accelerator(&word))));

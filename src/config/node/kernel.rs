@@ -9,11 +9,19 @@ use crate::syntax::{Diagnostic, Node, Spanned};
 /// `kernel "cloud" { debian suite="bookworm"; arguments "mitigations=off" }`
 pub(in crate::config) static KERNEL: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", Kind::Name, "What guests call it.")],
-    children: &[ChildRule::at_most_once(&DEBIAN), ChildRule::at_most_once(&FILE), ChildRule::at_most_once(&ARGUMENTS)],
+    children: &[
+        ChildRule::at_most_once(&DEBIAN),
+        ChildRule::at_most_once(&FILE),
+        ChildRule::at_most_once(&IMAGE),
+        ChildRule::at_most_once(&ARGUMENTS),
+    ],
     default: Some("the cloud kernel of the image's suite"),
     impact: "restart",
     ..NodeRule::new("kernel", "What guests boot. Kernels are fetched when a guest uses them.")
 };
+
+/// The nodes that say where a kernel comes from.
+const SOURCES: [&str; 3] = ["debian", "file", "image"];
 
 static DEBIAN: NodeRule = NodeRule {
     properties: &[
@@ -41,6 +49,15 @@ static FILE: NodeRule = NodeRule {
     )
 };
 
+static IMAGE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("image", Kind::Name, "Name of an `image` node.")],
+    impact: "restart",
+    ..NodeRule::new(
+        "image",
+        "Takes the newest kernel of an image's own `/boot`, `vmlinuz-VERSION`, with drivers of its `/lib/modules`.",
+    )
+};
+
 static ARGUMENTS: NodeRule = NodeRule {
     arguments: &[ArgumentRule::repeated("argument", Kind::KernelArgument, "Words, such as `mitigations=off`.")],
     impact: "restart",
@@ -60,28 +77,30 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
         .children("arguments")
         .flat_map(|node| Block::read(node, &ARGUMENTS, problems).texts("argument").collect::<Vec<_>>())
         .collect();
-    match (debian.is_empty(), block.children("file").next()) {
-        (true, None) if !block.is_uncertain() => problems.push(no_source(&block)),
-        (false, Some(second)) => problems.push(two_sources(&block, second)),
+    let image: Vec<_> = block.children("image").map(|source| decode_image(source, problems)).collect();
+    let mut written = SOURCES.iter().flat_map(|name| block.children(name));
+    match (written.next(), written.next()) {
+        (None, _) if !block.is_uncertain() => problems.push(no_source(&block)),
+        (Some(first), Some(second)) => problems.push(two_sources(first, second)),
         _ => {}
     }
     let name = block.text("name")?;
-    let source = debian.into_iter().chain(file).next().flatten()?;
+    let source = debian.into_iter().chain(file).chain(image).next().flatten()?;
     Some((name.clone(), Kernel { name: name.value, span: node.span, source, arguments }))
 }
 
 fn no_source(block: &Block<'_>) -> Diagnostic {
     Diagnostic::error("config::missing-node", "found no source of the kernel", block.head(), "taken from where?")
-        .help("write one of `debian`, `file`")
+        .help("write one of `debian`, `file`, `image`")
 }
 
-fn two_sources(block: &Block<'_>, second: &Node) -> Diagnostic {
-    let message = "found `debian` and `file`, expected one source";
-    let problem = Diagnostic::error("config::two-sources", message, second.span, "another one");
-    match block.children("debian").next() {
-        Some(first) => problem.also(first.span, "one"),
-        None => problem,
-    }
+fn two_sources(first: &Node, second: &Node) -> Diagnostic {
+    let message = format!("found `{}` and `{}`, expected one source", first.name.value, second.name.value);
+    Diagnostic::error("config::two-sources", message, second.span, "another one").also(first.span, "one")
+}
+
+fn decode_image(node: &Node, problems: &mut Problems) -> Option<KernelSource> {
+    Some(KernelSource::Image { image: Block::read(node, &IMAGE, problems).text("image")? })
 }
 
 fn decode_debian(node: &Node, problems: &mut Problems) -> Option<KernelSource> {

@@ -4,6 +4,7 @@ pub(super) mod authorized_key;
 pub(super) mod cluster;
 pub(super) mod cluster_guest;
 pub(super) mod control;
+pub(super) mod disk;
 pub(super) mod file;
 pub(super) mod file_sync;
 pub(super) mod fleet;

@@ -3,9 +3,11 @@
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::MetadataExt as _;
 
+use camino::Utf8Path;
+
 use crate::config::ByteSize;
 use crate::driver::{StateDir, microvm, namespace};
-use crate::effect::{Run, paths, process};
+use crate::effect::{Command, Run, Status, paths, process};
 use crate::resource::Finding;
 
 /// Less room than an image and a few disks take.
@@ -51,6 +53,21 @@ pub(super) async fn namespaces(run: &dyn Run) -> Finding {
             Finding::fail("namespaces", failure.causes.join(": "), failure.hint.unwrap_or_else(|| "run as root".into()))
         }
     }
+}
+
+/// How disks are copied there, found out by copying something: snapshots and Firecracker's root disks are copies, QEMU's root
+/// disks lie over their image.
+pub(super) async fn copies(run: &dyn Run, state: &StateDir) -> Option<Finding> {
+    // Made with the first guest.
+    let scratch = tempfile::Builder::new().prefix(".copies-").tempdir_in(state.root()).ok()?;
+    let folder = Utf8Path::from_path(scratch.path())?;
+    let (from, to) = (folder.join("from"), folder.join("to"));
+    fs::write(&from, [1; 4096]).ok()?;
+    let copy = Command::new("cp").args(["--reflink=always", from.as_str(), to.as_str()]);
+    let shares = run.run(&copy).await.is_ok_and(|output| output.status == Status::Code(0));
+    let means =
+        if shares { "share their blocks (reflink)" } else { "are sparse: this file system cannot share blocks" };
+    Some(Finding::pass("copies", format!("root disks are qcow2 overlays on QEMU; snapshots and other copies {means}")))
 }
 
 /// Whether the state directory is ours alone, and how much room it has.

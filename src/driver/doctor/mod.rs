@@ -44,6 +44,7 @@ impl Doctor {
         }
         findings.extend(machine::accelerator(&self.state));
         findings.push(machine::namespaces(&*self.run).await);
+        findings.extend(machine::copies(&*self.run, &self.state).await);
         findings.extend(machine::state(&self.state));
         findings.extend(self.images(desired));
         if !bridges.is_empty() {

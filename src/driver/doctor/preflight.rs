@@ -150,6 +150,7 @@ mod tests {
             mirror: None,
             package: "linux-image".into(),
             file: None,
+            image: None,
             key: ContentKey::of(&name),
         };
         let declared = Declared {

@@ -11,12 +11,13 @@ use crate::resource::Finding;
 type Program = (&'static str, &'static [&'static str], &'static str);
 
 /// What every fleet needs.
-const ALWAYS: [Program; 9] = [
+const ALWAYS: [Program; 10] = [
     ("qemu-system-x86_64", &["--version"], "qemu-system-x86"),
     ("qemu-img", &["--version"], "qemu-utils"),
     ("mmdebstrap", &["--version"], "mmdebstrap"),
     ("debugfs", &["-V"], "e2fsprogs"),
     ("dpkg-deb", &["--version"], "dpkg"),
+    ("depmod", &["--version"], "kmod"),
     ("tar", &["--version"], "tar"),
     ("xz", &["--version"], "xz-utils"),
     ("ssh", &["-V"], "openssh-client"),

@@ -37,7 +37,10 @@ use crate::effect::{Command, Run, process};
 use crate::exec::{Failure, Progress};
 use crate::resource::{ImageSpec, SourceSpec};
 use disk::Disk;
-use layers::{Owners, Reader};
+use layers::Owners;
+
+pub(super) use file_system::{FileSystem, fill_file_system};
+pub(super) use layers::Reader;
 
 /// What makes a file system of layers.
 const FILE_SYSTEM: [tools::Tool; 2] = [MKE2FS, E2FSCK];
@@ -209,12 +212,15 @@ impl Building<'_> {
         layers: impl Iterator<Item = Result<Reader, Failure>> + Send + 'static,
         owners: Owners,
     ) -> Result<JoinHandle<Result<(), Failure>>, Failure> {
-        file_system::make(self.run, staging, self.spec).await?;
+        let (image, spec) = (staging.result("root.img"), self.spec);
+        let wanted = FileSystem { image: &image, label: "root", size: spec.size, files: None };
+        file_system::make(self.run, staging, &wanted).await?;
         // Packages come with their files laid over them already.
         let has_files = matches!(self.spec.source, SourceSpec::Debootstrap { .. }) || self.spec.files.is_empty();
         let declared = if has_files { None } else { Some(Ok(self.declared_files(staging)?)) };
-        let (image, spec) = (staging.result("root.img"), self.spec.clone());
-        Ok(tokio::task::spawn_blocking(move || file_system::fill(&image, &spec, layers.chain(declared), owners)))
+        let (name, size) = (format!("image `{}`", spec.name), spec.size);
+        let fill = move || file_system::fill((&image, &name, size), layers.chain(declared), owners);
+        Ok(tokio::task::spawn_blocking(fill))
     }
 
     async fn check(&self, staging: &Staging) -> Result<(), Failure> {

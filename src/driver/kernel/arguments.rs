@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use crate::config::Accelerator;
+use crate::config::{Accelerator, Disk};
 
 /// The argument that makes `init.sh` end the machine at once, having said [`PROBE_PASSED`].
 const PROBE: &str = "regatta.probe";
@@ -34,6 +34,25 @@ pub fn kernel_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
 /// The kernel arguments of a machine that only shows that it can run the kernel.
 pub(in crate::driver) fn probe_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
     format!("{} {PROBE}", common_arguments(accel, tsc))
+}
+
+/// What the disk with the kernel's modules is called.
+pub(in crate::driver) const MODULES: &str = "modules";
+
+/// The kernel arguments that say what `init.sh` mounts beside root and work disk: `regatta.disk=NAME:DEVICE:PLACE`. `attached`
+/// are the names of all further disks in their order; a disk is found by its serial number, and by its order where it
+/// has none.
+pub(in crate::driver) fn disk_arguments(attached: &[&str], disks: &[Disk]) -> String {
+    let mut arguments = String::new();
+    for (name, letter) in attached.iter().zip('c'..='z') {
+        let declared = disks.iter().find(|disk| disk.name == *name);
+        let place = if *name == MODULES { Some(MODULES) } else { declared.and_then(|disk| disk.at.as_deref()) };
+        if let Some(place) = place {
+            // Writing to a string cannot fail.
+            let _ = write!(arguments, " regatta.disk={name}:/dev/vd{letter}:{place}");
+        }
+    }
+    arguments
 }
 
 fn common_arguments(accel: Accelerator, tsc: Option<Tsc>) -> String {
@@ -96,6 +115,21 @@ mod tests {
         assert_eq!(tcg(None), format!("{common} {disks}"));
         assert_eq!(kernel_arguments(Accelerator::Kvm, EXACT), format!("{common} {disks}"));
         assert_eq!(probe_arguments(Accelerator::Kvm, EXACT), format!("{common} regatta.probe"));
+    }
+
+    #[test]
+    fn disks_are_named_by_serial_number_and_order() {
+        let disk = |name: &str, at: Option<&str>| Disk {
+            name: name.into(),
+            size: crate::config::ByteSize::gib(1),
+            at: at.map(str::to_owned),
+        };
+        let disks = [disk("data", Some("/srv/data")), disk("raw", None), disk("var", Some("/var/lib"))];
+        assert_eq!(
+            disk_arguments(&["modules", "data", "raw", "var"], &disks),
+            " regatta.disk=modules:/dev/vdc:modules regatta.disk=data:/dev/vdd:/srv/data regatta.disk=var:/dev/vdf:/var/lib"
+        );
+        assert_eq!(disk_arguments(&["raw"], &disks), "");
     }
 
     #[test]

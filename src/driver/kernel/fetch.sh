@@ -19,3 +19,7 @@ done
 for modules in tree/lib/modules tree/usr/lib/modules; do
     [ ! -d "$modules" ] || find "$modules" -name '*.ko.xz' -exec xz --decompress --threads=0 {} +
 done
+# What modprobe looks things up in: packages leave making it to the machine they are installed on.
+for modules in tree/lib/modules/* tree/usr/lib/modules/*; do
+    [ ! -d "$modules" ] || depmod --basedir "${modules%/lib/modules/*}" "${modules##*/}"
+done

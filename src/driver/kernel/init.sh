@@ -3,8 +3,10 @@
 # guest the identity that lies on its work disk, and hands over to the image's own init.
 #
 # Contract with regatta on the host:
-#   kernel arguments  root=DEVICE (ext4), regatta.work=DEVICE (ext4, mounted at /root); or instead regatta.probe,
-#                     which only shows that the machine can run the kernel, and ends it
+#   kernel arguments  root=DEVICE (ext4), regatta.work=DEVICE (ext4, mounted at /root), and for each further disk that is
+#                     mounted regatta.disk=NAME:DEVICE:PLACE (ext4; DEVICE where no disk has the serial number NAME; the
+#                     place `modules` is the kernel's); or instead regatta.probe, which only shows that the machine can
+#                     run the kernel, and ends it
 #   work disk         .regatta/guest/{hostname,machine-id,address,gateway,nameserver,address6,gateway6,
 #                     ssh_host_ed25519_key,ssh_host_ed25519_key.pub}, one line each but the keys
 #   console           every line of ours starts with `regatta-init: `; after `regatta-init: fatal: ` the machine powers
@@ -74,6 +76,45 @@ mount_disks() {
     mount -t ext4 "$root" $NEW || fatal "cannot mount the root disk $root"
     await_disk "$work"
     mkdir -p $NEW/root && mount -t ext4 "$work" $NEW/root || fatal "cannot mount the work disk $work"
+}
+
+# disk_device NAME DEVICE: the disk with this serial number, else the device.
+disk_device() {
+    for disk in /sys/block/vd*; do
+        [ "$(cat "$disk/serial" 2>/dev/null)" = "$1" ] && echo "/dev/${disk##*/}" && return
+    done
+    echo "$2"
+}
+
+# mount_further NAME DEVICE PLACE
+mount_further() {
+    await_disk "$2"
+    device=$(disk_device "$1" "$2")
+    case $3 in
+        modules)
+            lib=$NEW/lib
+            # A link that starts at the root would lead out of it from here.
+            [ ! -L $lib ] || lib=$NEW/usr/lib
+            place=$lib/modules/$(uname -r)
+            mkdir -p "$place" && mount -t ext4 -o ro "$device" "$place" || say "cannot mount the kernel's modules"
+            ;;
+        *)
+            # A guest without its data must not look like one that has none.
+            mkdir -p "$NEW$3" && mount -t ext4 "$device" "$NEW$3" || fatal "cannot mount the disk $1 at $3"
+            ;;
+    esac
+}
+
+mount_further_disks() {
+    for word in $COMMAND_LINE; do
+        case $word in
+            regatta.disk=*)
+                word=${word#*=}
+                rest=${word#*:}
+                mount_further "${word%%:*}" "${rest%%:*}" "${rest#*:}"
+                ;;
+        esac
+    done
 }
 
 set_name() {
@@ -151,6 +192,7 @@ case " $COMMAND_LINE " in *" regatta.probe "*) say "probe passed" && reboot -f ;
 
 load_modules
 mount_disks
+mount_further_disks
 [ -d $GUEST ] || say "no .regatta/guest on the work disk: the guest keeps the identity of its image"
 set_name
 set_machine_id

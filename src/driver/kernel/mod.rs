@@ -3,27 +3,29 @@
 
 mod arguments;
 mod bzimage;
+mod from_image;
 mod initramfs;
 mod modules;
+mod modules_image;
 mod packages;
 
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::debootstrap::{self, Debootstrap};
 use super::image::download;
 use super::store::{Kind, Manifest, Staging, Store, storage_failure};
-use super::tools::{self, DPKG_DEB, XZ};
+use super::tools::{self, DEPMOD, DPKG_DEB, E2FSCK, MKE2FS, XZ};
 use crate::effect::{Command, Run, files};
 use crate::exec::{Failure, Progress};
 use crate::resource::{KernelFile, KernelSpec};
 use bzimage::Found;
 use packages::Packages;
 
-pub(super) use arguments::{PROBE_PASSED, probe_arguments};
+pub(super) use arguments::{MODULES, PROBE_PASSED, disk_arguments, probe_arguments};
 pub use arguments::{Tsc, host_tsc, kernel_arguments};
 
 /// Run by mmdebstrap: fetches and unpacks the packages.
@@ -43,7 +45,7 @@ const XZ_DEADLINE: Duration = Duration::from_secs(120);
 /// # Errors
 /// Says what is missing, and what to do about it.
 pub(super) async fn require(run: &dyn Run) -> Result<(), Failure> {
-    debootstrap::require(run, &[DPKG_DEB]).await
+    debootstrap::require(run, &[DPKG_DEB, DEPMOD, MKE2FS, E2FSCK]).await
 }
 
 /// Builds a kernel into the store, unless it is there.
@@ -60,13 +62,25 @@ pub async fn build(run: &dyn Run, store: &Store, spec: &KernelSpec, progress: &d
     progress.say(&format!("fetching {}", spec.package));
     let tar = staging.temporary("packages.tar");
     fetch(run, &staging, spec, &tar).await?;
-    let file = match &spec.file {
-        Some(KernelFile { location, digest }) => Some(download::pinned(store, location, digest, progress).await?),
-        None => None,
+    let own = match (&spec.file, &spec.image) {
+        (Some(KernelFile { location, digest }), _) => {
+            Some(Own::File(download::pinned(store, location, digest, progress).await?))
+        }
+        (None, Some(image)) => Some(Own::Image(store.image_path(image))),
+        (None, None) => None,
     };
     progress.say("making the initramfs");
-    let recipe = spec.clone();
-    let kernel = staging.blocking(move |staging| unpack(staging, recipe, &tar, file.as_deref())).await?;
+    let (recipe, archive) = (spec.clone(), tar.clone());
+    let mut kernel = staging.blocking(move |staging| unpack(staging, recipe, &archive, own.as_ref())).await?;
+    if let Some(tree) = kernel.packages.tree.take() {
+        progress.say("making the file system of the modules");
+        modules_image::make(run, &kernel.staging, &tar, &tree).await?;
+    }
+    let xz = std::mem::take(&mut kernel.xz);
+    if !xz.is_empty() {
+        let unpacked = decompress_modules(run, &kernel.staging, xz).await?;
+        kernel.packages.modules.extend(unpacked);
+    }
     let kernel = match kernel.found {
         Found::Elf(_) => kernel,
         Found::Xz { ref compressed, size } => {
@@ -81,10 +95,11 @@ pub async fn build(run: &dyn Run, store: &Store, spec: &KernelSpec, progress: &d
 
 /// What has to do with a kernel that cannot be used.
 fn unusable(spec: &KernelSpec, what: &str) -> Failure {
-    match &spec.file {
-        Some(file) => Failure::permanent(format!("`{}`: {what}", file.location)),
-        None => Failure::permanent(format!("package `{}`: {what}", spec.package)),
-    }
+    Failure::permanent(match (&spec.file, &spec.image) {
+        (Some(file), _) => format!("`{}`: {what}", file.location),
+        (None, Some(image)) => format!("image {image}: {what}"),
+        (None, None) => format!("package `{}`: {what}", spec.package),
+    })
 }
 
 /// Decompresses with the program, which knows every filter that kernels are compressed with.
@@ -96,6 +111,25 @@ async fn decompress_xz(run: &dyn Run, staging: &Staging, compressed: &[u8]) -> R
     let unpack = staging.under_lock(Command::new(XZ.program)).args(["-d", "-k", "-f", path.as_str()]);
     run.run_ok(&unpack.deadline(XZ_DEADLINE)).await?;
     fs::read(staging.temporary("vmlinux")).map_err(fail)
+}
+
+/// Decompresses modules with the program, all of them at once.
+async fn decompress_modules(
+    run: &dyn Run,
+    staging: &Staging,
+    compressed: Vec<(String, Vec<u8>)>,
+) -> Result<Vec<(String, Vec<u8>)>, Failure> {
+    tools::require(run, &[XZ]).await?;
+    let folder = staging.temporary("modules");
+    let fail = |cause: io::Error| storage_failure(&format!("cannot write `{folder}`"), &cause);
+    fs::create_dir(&folder).map_err(fail)?;
+    for (name, bytes) in &compressed {
+        fs::write(folder.join(format!("{name}.xz")), bytes).map_err(fail)?;
+    }
+    let files = compressed.iter().map(|(name, _)| format!("{name}.xz"));
+    let unpack = staging.under_lock(Command::new(XZ.program)).args(["-d", "-f"]).args(files).cwd(&folder);
+    run.run_ok(&unpack.deadline(XZ_DEADLINE)).await?;
+    compressed.into_iter().map(|(name, _)| Ok((name.clone(), fs::read(folder.join(name)).map_err(fail)?))).collect()
 }
 
 async fn fetch(run: &dyn Run, staging: &Staging, spec: &KernelSpec, tar: &Utf8Path) -> Result<(), Failure> {
@@ -111,34 +145,48 @@ async fn fetch(run: &dyn Run, staging: &Staging, spec: &KernelSpec, tar: &Utf8Pa
     debootstrap.make(run).await
 }
 
+/// Where a kernel comes from that is not of the packages.
+enum Own {
+    File(Utf8PathBuf),
+    Image(Utf8PathBuf),
+}
+
 /// A kernel whose parts are there.
 struct Unpacked {
     staging: Staging,
     spec: KernelSpec,
     found: Found,
     packages: Packages,
+    /// Modules that are still compressed, by name.
+    xz: Vec<(String, Vec<u8>)>,
 }
 
 /// Reads the packages, and finds the kernel.
-fn unpack(staging: Staging, spec: KernelSpec, tar: &Utf8Path, own: Option<&Utf8Path>) -> Result<Unpacked, Failure> {
+fn unpack(staging: Staging, spec: KernelSpec, tar: &Utf8Path, own: Option<&Own>) -> Result<Unpacked, Failure> {
     let read = |path: &Utf8Path, cause: io::Error| storage_failure(&format!("cannot read `{path}`"), &cause);
     let file = fs::File::open(tar).map_err(|cause| read(tar, cause))?;
     let mut packages = packages::read(io::BufReader::new(file)).map_err(|error| unusable(&spec, &error.to_string()))?;
+    let mut xz = Vec::new();
     let image = match own {
-        Some(own) => {
+        Some(Own::Image(image)) => {
+            let found = from_image::read(image)?;
+            (packages.modules, packages.builtin, xz) = (found.packages.modules, found.packages.builtin, found.xz);
+            found.packages.bzimage.ok_or_else(|| unusable(&spec, "has no kernel"))?
+        }
+        Some(Own::File(own)) => {
             let limit = packages::FILE_LIMIT;
             files::read_bounded(own, limit)?.ok_or_else(|| unusable(&spec, "it is gone"))?
         }
         None => packages.bzimage.take().ok_or_else(|| unusable(&spec, "has no kernel"))?,
     };
     let found = bzimage::open(image).map_err(|error| unusable(&spec, &error.to_string()))?;
-    Ok(Unpacked { staging, spec, found, packages })
+    Ok(Unpacked { staging, spec, found, packages, xz })
 }
 
 impl Unpacked {
     /// Writes the kernel and its initramfs.
     async fn assemble(self) -> Result<(Staging, Manifest<KernelSpec>), Failure> {
-        let Self { staging, spec, found, packages } = self;
+        let Self { staging, spec, found, packages, .. } = self;
         staging
             .blocking(move |staging| {
                 let manifest = assemble(&staging, &spec, found, packages)?;

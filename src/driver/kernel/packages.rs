@@ -9,7 +9,7 @@ use super::modules::{self, Modules};
 const RESULTS: &str = "./regatta/";
 
 /// Folders of `kernel/` whose modules guests may need to boot, directly in them.
-const MODULE_FOLDERS: [&str; 11] = [
+pub(super) const MODULE_FOLDERS: [&str; 11] = [
     "arch/x86/crypto",
     "crypto",
     "drivers/block",
@@ -38,8 +38,28 @@ pub(super) struct Packages {
     pub(super) modules: Modules,
     /// Names of modules that are part of the kernel.
     pub(super) builtin: Vec<String>,
+    /// All modules, where they are in the tar file.
+    pub(super) tree: Option<ModuleTree>,
     /// Package versions by name.
     pub(super) versions: BTreeMap<String, String>,
+}
+
+/// The modules of a kernel as a tree in the tar file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct ModuleTree {
+    /// The folder of this kernel's version, without a slash at its end.
+    pub(super) folder: String,
+    /// Bytes of all files.
+    pub(super) bytes: u64,
+    /// How many files and folders there are.
+    pub(super) files: u64,
+}
+
+impl ModuleTree {
+    /// The version.
+    pub(super) fn version(&self) -> &str {
+        self.folder.rsplit('/').next().unwrap_or_default()
+    }
 }
 
 /// Reads the tar file.
@@ -52,6 +72,7 @@ pub(super) fn read(tar: impl Read) -> io::Result<Packages> {
     for entry in tar::Archive::new(tar).entries()? {
         let mut entry = entry?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        packages.count(&path, entry.size());
         let Some(part) = path.strip_prefix(RESULTS).and_then(Part::of) else { continue };
         if !entry.header().entry_type().is_file() {
             continue;
@@ -99,6 +120,18 @@ impl Part {
 }
 
 impl Packages {
+    /// Counts a file or folder of the modules' tree. Folders come before what is in them.
+    fn count(&mut self, path: &str, bytes: u64) {
+        let below = |usr: &str| path.strip_prefix(RESULTS)?.strip_prefix(usr)?.strip_prefix("lib/modules/");
+        let Some(rest) = below("tree/").or_else(|| below("tree/usr/")).filter(|rest| !rest.is_empty()) else { return };
+        let (version, _) = rest.split_once('/').unwrap_or((rest, ""));
+        let folder = &path[..path.len() - rest.len() + version.len()];
+        let tree = self.tree.get_or_insert_with(|| ModuleTree { folder: folder.to_owned(), ..ModuleTree::default() });
+        if tree.folder == folder {
+            (tree.bytes, tree.files) = (tree.bytes + bytes, tree.files + 1);
+        }
+    }
+
     fn take(&mut self, part: Part, content: Vec<u8>) {
         let text = |content: &[u8]| String::from_utf8_lossy(content).into_owned();
         match part {
@@ -151,6 +184,7 @@ mod tests {
             busybox: Some(b"busybox".to_vec()),
             modules: [("virtio_rng".to_owned(), b"rng".to_vec())].into(),
             builtin: vec!["ext4".into(), "crc_t10dif".into()],
+            tree: Some(ModuleTree { folder: modules.into(), bytes: 3 + 2 + 48 + 2, files: 4 }),
             versions: [("busybox-static", "1:1.35"), ("linux-image-6.1-cloud-amd64", "6.1.2")]
                 .map(|(name, version)| (name.into(), version.into()))
                 .into(),

@@ -209,7 +209,7 @@ mod tests {
 
     async fn ask(qemu: &Qemu, dir: &tempfile::TempDir) -> (bool, Option<String>) {
         let state = StateDir::new(Utf8PathBuf::try_from(dir.path().to_owned()).unwrap());
-        let kernel = KernelPaths { vmlinux: "vmlinux".into(), initrd: "initrd".into() };
+        let kernel = KernelPaths { vmlinux: "vmlinux".into(), initrd: "initrd".into(), modules: "modules".into() };
         let answer = answer(qemu, &Files::of(&state).unwrap(), &kernel, &Silent).await.unwrap();
         (answer.kvm, answer.reason)
     }

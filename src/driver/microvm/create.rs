@@ -48,6 +48,7 @@ impl Guests {
         progress.say("making disks");
         self.make_root_disk(vm).await?;
         self.make_work_disk(&record, vm, &host_key).await?;
+        self.make_disks(vm).await?;
         record.applied.disks = Some(vm.clone());
         self.write_pin(&record)?;
         self.write_record(&record)

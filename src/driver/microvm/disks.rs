@@ -24,7 +24,7 @@ impl Guests {
         paths::link(&old, &kept)?;
         let made = self.make_root_disk(vm).await;
         undo.settle(made).await?;
-        record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
+        record.applied.disks = Some(with_applied_disks(&record, vm));
         self.write_record(&record)
     }
 
@@ -35,7 +35,7 @@ impl Guests {
         progress.say("putting the previous root disk back");
         let dir = self.dir(&vm.name);
         paths::rename_if_there(&dir.previous_root_disk(vm.machine), &dir.root_disk(vm.machine))?;
-        record.applied.disks = Some(VmSpec { work_disk: applied_work_disk(&record, vm), ..vm.clone() });
+        record.applied.disks = Some(with_applied_disks(&record, vm));
         self.write_record(&record)?;
         self.drop_other_disks(vm)
     }
@@ -71,6 +71,8 @@ impl Guests {
     }
 }
 
-fn applied_work_disk(record: &crate::resource::Record, vm: &VmSpec) -> ByteSize {
-    record.applied.disks.as_ref().map_or(vm.work_disk, |disks| disks.work_disk)
+/// What a guest's disks are made from once its root disk is that of `vm`: the others stay as they are.
+fn with_applied_disks(record: &crate::resource::Record, vm: &VmSpec) -> VmSpec {
+    let applied = record.applied.disks.as_ref().unwrap_or(vm);
+    VmSpec { work_disk: applied.work_disk, disks: applied.disks.clone(), ..vm.clone() }
 }

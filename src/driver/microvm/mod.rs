@@ -6,6 +6,7 @@ pub mod console;
 mod create;
 mod disks;
 mod firecracker;
+mod further_disks;
 mod guests;
 mod identity;
 mod migration;

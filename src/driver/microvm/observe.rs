@@ -85,7 +85,8 @@ impl Guests {
                 Reading::Unreadable(why) => Reading::Unreadable(why),
                 Reading::Present((record, state)) => {
                     let work_disk = self.work_disk_size(&name);
-                    Reading::Present(ObservedGuest { record, state, work_disk, files: Reading::Absent })
+                    let disks = self.disk_sizes(&name).unwrap_or_default();
+                    Reading::Present(ObservedGuest { record, state, work_disk, disks, files: Reading::Absent })
                 }
             };
             (name, guest)
@@ -148,6 +149,11 @@ impl Guests {
 
     async fn observe_guest(&self, record: Record, state: RunState, wanted: &Wanted) -> ObservedGuest {
         let work_disk = self.work_disk_size(&record.name);
+        let (disks, state) = match self.disk_sizes(&record.name) {
+            Ok(disks) => (disks, state),
+            // What disks it has decides what is planned for it.
+            Err(failure) => (BTreeMap::new(), RunState::Unknown(failure.causes.join(": "))),
+        };
         let (state, files) = match state {
             state if record.applied.disks.is_none() => (state, Reading::Absent),
             RunState::Unknown(why) => (RunState::Unknown(why.clone()), Reading::Unreadable(why)),
@@ -158,7 +164,7 @@ impl Guests {
             }
             running @ RunState::Running(_) => self.observe_running(&record, running, wanted).await,
         };
-        ObservedGuest { record, state, work_disk, files }
+        ObservedGuest { record, state, work_disk, disks, files }
     }
 
     async fn read_stopped(&self, record: &Record, wanted: &Wanted) -> Reading<GuestFiles> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use camino::Utf8Path;
 
 use super::guests::{Guests, not_looked_at};
+use crate::driver::kept::{self, DESTROYED};
 use crate::driver::record;
 use crate::effect::paths;
 use crate::exec::Failure;
@@ -22,6 +23,8 @@ pub enum Where<'a> {
     Fleet(&'a str),
     /// Among those of this fleet that were let go of.
     Forgotten,
+    /// Among those of this fleet that were destroyed.
+    Destroyed,
 }
 
 impl Guests {
@@ -44,21 +47,22 @@ impl Guests {
     /// When the state directory cannot be read; a guest that cannot be read is part of the answer.
     pub fn strays(&self, place: Where<'_>) -> Result<BTreeMap<String, Stray>, Failure> {
         let fleet = match place {
-            Where::Here | Where::Forgotten => &self.fleet,
+            Where::Here | Where::Forgotten | Where::Destroyed => &self.fleet,
             Where::Fleet(name) => name,
         };
         let directory = self.state.guests(fleet);
         let mut strays = BTreeMap::new();
         for name in paths::names_in(&directory)? {
-            let forgotten = name.strip_prefix(FORGOTTEN);
-            let is_wanted = if place == Where::Forgotten { forgotten.is_some() } else { !name.starts_with('.') };
-            if !is_wanted {
-                continue;
-            }
+            let wanted = match place {
+                Where::Forgotten => name.strip_prefix(FORGOTTEN),
+                Where::Destroyed => name.strip_prefix(DESTROYED),
+                Where::Here | Where::Fleet(_) => Some(name.as_str()).filter(|name| !name.starts_with('.')),
+            };
+            let Some(wanted) = wanted else { continue };
             let guest = self.stray(&directory.join(&name));
             if guest != Reading::Absent {
                 // Names of guests have no dots: what follows is the uuid.
-                let guest_name = forgotten.and_then(|rest| rest.split('.').next()).unwrap_or(&name).to_owned();
+                let guest_name = wanted.split('.').next().unwrap_or(wanted).to_owned();
                 strays.insert(guest_name, Stray { at: self.below_state(&directory.join(&name)), guest });
             }
         }
@@ -72,7 +76,13 @@ impl Guests {
             Reading::Unreadable(why) => return Reading::Unreadable(why),
         };
         let state = self.run_states([&record]).remove(&record.uuid).unwrap_or_else(not_looked_at);
-        Reading::Present(ObservedGuest { record, state, work_disk: Reading::Absent, files: Reading::Absent })
+        Reading::Present(ObservedGuest {
+            record,
+            state,
+            work_disk: Reading::Absent,
+            disks: BTreeMap::new(),
+            files: Reading::Absent,
+        })
     }
 
     fn below_state(&self, path: &Utf8Path) -> String {
@@ -106,6 +116,7 @@ impl Guests {
             crate::effect::files::private_dir(&self.state.guests(&self.fleet))?;
             paths::rename(&from, dir.root())?;
         }
+        kept::take_back(dir.root())?;
         let record = self.record(guest)?;
         self.write_record(&Record { fleet: self.fleet.clone(), origin: self.origin.clone(), ..record })
     }

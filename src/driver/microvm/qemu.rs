@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use serde_json::Value;
 
 use super::console::Line;
-use super::vmm::{Habits, Host, Launch, Memory, Pace, Vmm, Wish};
+use super::vmm::{Attached, Habits, Host, Launch, Memory, Pace, Vmm, Wish};
 use super::{migration, qmp};
 use crate::config::{Accelerator, Machine};
 use crate::driver::GuestDir;
@@ -102,6 +102,7 @@ fn start(launch: &Launch<'_>, serial: &Utf8Path) -> Command {
         .args(["-chardev", &console(serial), "-serial", "chardev:console"])
         .args(disk("root", launch.root_disk, "qcow2", kind))
         .args(disk("work", launch.work_disk, "raw", kind))
+        .args(launch.disks.iter().flat_map(|disk| further(disk, kind)))
         .args(["-netdev", &netdev(launch), "-device", &format!("virtio-net-{kind},netdev=net,mac={}", mac(launch))])
         .args(["-device", &format!("virtio-rng-{kind}")])
         .args(["-qmp", &format!("unix:{},server=on,wait=off", escaped(launch.control_socket))])
@@ -123,6 +124,15 @@ fn disk(id: &str, path: &Utf8Path, format: &str, kind: &str) -> [String; 4] {
         "-device".into(),
         format!("virtio-blk-{kind},drive={id},serial={id}"),
     ]
+}
+
+fn further(attached: &Attached, kind: &str) -> [String; 4] {
+    let name = format!("disk-{}", attached.name);
+    let [drive, mut file, device, _] = disk(&name, &attached.path, "raw", kind);
+    if !attached.writable {
+        file.push_str(",readonly=on");
+    }
+    [drive, file, device, format!("virtio-blk-{kind},drive={name},serial={}", attached.name)]
 }
 
 fn netdev(launch: &Launch<'_>) -> String {
@@ -161,6 +171,18 @@ mod tests {
     use crate::resource::{ContentKey, NetworkSpec, VmSpec};
 
     #[test]
+    fn further_disks_have_their_names_as_serial_numbers() {
+        let disk =
+            |name: &str, writable| Attached { name: name.into(), path: format!("/s/{name}.img").into(), writable };
+        let modules = "-drive id=disk-modules,file=/s/modules.img,format=raw,if=none,discard=unmap,readonly=on \
+            -device virtio-blk-device,drive=disk-modules,serial=modules";
+        assert_eq!(further(&disk("modules", false), "device").join(" "), modules);
+        let data = "-drive id=disk-data,file=/s/data.img,format=raw,if=none,discard=unmap \
+            -device virtio-blk-pci,drive=disk-data,serial=data";
+        assert_eq!(further(&disk("data", true), "pci").join(" "), data);
+    }
+
+    #[test]
     fn the_whole_command_line() {
         let vm = VmSpec {
             name: "web-1".into(),
@@ -175,6 +197,7 @@ mod tests {
                 link: None,
             },
             work_disk: ByteSize::gib(4),
+            disks: Vec::new(),
             accel: Accelerator::Auto,
             machine: Machine::Microvm,
         };
@@ -189,6 +212,7 @@ mod tests {
             arguments: "console=ttyS0",
             root_disk: "/s/a,b/root.qcow2".into(),
             work_disk: "/s/work.img".into(),
+            disks: &[],
             line: &Line::Socket("/s/tty.sock".into()),
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::guests::{Guests, cannot_tell, is_suspended, process_id};
 use super::ready::{Guest, Pace, wait_until_ready};
-use super::vmm::{Host, Launch, Memory, vmm};
+use super::vmm::{Attached, Host, Launch, Memory, vmm};
 use super::{accel, identity};
-use crate::config::{Accelerator, Machine};
+use crate::config::{Accelerator, Disk, Machine};
+use crate::driver::KernelPaths;
 use crate::driver::files::Request;
-use crate::driver::kernel;
+use crate::driver::kernel::{self, MODULES};
 use crate::driver::undo::Undo;
 use crate::effect::{Liveness, Signal, files, paths};
 use crate::exec::{Failure, Progress};
@@ -80,6 +81,9 @@ impl Guests {
         progress.say(&format!("starting {}", vm.machine.vmm()));
         // The user's come last: of two that contradict each other the kernel takes the last.
         let own = kernel::kernel_arguments(accel, kernel::host_tsc()) + vmm.habits().arguments;
+        let disks = self.attached(vm, &record, &paths)?;
+        let own =
+            own + &kernel::disk_arguments(&disks.iter().map(|disk| disk.name.as_str()).collect::<Vec<_>>(), &vm.disks);
         let arguments = std::iter::once(own).chain(vm.kernel_arguments.iter().cloned()).collect::<Vec<_>>().join(" ");
         let launch = Launch {
             fleet: &self.fleet,
@@ -92,6 +96,7 @@ impl Guests {
             arguments: &arguments,
             root_disk: &dir.root_disk(vm.machine),
             work_disk: &dir.work_disk(),
+            disks: &disks,
             line: &line,
             control_socket: &control_socket,
             pid_file: &dir.pid_file(),
@@ -106,6 +111,30 @@ impl Guests {
         // From here on it runs, and a failure says nothing about it.
         record.process = self.started_process(&record)?;
         self.write_record(&record).map_err(Failure::into_unknown)
+    }
+
+    /// The further disks that a guest starts with: its kernel's modules, and its own that are there.
+    fn attached(&self, vm: &VmSpec, record: &Record, kernel: &KernelPaths) -> Result<Vec<Attached>, Failure> {
+        let mut attached = Vec::new();
+        if paths::exists(&kernel.modules)? {
+            let path = kernel.modules.clone();
+            attached.push(Attached { name: MODULES.into(), path, writable: false });
+        }
+        let made = record.applied.disks.iter().flat_map(|disks| &disks.disks);
+        let made: Vec<&str> = made.map(|disk| disk.name.as_str()).collect();
+        for Disk { name, .. } in &vm.disks {
+            let path = self.dir(&vm.name).disk(name);
+            match (paths::exists(&path)?, made.contains(&name.as_str())) {
+                (true, _) => attached.push(Attached { name: name.clone(), path, writable: true }),
+                (false, true) => {
+                    let message = format!("the disk `{name}` of guest `{}` is gone, expected it at `{path}`", vm.name);
+                    return Err(Failure::permanent(message));
+                }
+                // It was removed before the guest was put back as it was.
+                (false, false) => {}
+            }
+        }
+        Ok(attached)
     }
 
     /// Ends what a start left that did not succeed: the VMM may have gone into the background and wait there. It has run no

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::guests::{Guests, cannot_tell, is_suspended, process_id};
 use super::vmm::{Vmm, Wish, vmm};
 use crate::config::Machine;
+use crate::driver::kept;
 use crate::effect::{Liveness, paths, process};
 use crate::exec::{Failure, Progress};
 use crate::resource::{ProcessIdentity, Record, RunState};
@@ -135,9 +136,19 @@ impl Guests {
         if !paths::exists(dir.root())? {
             return Ok(());
         }
-        self.must_be_stopped(&self.record(guest)?)?;
-        progress.say("removing disks");
-        paths::rename(dir.root(), &self.state.guests(&self.fleet).join(format!(".removed-{guest}")))?;
+        let record = self.record(guest)?;
+        self.must_be_stopped(&record)?;
+        let guests = self.state.guests(&self.fleet);
+        if record.applied.disks.is_some() {
+            progress.say("putting disks aside");
+            kept::put_aside(&guests, guest, dir.root(), &record.uuid)?;
+            progress.note(&format!(
+                "its disks are kept until `regatta gc --delete` removes them: `regatta adopt --destroyed {guest}` takes it back"
+            ));
+            return Ok(());
+        }
+        progress.say("removing what was made of it");
+        paths::rename(dir.root(), &guests.join(format!(".removed-{guest}")))?;
         self.sweep()
     }
 

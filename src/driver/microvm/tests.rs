@@ -137,6 +137,7 @@ fn vm() -> VmSpec {
         kernel_arguments: Vec::new(),
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         work_disk: ByteSize::bytes(16 << 20),
+        disks: Vec::new(),
         accel: Accelerator::Tcg,
         machine: Machine::Microvm,
     }
@@ -262,6 +263,7 @@ async fn a_guest_on_its_way_down_is_read_as_a_stopped_one() {
         record,
         state: RunState::Stopped,
         work_disk: Reading::Present(vm().work_disk),
+        disks: BTreeMap::new(),
         files: Reading::Present(files),
     };
     assert_eq!(observed.guests.remove("web"), Some(Reading::Present(expected)));

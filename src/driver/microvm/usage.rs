@@ -18,12 +18,15 @@ impl Guests {
         let vm = applied.started.as_ref().or(applied.disks.as_ref())?;
         let taken = process_usage(&process_id(process))?;
         let dir = self.dir(&guest.record.name);
+        let further: u64 = vm.disks.iter().map(|disk| allocated(&dir.disk(&disk.name))).sum();
         Some(Usage {
             cpus: vm.cpus,
             cpu_time_ms: u64::try_from(taken.cpu.as_millis()).unwrap_or(u64::MAX),
             memory: vm.memory,
             memory_resident: crate::config::ByteSize::bytes(taken.resident),
-            disk: crate::config::ByteSize::bytes(allocated(&dir.root_disk(vm.machine)) + allocated(&dir.work_disk())),
+            disk: crate::config::ByteSize::bytes(
+                allocated(&dir.root_disk(vm.machine)) + allocated(&dir.work_disk()) + further,
+            ),
             uptime_s: taken.age.as_secs(),
         })
     }

@@ -39,6 +39,8 @@ pub(super) struct Launch<'a> {
     pub root_disk: &'a Utf8Path,
     /// Raw work disk.
     pub work_disk: &'a Utf8Path,
+    /// Further raw disks, in this order.
+    pub disks: &'a [Attached],
     /// The VMM's side of the serial line, whose other side is kept already.
     pub line: &'a Line,
     /// Socket to listen on for [`Wish`]es.
@@ -47,6 +49,17 @@ pub(super) struct Launch<'a> {
     pub pid_file: &'a Utf8Path,
     /// What the guest goes on with; without it, it boots.
     pub memory: Option<&'a Memory>,
+}
+
+/// A further disk of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Attached {
+    /// Its name: its serial number where the VMM can give it one.
+    pub name: String,
+    /// Its file.
+    pub path: Utf8PathBuf,
+    /// Whether the guest may write to it.
+    pub writable: bool,
 }
 
 /// Where the memory of a guest is kept while nothing runs it.

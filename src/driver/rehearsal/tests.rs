@@ -37,6 +37,7 @@ fn vm() -> VmSpec {
         kernel_arguments: Vec::new(),
         network: NetworkSpec { mode: NetworkMode::User, forwards: Vec::new(), link: None },
         work_disk: ByteSize::mib(32),
+        disks: Vec::new(),
         accel: Accelerator::Tcg,
         machine: Machine::Microvm,
     }

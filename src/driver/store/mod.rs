@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! store/images/<key>/{root.img, manifest.json}
-//! store/kernels/<key>/{vmlinux, initrd.img, manifest.json}
+//! store/kernels/<key>/{vmlinux, initrd.img, modules.img, manifest.json}
 //! store/tmp/<kind>-<key>.<random>/     a build that is going on, or was killed
 //! store/locks/<kind>-<key>.lock        held by that build
 //! ```
@@ -69,6 +69,8 @@ pub struct KernelPaths {
     pub vmlinux: Utf8PathBuf,
     /// Initramfs.
     pub initrd: Utf8PathBuf,
+    /// A file system with the kernel's modules, for kernels that bring some.
+    pub modules: Utf8PathBuf,
 }
 
 /// The folder of built things.
@@ -91,7 +93,8 @@ impl Store {
     /// The files of a kernel.
     pub fn kernel_paths(&self, key: &ContentKey) -> KernelPaths {
         let folder = self.folder(Kind::Kernel, key);
-        KernelPaths { vmlinux: folder.join("vmlinux"), initrd: folder.join("initrd.img") }
+        let file = |name: &str| folder.join(name);
+        KernelPaths { vmlinux: file("vmlinux"), initrd: file("initrd.img"), modules: file("modules.img") }
     }
 
     /// Everything that is built. A folder without a readable manifest of its own key is not ours and is left out.

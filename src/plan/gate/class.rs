@@ -47,6 +47,8 @@ pub enum Loss {
     Snapshot,
     /// What was written since a snapshot.
     SinceSnapshot,
+    /// A further disk of a guest.
+    Disk,
     /// A volume of a guest.
     Volume,
     /// What keeps a guest from being removed.
@@ -74,6 +76,7 @@ impl Loss {
             Self::Files => "files that regatta did not write",
             Self::Snapshot => "a snapshot",
             Self::SinceSnapshot => "what was written since the snapshot",
+            Self::Disk => "a disk with what is on it",
             Self::Volume => "a volume",
             Self::Protection => "the protection of the guest",
             Self::Trust => "whose signatures count",
@@ -91,6 +94,7 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         | Op::DestroyNetwork { .. }
         | Op::CreateGuest { .. }
         | Op::GrowWorkDisk { .. }
+        | Op::FitDisks { .. }
         | Op::StartGuest { .. }
         | Op::AwaitReady { .. }
         | Op::StopGuest { .. }
@@ -111,6 +115,7 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         Op::RestartClusterGuest { asks: true, .. } => Class::Destructive(Loss::Running),
         Op::RollBackClusterGuest { .. } => Class::Destructive(Loss::SinceSnapshot),
         Op::DeleteSnapshot { .. } | Op::DeleteClusterSnapshot { .. } => Class::Destructive(Loss::Snapshot),
+        Op::RemoveDisk { guest, .. } => temporary(provenance.is_temporary(guest), Loss::Disk),
         Op::DestroyGuest { guest } => temporary(provenance.is_temporary(guest), Loss::Guest),
         Op::ReplaceRoot { vm } => temporary(provenance.is_temporary(&vm.name), Loss::RootDisk),
         Op::RestoreRoot { vm } => {

@@ -18,10 +18,10 @@ const GUEST_PACKAGES: [&str; 5] = ["dbus", "iproute2", "openssh-server", "system
 
 /// Part of every image's recipe: to be raised when the same recipe is built differently, so that old builds are not
 /// taken for new ones.
-const IMAGE_RECIPE_VERSION: u32 = 1;
+const IMAGE_RECIPE_VERSION: u32 = 2;
 
 /// As [`IMAGE_RECIPE_VERSION`], for kernels and the initramfs that goes with them.
-const KERNEL_RECIPE_VERSION: u32 = 2;
+const KERNEL_RECIPE_VERSION: u32 = 3;
 
 /// What has the programs of the initramfs.
 const INITRAMFS_PACKAGE: &str = "busybox-static";
@@ -66,6 +66,8 @@ struct KernelRecipe<'a> {
     package: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a ContentKey>,
 }
 
 impl Lowering<'_> {
@@ -116,19 +118,27 @@ impl Lowering<'_> {
     }
 
     /// Declares a kernel that a guest names.
-    pub(super) fn kernel(&mut self, kernel: &Kernel) -> (Address, ContentKey) {
+    /// Nothing, where the image that it is taken from is not known.
+    pub(super) fn kernel(&mut self, kernel: &Kernel) -> Option<(Address, ContentKey)> {
+        let mut needs = BTreeSet::new();
         let spec = match &kernel.source {
             KernelSource::Debian { suite, mirror, package } => {
                 let mirror = mirror.as_ref().map(|mirror| mirror.value.as_str());
-                kernel_spec(&kernel.name, &suite.value, mirror, (&package.value, None))
+                kernel_spec(&kernel.name, &suite.value, mirror, (&package.value, Bytes::Package))
+            }
+            KernelSource::Image { image } => {
+                // References were checked when the fleet was built.
+                let (address, key) = self.image(self.fleet.images.get(&image.value)?)?;
+                needs.insert(address);
+                kernel_spec(&kernel.name, DEFAULT_KERNEL_SUITE, None, (INITRAMFS_PACKAGE, Bytes::Image(key)))
             }
             KernelSource::File { location, sha256 } => {
                 let digest = format!("sha256:{}", sha256.value);
                 let file = KernelFile { location: location.value.clone(), digest };
-                kernel_spec(&kernel.name, DEFAULT_KERNEL_SUITE, None, (INITRAMFS_PACKAGE, Some(file)))
+                kernel_spec(&kernel.name, DEFAULT_KERNEL_SUITE, None, (INITRAMFS_PACKAGE, Bytes::File(file)))
             }
         };
-        self.declare_kernel(spec, kernel.span)
+        Some(self.declare_kernel(spec, kernel.span, needs))
     }
 
     /// Declares the kernel of a guest that names none: the cloud kernel of its image's suite, where that is known. Images
@@ -147,14 +157,14 @@ impl Lowering<'_> {
             return (Address::kernel(&name), known.key.clone());
         }
         let mirror = mirror.map(|mirror| mirror.value.as_str());
-        let spec = kernel_spec(&name, suite, mirror, (DEFAULT_KERNEL_PACKAGE, None));
-        self.declare_kernel(spec, image.span)
+        let spec = kernel_spec(&name, suite, mirror, (DEFAULT_KERNEL_PACKAGE, Bytes::Package));
+        self.declare_kernel(spec, image.span, BTreeSet::new())
     }
 
-    fn declare_kernel(&mut self, spec: KernelSpec, span: Span) -> (Address, ContentKey) {
+    fn declare_kernel(&mut self, spec: KernelSpec, span: Span, needs: BTreeSet<Address>) -> (Address, ContentKey) {
         let key = spec.key.clone();
         let address = Address::kernel(&spec.name);
-        (self.declare(address, Resource::Kernel(spec), span, BTreeSet::new()), key)
+        (self.declare(address, Resource::Kernel(spec), span, needs), key)
     }
 }
 
@@ -186,15 +196,23 @@ fn image_key(source: &SourceSpec, files: &[ImageFile], size: ByteSize) -> Conten
     ContentKey::of(&PinnedRecipe { kind, version, from, digest, size, files })
 }
 
-fn kernel_spec(
-    name: &str,
-    suite: &str,
-    mirror: Option<&str>,
-    (package, file): (&str, Option<KernelFile>),
-) -> KernelSpec {
+/// Where the bytes of a kernel come from.
+enum Bytes {
+    Package,
+    File(KernelFile),
+    Image(ContentKey),
+}
+
+fn kernel_spec(name: &str, suite: &str, mirror: Option<&str>, (package, bytes): (&str, Bytes)) -> KernelSpec {
+    let (file, image) = match bytes {
+        Bytes::Package => (None, None),
+        Bytes::File(file) => (Some(file), None),
+        Bytes::Image(image) => (None, Some(image)),
+    };
     let (kind, version) = ("kernel", KERNEL_RECIPE_VERSION);
     let digest = file.as_ref().map(|file| file.digest.as_str());
-    let key = ContentKey::of(&KernelRecipe { kind, version, suite, mirror, package, file: digest });
+    let key =
+        ContentKey::of(&KernelRecipe { kind, version, suite, mirror, package, file: digest, image: image.as_ref() });
     let (name, suite, package) = (name.into(), suite.into(), package.into());
-    KernelSpec { name, suite, mirror: mirror.map(str::to_owned), package, file, key }
+    KernelSpec { name, suite, mirror: mirror.map(str::to_owned), package, file, image, key }
 }

@@ -12,7 +12,7 @@ use std::io;
 use crate::driver::ext4::{FillError, Writer};
 use crate::exec::Failure;
 
-pub(super) use read::Reader;
+pub(in crate::driver) use read::Reader;
 use tree::Tree;
 
 /// Entries of all layers of an image. The largest images people run have some hundred thousand.
@@ -84,8 +84,9 @@ fn lay_one(
         if *entries > MAX_ENTRIES {
             return Err(refused(format!("the image has more than {MAX_ENTRIES} files")));
         }
-        let at = (index, number);
-        tree.add(at, &mut entry)
+        let (at, path) = ((index, number), entry.path_bytes().into_owned());
+        let Some(path) = layer.inside(&path) else { continue };
+        tree.add(at, path, &mut entry)
             .map_err(|why| refused(format!("{} has an entry that cannot be used: {why}", layer.name())))?;
         let Some(file) = tree.file_mut(at) else { continue };
         file.content = match writer.content(&mut entry, file.length) {

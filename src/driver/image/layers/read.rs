@@ -14,23 +14,25 @@ const BUFFER: usize = 256 << 10;
 
 /// A layer that can be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::driver::image) struct Reader {
+pub(in crate::driver) struct Reader {
     name: String,
     path: Utf8PathBuf,
     compression: Compression,
+    /// The directory that is taken for the root, with a slash at its end.
+    below: Vec<u8>,
 }
 
 impl Reader {
     /// A layer of a registry, which says how it is compressed.
     pub(in crate::driver::image) fn of_layer(layer: Layer) -> Self {
-        Self { name: layer.name, path: layer.path, compression: layer.compression }
+        Self { name: layer.name, path: layer.path, compression: layer.compression, below: Vec::new() }
     }
 
     /// A tar file, whose first bytes say how it is compressed; `None` for a method that we do not read.
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub(in crate::driver::image) fn of_file(name: &str, path: &Utf8Path) -> io::Result<Option<Self>> {
+    pub(in crate::driver) fn of_file(name: &str, path: &Utf8Path) -> io::Result<Option<Self>> {
         let mut start = Vec::new();
         File::open(path)?.take(6).read_to_end(&mut start)?;
         let compression = match start[..] {
@@ -39,11 +41,21 @@ impl Reader {
             [0xfd, b'7', b'z', b'X', b'Z', ..] | [b'B', b'Z', b'h', ..] => return Ok(None),
             _ => Compression::None,
         };
-        Ok(Some(Self { name: name.to_owned(), path: path.to_owned(), compression }))
+        Ok(Some(Self { name: name.to_owned(), path: path.to_owned(), compression, below: Vec::new() }))
+    }
+
+    /// The same, of which only what lies below a directory is taken, as if that were the root.
+    pub(in crate::driver) fn below(self, directory: &[u8]) -> Self {
+        Self { below: [directory, b"/"].concat(), ..self }
+    }
+
+    /// What an entry is called in it; `None` for one that is not taken.
+    pub(super) fn inside<'a>(&self, path: &'a [u8]) -> Option<&'a [u8]> {
+        path.strip_prefix(self.below.as_slice())
     }
 
     /// What it is called in errors.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::driver::image) fn name(&self) -> &str {
         &self.name
     }
 

@@ -297,11 +297,20 @@ fn extended_attributes_are_read() {
     let bytes = builder.into_inner().unwrap();
     let mut tree = Tree::new(Owners::default());
     for (number, entry) in tar::Archive::new(&bytes[..]).entries().unwrap().enumerate() {
-        tree.add((0, number), &mut entry.unwrap()).unwrap();
+        let mut entry = entry.unwrap();
+        let path = entry.path_bytes().into_owned();
+        tree.add((0, number), &path, &mut entry).unwrap();
     }
     let file = tree.file((0, 0)).unwrap();
     assert_eq!(file.attributes.extended, [ext4::Attribute::new("security.capability", &value).unwrap()]);
     laid(&[bytes]).unwrap();
+}
+
+#[test]
+fn a_directory_can_be_taken_for_the_root() {
+    let reader = Reader::of_file("a", Utf8Path::new("/dev/null")).unwrap().unwrap().below(b"./a/b");
+    assert_eq!(reader.inside(b"./a/b/c/d"), Some(&b"c/d"[..]));
+    assert_eq!((reader.inside(b"./a/b/"), reader.inside(b"./a/bc")), (Some(&b""[..]), None));
 }
 
 #[test]

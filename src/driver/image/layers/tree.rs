@@ -81,13 +81,12 @@ impl Tree {
         self.files.get_mut(&inode)
     }
 
-    /// Lays one entry over what is there.
+    /// Lays one entry over what is there, at a path.
     ///
     /// # Errors
     /// Says what is wrong with it.
-    pub(super) fn add(&mut self, at: Inode, entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
-        let path = entry.path_bytes().into_owned();
-        self.lay(at, &path, entry).map_err(|why| format!("`{}`: {why}", path.escape_ascii()))
+    pub(super) fn add(&mut self, at: Inode, path: &[u8], entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {
+        self.lay(at, path, entry).map_err(|why| format!("`{}`: {why}", path.escape_ascii()))
     }
 
     fn lay(&mut self, at: Inode, path: &[u8], entry: &mut tar::Entry<'_, impl Read>) -> Result<(), String> {

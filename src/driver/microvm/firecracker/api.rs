@@ -157,11 +157,16 @@ pub(in crate::driver::microvm) fn requests(launch: &Launch<'_>) -> Result<Vec<Pu
         boot_args: launch.arguments,
     };
     let mut requests = vec![put("/machine-config", &machine)?, put("/boot-source", &boot)?];
-    for (drive_id, path) in [("root", launch.root_disk), ("work", launch.work_disk)] {
+    let own = [("root", launch.root_disk, true), ("work", launch.work_disk, true)];
+    // In the order in which the guest numbers them: they have no serial numbers here.
+    let further = launch.disks.iter().map(|disk| (disk.name.as_str(), disk.path.as_path(), disk.writable));
+    for (name, path, writable) in own.into_iter().chain(further) {
+        // What the API takes as an id has no dashes.
+        let drive_id = &name.replace('-', "_");
         let drive = Drive {
             drive_id,
             is_root_device: false,
-            is_read_only: false,
+            is_read_only: !writable,
             path_on_host: path.as_str(),
             cache_type: "Writeback",
         };
@@ -188,6 +193,7 @@ mod tests {
     use super::*;
     use crate::config::{Accelerator, ByteSize, Machine, NetworkMode};
     use crate::driver::microvm::console::Line;
+    use crate::driver::microvm::vmm::Attached;
     use crate::resource::{ContentKey, LinkName, LinkSpec, NetworkSpec, VmSpec};
 
     fn link() -> LinkSpec {
@@ -213,6 +219,7 @@ mod tests {
             kernel_arguments: Vec::new(),
             network: NetworkSpec { mode: NetworkMode::Bridge, forwards: Vec::new(), link: Some(Box::new(link())) },
             work_disk: ByteSize::gib(4),
+            disks: Vec::new(),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
         };
@@ -227,6 +234,7 @@ mod tests {
             arguments: "console=ttyS0 reboot=k",
             root_disk: "/s/root.img".into(),
             work_disk: "/s/work.img".into(),
+            disks: &[Attached { name: "my-data".into(), path: "/s/my_data.img".into(), writable: true }],
             line: &Line::Pipes { output: "/s/tty.out".into(), input: "/s/tty.in".into() },
             control_socket: "/s/qmp.sock".into(),
             pid_file: "/s/pid".into(),
@@ -248,6 +256,7 @@ mod tests {
             ("/boot-source", boot),
             ("/drives/root", drive("root")),
             ("/drives/work", drive("work")),
+            ("/drives/my_data", drive("my_data")),
             ("/network-interfaces/net", interface),
             ("/entropy", json!({})),
         ];

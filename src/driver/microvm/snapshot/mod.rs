@@ -1,7 +1,7 @@
 //! Snapshots of guests: copies of both disks as they were at one moment.
 //!
 //! ```text
-//! vms/GUEST/snapshots/NAME/{snapshot.json, root disk, work.img}     whole
+//! vms/GUEST/snapshots/NAME/{snapshot.json, root disk, work.img, disks/}     whole
 //! vms/GUEST/snapshots/.new-NAME/                                    being made
 //! vms/GUEST/restoring.json                                          a restore that is going on
 //! ```
@@ -78,7 +78,9 @@ impl Guests {
         let mut kept = Vec::new();
         for folder in folders(&self.dir(guest))? {
             let Some(snapshot) = describe(&folder)? else { continue };
-            let disks = paths::names_in(&folder)?.into_iter().map(|name| folder.join(name));
+            let files = paths::names_in(&folder)?.into_iter().map(|name| folder.join(name));
+            let further = paths::names_in(&folder.join(take::DISKS))?.into_iter();
+            let disks = files.chain(further.map(|name| folder.join(take::DISKS).join(name)));
             let allocated = disks.filter_map(|disk| disk.metadata().ok()).map(|found| found.blocks() * 512).sum();
             kept.push(KeptSnapshot { snapshot, allocated });
         }

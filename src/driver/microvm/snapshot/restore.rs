@@ -7,7 +7,7 @@ use camino::Utf8PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::SIZE_LIMIT;
-use super::take::copy_to;
+use super::take::{DISKS, copy_to};
 use crate::driver::files::Request;
 use crate::driver::microvm::guests::Guests;
 use crate::driver::microvm::identity;
@@ -79,6 +79,14 @@ impl Guests {
             let aside = Utf8PathBuf::from(format!("{disk}.new"));
             paths::remove_if_there(&aside)?;
             copy_to(folder.join(disk.file_name().unwrap_or_default()), aside.clone()).await?;
+            paths::rename(&aside, &disk)?;
+        }
+        for name in paths::names_in(&folder.join(DISKS))? {
+            files::private_dir(&dir.disks())?;
+            let disk = dir.disks().join(&name);
+            let aside = Utf8PathBuf::from(format!("{disk}.new"));
+            paths::remove_if_there(&aside)?;
+            copy_to(folder.join(DISKS).join(&name), aside.clone()).await?;
             paths::rename(&aside, &disk)?;
         }
         if snapshot.disks.name != guest {

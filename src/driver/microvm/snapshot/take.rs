@@ -6,6 +6,7 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::{FORMAT_VERSION, UNFINISHED};
+use crate::driver::GuestDir;
 use crate::driver::microvm::Pause;
 use crate::driver::microvm::guests::{Guests, cannot_tell, is_suspended};
 use crate::driver::store::storage_failure;
@@ -15,6 +16,9 @@ use crate::resource::{Record, RunState, Snapshot, VmSpec};
 
 /// How long a running guest may take to write what it has in memory.
 const SYNC_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The folder of a snapshot's further disks.
+pub(super) const DISKS: &str = "disks";
 
 /// A file in an unfinished snapshot: the guest stands still because of it.
 const PAUSED: &str = "paused";
@@ -107,7 +111,12 @@ impl Guests {
     async fn copy_disks(&self, snapshot: &Snapshot, aside: &Utf8Path) -> Result<(), Failure> {
         let dir = self.dir(&snapshot.disks.name);
         copy(dir.root_disk(snapshot.disks.machine), aside).await?;
-        copy(dir.work_disk(), aside).await
+        copy(dir.work_disk(), aside).await?;
+        let disks = further(&dir, &aside.join(DISKS))?;
+        for (disk, target) in disks {
+            copy_to(disk, target).await?;
+        }
+        Ok(())
     }
 
     /// Keeps the disks of a stopped guest as a snapshot without copying them: under further names. They must be replaced
@@ -129,6 +138,9 @@ impl Guests {
         for disk in [dir.root_disk(disks.machine), dir.work_disk()] {
             paths::link(&disk, &aside.join(disk.file_name().unwrap_or_default()))?;
         }
+        for (disk, target) in further(&dir, &aside.join(DISKS))? {
+            paths::link(&disk, &target)?;
+        }
         let snapshot = Snapshot { format_version: FORMAT_VERSION, name, taken_s, while_running: false, why, disks };
         self.publish_snapshot(&record.name, &snapshot, &aside)
     }
@@ -147,6 +159,17 @@ impl Guests {
 fn made_disks(record: &Record) -> Result<VmSpec, Failure> {
     let unfinished = || Failure::permanent(format!("the disks of guest `{}` are not made yet", record.name));
     record.applied.disks.clone().map(|disks| VmSpec { name: record.name.clone(), ..disks }).ok_or_else(unfinished)
+}
+
+/// The further disks of a guest, each with its place in a snapshot, whose folder is made.
+fn further(dir: &GuestDir, folder: &Utf8Path) -> Result<Vec<(Utf8PathBuf, Utf8PathBuf)>, Failure> {
+    let names = paths::names_in(&dir.disks())?;
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    files::private_dir(folder)?;
+    let whole = names.into_iter().filter(|name| !name.ends_with(".new"));
+    Ok(whole.map(|name| (dir.disks().join(&name), folder.join(name))).collect())
 }
 
 /// Copies a disk into a folder, under its own name: on disk before this returns.
