@@ -202,7 +202,8 @@ fn explanations() {
         let vms = fleet.vms.keys().map(|name| format!("vm.{name}"));
         let addresses = vms.chain(fleet.images.keys().map(|name| format!("image.{name}")));
         let addresses = addresses.chain(["fleet".to_owned()]);
-        let explained = addresses.map(|address| config::explain(&fleet, &sources, &address).unwrap().to_string());
+        let explained = addresses.map(|address| config::explain(&fleet, &sources, &BTreeMap::new(), &address).unwrap());
+        let explained = explained.map(|explanation| explanation.to_string());
         expected(explained.collect::<Vec<_>>().join("\n"))
     });
 }

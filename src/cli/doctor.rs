@@ -6,10 +6,11 @@ use super::args::{Format, Global};
 use super::error::{CliError, Exit};
 use super::{output, session};
 use crate::driver::StateDir;
-use crate::driver::doctor::Doctor;
+use crate::driver::doctor::{self, Doctor};
+use crate::driver::microvm::{Trial, hypervisors};
 use crate::effect::{CommandRunner, Environment};
 use crate::render;
-use crate::resource::Health;
+use crate::resource::{self, Health};
 
 /// Looks at everything and says what is wrong; exits with 1 when something that is asked for will not work.
 pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
@@ -17,8 +18,10 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
     let declared = session::declared(global, &environment)?;
     let state = StateDir::new(session::state_root(global, &environment)?);
     let networks = session::networks(&declared, &state);
+    let here = hypervisors(&declared.fleet, &state, &CommandRunner, Trial::Known).await;
     let doctor = Doctor::new(Arc::new(networks), state, Arc::new(CommandRunner));
     let mut findings = doctor.examine(&declared.desired).await;
+    findings.extend(doctor::machines(&resource::chosen(&declared.fleet, &here)));
     findings.extend(declared.clusters.examine(&declared.desired).await);
     match global.format {
         Format::Human => output::data(&render::doctor(&findings, output::data_screen())),

@@ -1,4 +1,5 @@
-//! `regatta explain ADDRESS`: each value of a resource, who decided it, and where. Looks at the fleet file only.
+//! `regatta explain ADDRESS`: each value of a resource, who decided it, and where. Looks at the fleet file, and at what decides
+//! which VMM runs a guest that names none.
 
 use serde::Serialize;
 
@@ -6,7 +7,10 @@ use super::args::{ExplainArgs, Format, Global};
 use super::error::{CliError, Exit};
 use super::{output, session};
 use crate::config::{self, Explanation};
-use crate::effect::Environment;
+use crate::driver::StateDir;
+use crate::driver::microvm::{Trial, hypervisors};
+use crate::effect::{CommandRunner, Environment};
+use crate::resource;
 
 /// Version of the JSON form.
 const FORMAT_VERSION: u32 = 1;
@@ -20,10 +24,14 @@ struct Document<'a> {
 }
 
 /// Explains one resource.
-pub(super) fn run(global: &Global, args: &ExplainArgs) -> Result<Exit, CliError> {
+pub(super) async fn run(global: &Global, args: &ExplainArgs) -> Result<Exit, CliError> {
     let environment = Environment::read().map_err(CliError::failure)?;
     let loaded = session::load(global, &environment)?;
-    let explanation = config::explain(&loaded.fleet, &loaded.sources, &args.address).map_err(CliError::failure)?;
+    let state = StateDir::new(session::state_root(global, &environment)?);
+    let here = hypervisors(&loaded.fleet, &state, &CommandRunner, Trial::Known).await;
+    let chosen = resource::chosen(&loaded.fleet, &here);
+    let explanation =
+        config::explain(&loaded.fleet, &loaded.sources, &chosen, &args.address).map_err(CliError::failure)?;
     match global.format {
         Format::Human => output::data(&explanation.to_string()),
         Format::Json => {

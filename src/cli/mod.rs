@@ -114,7 +114,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
     match &cli.command {
         Command::Init => init::run(global),
         Command::Check(args) => check::run(global, args),
-        Command::Explain(args) => explain::run(global, args),
+        Command::Explain(args) => explain::run(global, args).await,
         Command::Fmt(args) => fmt::run(global, args),
         Command::Schema => Ok(schema::run()),
         Command::Completions(args) => Ok(completions::run(args)),

@@ -19,7 +19,7 @@ use crate::config::{self, Fleet, LockFile};
 use crate::driver::boot::{self, BootUnit};
 use crate::driver::doctor::preflight;
 use crate::driver::inputs::{self, Secrets, User};
-use crate::driver::microvm::{Effects, Guests};
+use crate::driver::microvm::{self, Effects, Guests, Trial};
 use crate::driver::network::{Guard, Networks};
 use crate::driver::pins::Ask;
 use crate::driver::proxmox::Clusters;
@@ -113,6 +113,8 @@ enum Want {
 pub(super) struct Declared {
     /// Absolute path of the fleet file.
     pub origin: Utf8PathBuf,
+    /// What it says.
+    pub fleet: Fleet,
     /// What should exist.
     pub desired: Desired,
     /// The fleet's clusters, none of which was asked yet.
@@ -128,7 +130,7 @@ pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Dec
     let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
     let Loaded { sources, fleet, origin } = loaded;
     match resource::lower(&fleet, &sources, &Inputs::default()) {
-        Ok(lowered) => Ok(Declared { origin, desired: lowered.desired, clusters, policies }),
+        Ok(lowered) => Ok(Declared { origin, fleet, desired: lowered.desired, clusters, policies }),
         Err(mistakes) => {
             tell(&mistakes, &sources, global.format)?;
             Err(CliError::told(Exit::Failure))
@@ -206,6 +208,8 @@ impl Session {
         let _ = digests.save(&state.digests());
         let host = fingerprint(&own_key)?;
         inputs.own_keys = vec![own_key];
+        let trial = if want == Want::Guests { Trial::Known } else { Trial::Allowed };
+        inputs.hypervisors = microvm::hypervisors(&loaded.fleet, &state, &CommandRunner, trial).await;
         let lock = LockPath::beside(&loaded.origin);
         let known = lock.read(global.format)?;
         let ask = if want == Want::Guests { Ask::Nothing } else { Ask::Missing };

@@ -1,5 +1,6 @@
 //! Where the values of a resource come from: for `regatta explain ADDRESS`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -7,8 +8,8 @@ use serde::Serialize;
 use super::language::suggestion;
 use super::settings::Priority;
 use super::{
-    AuthorizedKey, Disk, File, FileContent, Fleet, GitIdentity, Image, ImageFile, ImageSource, Kernel, KernelSource,
-    Network, Origin, SecretSource, Setting, Vm,
+    AuthorizedKey, Chosen, Disk, File, FileContent, Fleet, GitIdentity, Image, ImageFile, ImageSource, Kernel,
+    KernelSource, Network, Origin, SecretSource, Setting, Vm,
 };
 use crate::syntax::{SourceMap, SourceRef, Span, Spanned, shown};
 
@@ -46,6 +47,8 @@ pub struct Explained {
 pub enum Decided {
     /// Nobody: regatta's own default.
     Default,
+    /// Nobody: regatta chose it for this machine, for this reason.
+    Chosen(String),
     /// The resource's own block.
     Block,
     /// A profile of this name.
@@ -54,15 +57,20 @@ pub enum Decided {
     Top,
 }
 
-/// Explains the resource at an address.
+/// Explains the resource at an address. `chosen` has the machines of guests that name none.
 ///
 /// # Errors
 /// There is no such resource: what was found, and the nearest address there is.
-pub fn explain(fleet: &Fleet, sources: &SourceMap, address: &str) -> Result<Explanation, String> {
+pub fn explain(
+    fleet: &Fleet,
+    sources: &SourceMap,
+    chosen: &BTreeMap<String, Chosen>,
+    address: &str,
+) -> Result<Explanation, String> {
     let (kind, name) = address.split_once('.').unwrap_or((address, ""));
     // Addresses of files in a guest go on with their path.
     let (owner, path) = name.split_once('/').unwrap_or((name, ""));
-    let mut explainer = Explainer { fleet, sources, values: Vec::new() };
+    let mut explainer = Explainer { fleet, sources, chosen, values: Vec::new() };
     let known = match kind {
         "fleet" if name.is_empty() => {
             explainer.header();
@@ -100,6 +108,7 @@ fn unknown(fleet: &Fleet, address: &str) -> String {
 struct Explainer<'a> {
     fleet: &'a Fleet,
     sources: &'a SourceMap,
+    chosen: &'a BTreeMap<String, Chosen>,
     values: Vec<Explained>,
 }
 
@@ -143,7 +152,7 @@ impl Explainer<'_> {
             let at = at.as_ref().map(|at| format!(" at=\"{}\"", shown(at))).unwrap_or_default();
             self.written("disk", vm.span, disk, format!("\"{name}\" size=\"{size}\"{at}"));
         }
-        self.setting("machine", vm, &vm.machine, format!("{:?}", vm.machine.value.word()));
+        self.machine(vm);
         self.setting("accel", vm, &vm.accel, format!("{:?}", format!("{:?}", vm.accel.value).to_lowercase()));
         for key in &vm.authorized_keys {
             let value = match &key.value {
@@ -174,6 +183,15 @@ impl Explainer<'_> {
         }
         for pattern in &vm.ignore_drift {
             self.written("ignore-drift", vm.span, pattern, format!("{:?}", pattern.value));
+        }
+    }
+
+    fn machine(&mut self, vm: &Vm) {
+        match self.chosen.get(&vm.name) {
+            Some(Chosen { machine, why, .. }) => {
+                self.nowhere("machine", &format!("{:?}", machine.word()), Decided::Chosen(why.clone()));
+            }
+            None => self.setting("machine", vm, &vm.machine, format!("{:?}", vm.machine.value.word())),
         }
     }
 
@@ -288,10 +306,15 @@ impl Explainer<'_> {
     }
 
     fn default(&mut self, setting: &str, value: &str) {
+        self.nowhere(setting, value, Decided::Default);
+    }
+
+    /// A value that nobody wrote.
+    fn nowhere(&mut self, setting: &str, value: &str, decided: Decided) {
         self.values.push(Explained {
             setting: setting.into(),
             value: value.into(),
-            decided: Decided::Default,
+            decided,
             module: None,
             priority: None,
             place: None,
@@ -342,6 +365,7 @@ impl fmt::Display for Explained {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.decided {
             Decided::Default => f.write_str("regatta's default")?,
+            Decided::Chosen(why) => write!(f, "chosen: {}", shown(why))?,
             Decided::Block => f.write_str("its own block")?,
             Decided::Profile(name) => write!(f, "profile `{name}`")?,
             Decided::Top => f.write_str("the top of the file")?,

@@ -285,6 +285,17 @@ impl Machine {
     }
 }
 
+/// The machine of a guest that names none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// What it is.
+    pub machine: Machine,
+    /// Why; lower case but for names, no full stop.
+    pub why: String,
+    /// Whether another machine would have been chosen elsewhere: then a plan says it.
+    pub matters: bool,
+}
+
 /// Which accelerator QEMU uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

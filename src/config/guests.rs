@@ -24,7 +24,7 @@ const DEFAULT_MEMORY: ByteSize = ByteSize::mib(512);
 const DEFAULT_WORK_DISK: ByteSize = ByteSize::gib(4);
 
 /// CPUs of Firecracker's largest guest (`MachineConfiguration` in its API's description).
-const FIRECRACKER_CPUS: u32 = 32;
+pub(crate) const FIRECRACKER_CPUS: u32 = 32;
 
 /// Adds all guests to the fleet, whose other parts are complete.
 pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base: &Settings, problems: &mut Problems) {

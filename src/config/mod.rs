@@ -44,10 +44,11 @@ pub use cluster::{
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use firewall::{Firewall, FirewallRule};
 pub use fleet::{
-    Accelerator, Attachment, AuthorizedKey, Bridge, Disk, File, FileContent, FileForm, FileSync, Fleet, Forward,
-    GitIdentity, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network,
+    Accelerator, Attachment, AuthorizedKey, Bridge, Chosen, Disk, File, FileContent, FileForm, FileSync, Fleet,
+    Forward, GitIdentity, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network,
     NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
 };
+pub(crate) use guests::FIRECRACKER_CPUS;
 pub use inside::{GuestSsh, Inside};
 pub(crate) use language::is_label;
 pub use load::{LoadError, Loader, load};

@@ -332,10 +332,7 @@ mod tests {
                     HostInput::Refused("found `~bob/x`, expected `~/…`: other users' homes are not read".into()),
                 ),
             ]),
-            secrets: BTreeMap::new(),
-            git_identity: None,
-            own_keys: vec![],
-            pins: BTreeMap::new(),
+            ..Inputs::default()
         };
         assert_eq!(world.read(&fleet).await, expected);
     }

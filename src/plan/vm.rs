@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::disks::{self, DiskWork};
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Refusal, Rule, Shown};
-use crate::config::{Accelerator, ByteSize, Machine};
+use crate::config::{Accelerator, ByteSize, Chosen, Machine};
 use crate::resource::{
     Address, ContentKey, Declared, Desired, NetworkSpec, Observed, ObservedGuest, Reading, Record, Resource, RunState,
     VmSpec,
@@ -67,6 +67,8 @@ pub(super) struct Surroundings<'a> {
     pub(super) names: BTreeMap<&'a ContentKey, &'a str>,
     /// What the sources of images are pinned to.
     digests: BTreeMap<&'a ContentKey, &'a str>,
+    /// The machines of guests that name none.
+    chosen: &'a BTreeMap<String, Chosen>,
 }
 
 /// Characters of a digest that are shown: enough to tell two apart and to look one up.
@@ -93,7 +95,13 @@ impl<'a> Surroundings<'a> {
             | Resource::Cluster(_)
             | Resource::ClusterGuest(_) => None,
         });
-        Self { observed, names: named.collect(), digests: pinned.collect() }
+        Self { observed, names: named.collect(), digests: pinned.collect(), chosen: &desired.chosen }
+    }
+
+    /// Why a new guest that names no machine gets its VMM, where it could have been another.
+    fn choice(&self, guest: &str) -> Option<String> {
+        let chosen = self.chosen.get(guest).filter(|chosen| chosen.matters)?;
+        Some(format!("{} was chosen to run it: {}", chosen.machine.vmm(), chosen.why))
     }
 
     /// `bookworm 19c5d871c0f27e94`; the key alone for what is no longer declared. What is pinned has its digest:
@@ -130,6 +138,7 @@ pub(super) fn declared(
         (Found::Absent | Found::Unfinished, _) => {
             plan.change.attributes = anew(want, around);
             plan.change.attributes.extend(disks::anew(want));
+            note = around.choice(&want.name);
         }
         (Found::Down | Found::Up, Some(Reading::Present(guest))) if guest.work_disk == Reading::Absent => {
             found = Found::Unknown;

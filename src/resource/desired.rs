@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::cluster::{ClusterGuestSpec, ClusterSpec};
 use super::{Address, BridgeSpec, FileSet, ImageSpec, KernelSpec, VmSpec};
+use crate::config::Chosen;
 use crate::syntax::SourceRef;
 
 /// Every resource that should exist, with what each needs first.
@@ -19,6 +20,8 @@ pub struct Desired {
     pub moved: BTreeMap<String, Vec<String>>,
     /// Guests that are not declared and are forgotten instead of destroyed.
     pub forget: BTreeSet<String>,
+    /// The machines of guests that name none, and why, by guest. For people: what a guest is stands in its own spec.
+    pub chosen: BTreeMap<String, Chosen>,
 }
 
 /// One resource and how it was declared.

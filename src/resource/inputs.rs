@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use camino::Utf8PathBuf;
 
-use super::{Digest, FileKind, GuestPath, SecretContent};
+use super::{Digest, FileKind, GuestPath, Hypervisors, SecretContent};
 use crate::config::filter::Filter;
 use crate::config::{Links, Secret};
 use crate::syntax::SourceId;
@@ -37,6 +37,8 @@ pub struct Inputs {
     pub pins: BTreeMap<String, Pinned>,
     /// Public keys that always may log in, such as regatta's own: key lines.
     pub own_keys: Vec<String>,
+    /// What decides which VMM runs a guest that names no machine.
+    pub hypervisors: Hypervisors,
 }
 
 /// Whether it is known what the source of an image stands for.

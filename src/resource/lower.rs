@@ -3,9 +3,11 @@
 mod build;
 mod cluster;
 mod files;
+mod machine;
 mod network;
 
 pub use cluster::reaches;
+pub use machine::{Firecracker, Hypervisors, chosen, undecided};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,6 +92,7 @@ pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowe
             resources: BTreeMap::new(),
             moved: fleet.moved.clone(),
             forget: fleet.forget.iter().map(|guest| guest.value.clone()).collect(),
+            chosen: chosen(fleet, &inputs.hypervisors),
         },
         found: Vec::new(),
         said: BTreeSet::new(),
@@ -177,7 +180,7 @@ impl Lowering<'_> {
             work_disk: vm.work_disk.value,
             disks: disks(vm),
             accel: vm.accel.value,
-            machine: vm.machine.value,
+            machine: self.desired.chosen.get(&vm.name).map_or(vm.machine.value, |chosen| chosen.machine),
         };
         let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
         let needs = others.chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();

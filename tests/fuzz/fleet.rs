@@ -1,5 +1,6 @@
 //! Texts through everything that reads a fleet file.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use camino::Utf8Path;
@@ -54,7 +55,7 @@ fn hold(text: &str) {
             let lowered = regatta::resource::lower(&fleet, &sources, &regatta::resource::Inputs::default());
             presentable(&sources, &lowered.map_or_else(|found| found, |lowered| lowered.warnings));
             for name in fleet.vms.keys() {
-                config::explain(&fleet, &sources, &format!("vm.{name}")).unwrap();
+                config::explain(&fleet, &sources, &BTreeMap::new(), &format!("vm.{name}")).unwrap();
             }
         }
         Err(found) => presentable(&sources, &found),

@@ -7,6 +7,7 @@
 //! | `home/` | the user's home; `applied-home/` was it when `applied.kdl` was applied |
 //! | `world.json` | what happened since, as a list of [`Event`]s |
 //! | `options.json` | [`Asked`] |
+//! | `firecracker.json` | why Firecracker runs guests here; without it nobody looked |
 //!
 //! and the outputs `expected.txt` (100 columns), `expected.60.txt` where asked for, `expected.json`, `expected.graph.txt`,
 //! and the graph as a picture and as data where asked for; what pipelines read where asked for.
@@ -25,8 +26,8 @@ use regatta::render::{
     plan_markdown,
 };
 use regatta::resource::{
-    self, Address, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs, Observed,
-    ObservedGuest, Reading, SecretContent, SecretInput, SecretRef, Stray,
+    self, Address, Desired, Digest, FileKind, Firecracker, GuestPath, HostEntry, HostInput, HostPath, HostTree,
+    Hypervisors, Inputs, Observed, ObservedGuest, Reading, SecretContent, SecretInput, SecretRef, Stray,
 };
 use serde::Deserialize;
 
@@ -152,7 +153,11 @@ fn desired(case: &Path, file: &str, home: &str) -> Desired {
     let paths = requests.paths.into_iter().map(|path| (path.clone(), host_path(&case.join(home), &path))).collect();
     let git_identity = requests.git_identity.then(|| ("Ada".to_owned(), "ada@example.org".to_owned()));
     let secrets = requests.secrets.into_iter().map(|secret| (secret.clone(), secret_input(&secret))).collect();
-    let inputs = Inputs { paths, secrets, git_identity, own_keys: vec![OWN_KEY.into()], ..Inputs::default() };
+    // What a machine on which Firecracker runs says of itself.
+    let firecracker = json(case, "firecracker.json").map_or(Firecracker::NotAsked, Firecracker::Runs);
+    let hypervisors = Hypervisors { firecracker, ..Hypervisors::default() };
+    let inputs =
+        Inputs { paths, secrets, git_identity, own_keys: vec![OWN_KEY.into()], hypervisors, ..Inputs::default() };
     resource::lower(&fleet, &sources, &inputs).unwrap_or_else(|wrong| panic!("{}: {wrong:#?}", case.display())).desired
 }
 

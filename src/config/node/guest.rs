@@ -129,12 +129,13 @@ static MACHINE: NodeRule = NodeRule {
         "`microvm` and `q35` are QEMU's: the first starts faster, the second has PCI. `firecracker` needs the program \
          `firecracker`, KVM and a bridged network.",
     )],
-    default: Some("microvm"),
+    default: Some("firecracker where it runs and the guest asks for nothing that only QEMU has, else microvm"),
     prioritised: true,
     impact: "restart",
     ..NodeRule::new(
         "machine",
-        "What the guest is as a machine. Between QEMU and Firecracker its root disk is made anew.",
+        "What the guest is as a machine. Between QEMU and Firecracker its root disk is made anew; one that names none stays with \
+         the one it was made for. `regatta explain` says which it is and why.",
     )
 };
 

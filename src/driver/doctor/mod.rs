@@ -5,13 +5,14 @@ mod network;
 mod preflight;
 mod tools;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use preflight::preflight;
 
 use super::network::Networks;
 use super::{StateDir, Store, microvm};
-use crate::config::Machine;
+use crate::config::{Chosen, Machine};
 use crate::effect::Run;
 use crate::resource::{BridgeSpec, Desired, Finding, Obstacle, Resource};
 
@@ -79,6 +80,17 @@ impl Doctor {
             })
             .collect()
     }
+}
+
+/// Which VMM runs the guests that name no machine, and why: a finding for each reason.
+pub fn machines(chosen: &BTreeMap<String, Chosen>) -> Vec<Finding> {
+    let mut reasons: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
+    for (guest, Chosen { machine, why, .. }) in chosen {
+        reasons.entry((machine.vmm(), why)).or_default().push(format!("`{guest}`"));
+    }
+    let finding =
+        |((vmm, why), guests): (_, Vec<_>)| Finding::pass("vmm", format!("{vmm} for {}: {why}", guests.join(", ")));
+    reasons.into_iter().map(finding).collect()
 }
 
 fn needs_firecracker(desired: &Desired) -> bool {

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::qemu;
 use crate::config::Accelerator;
 use crate::driver::kernel::{PROBE_PASSED, probe_arguments};
-use crate::driver::{KernelPaths, StateDir};
+use crate::driver::{KernelPaths, StateDir, Store};
 use crate::effect::{Clock as _, Command, CommandError, Environment, Holder, Lock, ProcFs, Run, SystemClock, files};
 use crate::exec::{Failure, Progress};
 
@@ -42,6 +42,52 @@ struct Answer {
     reason: Option<String>,
 }
 
+/// Whether KVM may be tried out, or only what is known of it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trial {
+    /// A kernel may be booted under it, and the answer be written down.
+    Allowed,
+    /// Nothing is run or written.
+    Known,
+}
+
+/// Why KVM is believed to run guests, or why not. The environment's word counts before any trial.
+pub(super) async fn kvm(run: &dyn Run, state: &StateDir, trial: Trial) -> Result<String, String> {
+    match Environment::variable(OVERRIDE).as_deref() {
+        Some("tcg") => return Err(format!("{OVERRIDE} says that guests are emulated")),
+        Some("kvm") => return Ok(format!("{OVERRIDE} says that KVM works")),
+        _ => {}
+    }
+    open_kvm().map_err(|cause| format!("/dev/kvm cannot be opened: {cause}"))?;
+    let known = match (probed(state), trial) {
+        (None, Trial::Allowed) => tried(run, state).await,
+        (known, _) => known,
+    };
+    match known {
+        Some((true, _)) => Ok("a kernel has booted under KVM".into()),
+        Some((false, why)) => Err(why),
+        None => Err("KVM was not tried on this machine yet: the first guest that starts does".into()),
+    }
+}
+
+/// Tries KVM with a kernel of the store; nothing where there is none, or nothing to try it with.
+async fn tried(run: &dyn Run, state: &StateDir) -> Option<(bool, String)> {
+    let kernel = Store::new(state.store()).any_kernel()?;
+    let answer = answer(run, &Files::of(state).ok()?, &kernel, &Quiet).await.ok()?;
+    Some((answer.kvm, answer.reason.unwrap_or_default()))
+}
+
+/// Nobody watches a trial that a plan makes.
+struct Quiet;
+
+impl Progress for Quiet {
+    fn say(&self, _: &str) {}
+}
+
+fn open_kvm() -> std::io::Result<std::fs::File> {
+    OpenOptions::new().read(true).write(true).open("/dev/kvm")
+}
+
 /// What the last probe found, if it is still an answer for this boot: whether KVM runs guests, and why not.
 pub(in crate::driver) fn probed(state: &StateDir) -> Option<(bool, String)> {
     let answer = cached(&state.root().join("accelerator.json"))?;
@@ -67,7 +113,7 @@ pub(super) async fn choose(
     if wanted != Accelerator::Auto {
         return Ok(wanted);
     }
-    if let Err(cause) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+    if let Err(cause) = open_kvm() {
         // Not cached: joining the group `kvm` mends it.
         progress.say(&format!("emulating, which is slow: cannot use /dev/kvm: {cause}"));
         return Ok(Accelerator::Tcg);

@@ -2,6 +2,7 @@
 
 mod accel;
 mod autostart;
+mod choice;
 pub mod console;
 mod create;
 mod disks;
@@ -32,7 +33,9 @@ mod usage;
 mod vmm;
 mod write;
 
+pub use accel::Trial;
 pub(in crate::driver) use accel::probed;
+pub use choice::hypervisors;
 pub(super) use guests::process_id;
 pub use guests::{Effects, Guests, Login};
 pub(in crate::driver) use obstacles::firecracker as firecracker_obstacle;

@@ -73,6 +73,13 @@ pub struct KernelPaths {
     pub modules: Utf8PathBuf,
 }
 
+impl KernelPaths {
+    fn below(folder: &Utf8Path) -> Self {
+        let file = |name: &str| folder.join(name);
+        Self { vmlinux: file("vmlinux"), initrd: file("initrd.img"), modules: file("modules.img") }
+    }
+}
+
 /// The folder of built things.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
@@ -92,9 +99,7 @@ impl Store {
 
     /// The files of a kernel.
     pub fn kernel_paths(&self, key: &ContentKey) -> KernelPaths {
-        let folder = self.folder(Kind::Kernel, key);
-        let file = |name: &str| folder.join(name);
-        KernelPaths { vmlinux: file("vmlinux"), initrd: file("initrd.img"), modules: file("modules.img") }
+        KernelPaths::below(&self.folder(Kind::Kernel, key))
     }
 
     /// Everything that is built. A folder without a readable manifest of its own key is not ours and is left out.
@@ -111,6 +116,12 @@ impl Store {
             }
         }
         Ok(built)
+    }
+
+    /// A kernel that was built, whichever.
+    pub fn any_kernel(&self) -> Option<KernelPaths> {
+        let kernels = entries(&self.root.join(Kind::Kernel.folder())).ok()?;
+        kernels.iter().find(|folder| manifest_head(folder).is_some()).map(|folder| KernelPaths::below(folder))
     }
 
     /// What it takes on disk.

@@ -21,7 +21,7 @@ impl Loader for OneFile {
     }
 }
 
-fn fleet(text: &'static str) -> (SourceMap, Fleet) {
+pub(super) fn fleet(text: &'static str) -> (SourceMap, Fleet) {
     let (sources, fleet) = config::load(Utf8Path::new("fleet.kdl"), "test", &mut OneFile(text));
     (sources, fleet.unwrap())
 }
