@@ -136,6 +136,8 @@ pub(super) enum Command {
     Watch(WatchArgs),
     /// Write down which bytes the fleet's images stand for, in the lock file beside the fleet file
     Lock(LockArgs),
+    /// Show the images and kernels of this machine: what each was made from, and who uses it
+    Store(StoreArgs),
     /// Show what no guest of this machine needs in the store, and remove it when asked to
     Gc(GcArgs),
     /// Show each guest of the fleet as it is
@@ -356,6 +358,13 @@ pub(super) struct GraphArgs {
     /// Which part of the fleet.
     #[command(flatten)]
     pub scope: Scope,
+}
+
+/// Arguments of `store`.
+#[derive(Debug, Clone, Args)]
+pub(super) struct StoreArgs {
+    /// Tell all of these, by name or by the beginning of their key; without, one line for each
+    pub names: Vec<String>,
 }
 
 /// Arguments of `gc`.

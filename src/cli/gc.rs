@@ -1,5 +1,6 @@
 //! `regatta gc`: removes what nobody needs from the store.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,6 +10,7 @@ use super::error::{CliError, Exit};
 use super::{lock, output, session};
 use crate::driver::{Kept, Store, kept, remove_kept, used};
 use crate::effect::Environment;
+use crate::resource::ContentKey;
 
 /// One day, in seconds.
 const DAY: u64 = 24 * 60 * 60;
@@ -47,7 +49,8 @@ pub(super) async fn run(global: &Global, args: &GcArgs) -> Result<Exit, CliError
             removed: args.delete,
         });
     }
-    for one in store.garbage(&used(&state)?, older_than(0))? {
+    let used: BTreeSet<ContentKey> = used(&state)?.into_keys().collect();
+    for one in store.garbage(&used, older_than(0))? {
         let removed = args.delete && store.remove(&one)?;
         let (path, bytes) = (one.path.to_string(), one.allocated);
         told.push(Told { name: one.name, path, bytes, age_s: one.age.as_secs(), removed });

@@ -51,6 +51,7 @@ mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
+mod store;
 mod sudoers;
 mod suspend;
 mod watch;
@@ -128,6 +129,7 @@ async fn carry_out(cli: &Cli) -> Result<Exit, CliError> {
         Command::Graph(args) => graph::run(global, form, args).await,
         Command::Journal(args) => journal::run(global, args),
         Command::Gc(args) => gc::run(global, args).await,
+        Command::Store(args) => store::run(global, args),
         Command::Lock(args) => lock_file::run(global, args).await,
         Command::Status => status::run(global).await,
         Command::Start(args) => power::run(global, form, (args, Power::On)).await,

@@ -64,8 +64,8 @@ pub fn kept(state: &StateDir, at_least: Duration) -> Result<Vec<Kept>, Failure> 
     Ok(found)
 }
 
-/// What a directory of this name holds.
-fn what(directory: &str) -> Option<String> {
+/// What a directory of this name holds; `None` for a guest that is there.
+pub(super) fn what(directory: &str) -> Option<String> {
     if let Some(rest) = directory.strip_prefix(DESTROYED) {
         return rest.split('.').next().map(|guest| format!("destroyed guest {guest}"));
     }

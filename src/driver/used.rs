@@ -1,14 +1,14 @@
 //! What the guests of all fleets in a state directory are made from: it must stay in the store.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::state::StateDir;
-use super::{microvm, record};
+use super::state::{GuestDir, StateDir};
+use super::{kept, microvm, record};
 use crate::config::Machine;
 use crate::effect::paths;
 use crate::exec::Failure;
@@ -17,43 +17,53 @@ use crate::resource::{ContentKey, Reading};
 /// The longest name that a qcow2 file can give what lies under it.
 const BACKING_LIMIT: usize = 1023;
 
-/// The keys of images and kernels that any guest on this machine has, by its record and by its root disks themselves.
+/// The keys of images and kernels that any guest on this machine has, by its record and by its root disks themselves,
+/// with those guests: `FLEET/GUEST`, or `destroyed guest GUEST of fleet FLEET` for what is left of one.
 ///
 /// # Errors
 /// When a record or a disk cannot be read: what it needs is not known then.
-pub fn used(state: &StateDir) -> Result<BTreeSet<ContentKey>, Failure> {
-    let mut used = BTreeSet::new();
+pub fn used(state: &StateDir) -> Result<BTreeMap<ContentKey, BTreeSet<String>>, Failure> {
+    let mut used: BTreeMap<ContentKey, BTreeSet<String>> = BTreeMap::new();
     for fleet in paths::names_in(&state.fleets())? {
         for guest in paths::names_in(&state.guests(&fleet))? {
-            let dir = state.guest(&fleet, &guest);
-            let unknown = |why: String| {
+            let needs = needs(&state.guest(&fleet, &guest)).map_err(|why| {
                 Failure::permanent(format!("cannot tell what guest `{guest}` of fleet `{fleet}` needs: {why}"))
                     .hint("put its directory right, or move it away")
-            };
-            match record::read(&dir.record()) {
-                Reading::Present(record) => {
-                    for vm in [record.applied.disks, record.applied.started].into_iter().flatten() {
-                        used.extend([vm.image, vm.kernel]);
-                    }
-                }
-                Reading::Absent => {}
-                Reading::Unreadable(why) => return Err(unknown(why)),
-            }
-            // Firecracker's disks are whole, and lie over nothing.
-            let mut disks = vec![dir.root_disk(Machine::Microvm), dir.previous_root_disk(Machine::Microvm)];
-            for folder in microvm::snapshot_folders(&dir)? {
-                let snapshot =
-                    microvm::describe_snapshot(&folder).map_err(|failure| unknown(failure.causes.join(": ")))?;
-                used.extend(snapshot.into_iter().flat_map(|snapshot| [snapshot.disks.image, snapshot.disks.kernel]));
-                disks.extend(dir.root_disk(Machine::Microvm).file_name().map(|name| folder.join(name)));
-            }
-            for disk in disks {
-                let backing = backing(&disk).map_err(|cause| unknown(format!("`{disk}`: {cause}")))?;
-                used.extend(backing.as_deref().and_then(key));
+            })?;
+            let name = kept::what(&guest).map_or(format!("{fleet}/{guest}"), |what| format!("{what} of fleet {fleet}"));
+            for key in needs {
+                used.entry(key).or_default().insert(name.clone());
             }
         }
     }
     Ok(used)
+}
+
+/// What one guest needs, or why nobody can tell.
+fn needs(dir: &GuestDir) -> Result<BTreeSet<ContentKey>, String> {
+    let mut needs = BTreeSet::new();
+    match record::read(&dir.record()) {
+        Reading::Present(record) => {
+            for vm in [record.applied.disks, record.applied.started].into_iter().flatten() {
+                needs.extend([vm.image, vm.kernel]);
+            }
+        }
+        Reading::Absent => {}
+        Reading::Unreadable(why) => return Err(why),
+    }
+    // Firecracker's disks are whole, and lie over nothing.
+    let mut disks = vec![dir.root_disk(Machine::Microvm), dir.previous_root_disk(Machine::Microvm)];
+    let why = |failure: Failure| failure.causes.join(": ");
+    for folder in microvm::snapshot_folders(dir).map_err(why)? {
+        let snapshot = microvm::describe_snapshot(&folder).map_err(why)?;
+        needs.extend(snapshot.into_iter().flat_map(|snapshot| [snapshot.disks.image, snapshot.disks.kernel]));
+        disks.extend(dir.root_disk(Machine::Microvm).file_name().map(|name| folder.join(name)));
+    }
+    for disk in disks {
+        let backing = backing(&disk).map_err(|cause| format!("`{disk}`: {cause}"))?;
+        needs.extend(backing.as_deref().and_then(key));
+    }
+    Ok(needs)
 }
 
 /// `…/images/KEY/root.img` → KEY.

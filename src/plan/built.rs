@@ -8,7 +8,7 @@ use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::{Aspect, Attribute, Cause, Change, Impact, Op, Refusal, Shown};
 use crate::config::ImageFile;
 use crate::resource::{
-    Address, ContentKey, Declared, Desired, ImageSpec, KernelFile, KernelSpec, Observed, Resource, SourceSpec,
+    Address, ContentKey, Declared, Desired, ImageSpec, KernelFile, KernelSpec, Observed, Recipe, Resource, SourceSpec,
 };
 
 /// The steps that build what is missing, by what they build.
@@ -24,7 +24,7 @@ pub(super) fn plan(
     let mut missing: BTreeMap<ContentKey, (Vec<Address>, Op)> = BTreeMap::new();
     let (mut changes, mut refusals) = (Vec::new(), Vec::new());
     for (address, declared) in desired.resources.iter().filter(|(address, _)| taken.declared(address)) {
-        let Some((key, attributes, op)) = recipe(&declared.resource) else { continue };
+        let Some((key, attributes, op)) = build(&declared.resource) else { continue };
         let is_built = observed.built.contains_key(key);
         changes.push(change(address, declared, is_built, attributes));
         if !is_built {
@@ -49,7 +49,15 @@ pub(super) fn plan(
     (changes, refusals, builds)
 }
 
-fn recipe(resource: &Resource) -> Option<(&ContentKey, Vec<Attribute>, Op)> {
+/// What something in a store was made from, as the plan showed it when it was to be built.
+pub fn recipe(recipe: &Recipe) -> Vec<Attribute> {
+    match recipe {
+        Recipe::Image(image) => image_recipe(image),
+        Recipe::Kernel(kernel) => kernel_recipe(kernel),
+    }
+}
+
+fn build(resource: &Resource) -> Option<(&ContentKey, Vec<Attribute>, Op)> {
     match resource {
         Resource::Image(image) => Some((&image.key, image_recipe(image), Op::BuildImage { image: image.clone() })),
         Resource::Kernel(kernel) => {

@@ -37,6 +37,7 @@ mod verdict;
 mod vm;
 
 pub use build::{Goal, Options, plan};
+pub use built::recipe;
 pub use change::{Action, Aspect, Attribute, Cause, Change, Impact, Reason, Shown};
 pub use drift::{Drift, Mute, drift};
 pub use owner::{Owner, adopt};

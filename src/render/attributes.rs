@@ -76,7 +76,7 @@ fn folded(lines: &mut Vec<String>, name: &str, value: &str, screen: Screen, end:
     }
 }
 
-fn value(shown: &Shown) -> String {
+pub(super) fn value(shown: &Shown) -> String {
     match shown {
         Shown::Absent => "absent".into(),
         Shown::Plain(text) | Shown::Text(text) => scrub::line(text).into_owned(),

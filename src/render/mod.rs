@@ -26,6 +26,7 @@ mod scrub;
 mod sessions;
 mod signers;
 mod status;
+mod store;
 mod table;
 mod words;
 
@@ -53,3 +54,4 @@ pub use scrub::harmless;
 pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
 pub use signers::{ListedSigner, signers, signers_json};
 pub use status::{STATUS_FORMAT_VERSION, status, status_json, store as store_line};
+pub use store::{STORE_FORMAT_VERSION, details as store_details, store, store_json};

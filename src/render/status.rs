@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::layout;
 use super::screen::{Screen, Tone};
+use super::table::{Cell, table};
 use super::{scrub, words};
 use crate::config::ByteSize;
 use crate::plan::{Action, GuestState, GuestStatus, Held, StoreUsage, Usage};
@@ -22,16 +23,11 @@ pub fn status(guests: &[GuestStatus], screen: Screen) -> String {
     if guests.is_empty() {
         return "No guests.\n".into();
     }
-    let rows: Vec<[(Tone, String); COLUMNS]> = guests.iter().map(cells).collect();
-    let widths: Vec<usize> = HEADINGS
-        .iter()
-        .enumerate()
-        .map(|(column, heading)| rows.iter().map(|row| layout::columns(&row[column].1)).fold(heading.len(), usize::max))
-        .collect();
-    let heading = HEADINGS.map(|heading| (Tone::Quiet, heading.to_owned()));
-    let mut text = line(&heading, &widths, screen);
-    for (row, guest) in rows.iter().zip(guests) {
-        text.push_str(&line(row, &widths, screen));
+    let text = table(HEADINGS, guests.iter().map(cells), screen);
+    let mut lines = text.lines();
+    let mut text = lines.next().map(|heading| format!("{heading}\n")).unwrap_or_default();
+    for (line, guest) in lines.zip(guests) {
+        text.push_str(&format!("{line}\n"));
         for note in guest.note.iter().flat_map(|note| layout::wrap(&scrub::line(note), screen.columns() - 2)) {
             text.push_str(&format!("  {}\n", screen.paint(Tone::Alarm, &note)));
         }
@@ -39,7 +35,7 @@ pub fn status(guests: &[GuestStatus], screen: Screen) -> String {
     text
 }
 
-fn cells(guest: &GuestStatus) -> [(Tone, String); COLUMNS] {
+fn cells(guest: &GuestStatus) -> [Cell; COLUMNS] {
     let count = |count: usize, tone| match count {
         0 => (Tone::Quiet, "-".to_owned()),
         _ => (tone, count.to_string()),
@@ -66,7 +62,7 @@ fn cells(guest: &GuestStatus) -> [(Tone, String); COLUMNS] {
 }
 
 /// What a running guest takes.
-fn taken(guest: &GuestStatus, show: impl FnOnce(&Usage) -> String) -> (Tone, String) {
+fn taken(guest: &GuestStatus, show: impl FnOnce(&Usage) -> String) -> Cell {
     guest.usage.as_ref().map_or((Tone::Quiet, "-".into()), |usage| (Tone::Plain, show(usage)))
 }
 
@@ -89,14 +85,6 @@ const fn state(state: GuestState) -> (Tone, &'static str) {
         GuestState::Running => (Tone::Added, "running"),
         GuestState::Unknown => (Tone::Alarm, "unknown"),
     }
-}
-
-fn line(cells: &[(Tone, String); COLUMNS], widths: &[usize], screen: Screen) -> String {
-    let padded = |((tone, text), width): (&(Tone, String), &usize)| {
-        format!("{}{}", screen.paint(*tone, text), " ".repeat(width.saturating_sub(layout::columns(text))))
-    };
-    let cells: Vec<String> = cells.iter().zip(widths).map(padded).collect();
-    format!("{}\n", cells.join("  ").trim_end())
 }
 
 /// What the store takes, as a line below the table.

@@ -14,6 +14,7 @@ mod observed;
 mod record;
 mod snapshot;
 mod spec;
+mod stored;
 
 pub use address::Address;
 pub use bridge::{BridgeSpec, LinkName, PortForward, Tap};
@@ -31,3 +32,4 @@ pub use observed::{
 pub use record::{AppliedGuest, ProcessIdentity, Record};
 pub use snapshot::Snapshot;
 pub use spec::{ContentKey, ImageSpec, KernelFile, KernelSpec, LinkSpec, NetworkSpec, SourceSpec, VmSpec};
+pub use stored::{Recipe, Stored};

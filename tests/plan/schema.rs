@@ -158,10 +158,28 @@ fn other_outputs_follow_their_schemas() {
     };
     let silent = [("db".to_owned(), "no SSH server answers".to_owned())];
     let sessions = regatta::render::sessions_json(&[session], &silent).unwrap();
-    let outputs = [("status", status), ("diagnostics", diagnostics), ("exec", exec), ("sessions", sessions)];
+    let store = regatta::render::store_json(&[stored()]).unwrap();
+    let outputs =
+        [("status", status), ("diagnostics", diagnostics), ("exec", exec), ("sessions", sessions), ("store", store)];
     for (name, text) in outputs {
         let found = mistakes(&schema(name), &serde_json::from_str(&text).unwrap());
         assert!(found.is_empty(), "{name}:\n{}", found.join("\n"));
+    }
+}
+
+fn stored() -> regatta::resource::Stored {
+    use regatta::config::ByteSize;
+    use regatta::resource::{ContentKey, ImageSpec, Recipe, SourceSpec, Stored};
+
+    let source = SourceSpec::Oci { reference: "registry/web:1".into(), digest: "sha256:aa".into() };
+    let (name, size, key) = ("web".into(), ByteSize::gib(1), ContentKey::of(&"recipe"));
+    Stored {
+        recipe: Recipe::Image(ImageSpec { name, source, files: vec![], size, key }),
+        prepared: vec!["cloud-init is off".into()],
+        packages: [("openssh-server".to_owned(), "1:9.2".to_owned())].into(),
+        disk: ByteSize::mib(1),
+        age_s: 1,
+        used_by: ["shop/web-1".to_owned()].into(),
     }
 }
 

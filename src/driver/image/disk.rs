@@ -42,8 +42,8 @@ impl Disk<'_> {
         self.resize().await
     }
 
-    /// Takes the root partition of a disk.
-    pub(super) async fn cloud_image(&self, file: &Utf8Path) -> Result<(), Failure> {
+    /// Takes the root partition of a disk. Returns what was put right in it.
+    pub(super) async fn cloud_image(&self, file: &Utf8Path) -> Result<Vec<String>, Failure> {
         let format = self.format(file).await?;
         self.progress.say("unpacking the disk");
         let raw = self.staging.temporary("disk.raw");
@@ -103,10 +103,11 @@ impl Disk<'_> {
 
     /// Puts right what fits no guest of ours: mounts of partitions that are left behind, and a cloud-init that waits for
     /// a cloud. The script is constant, and its files lie in its working directory.
-    async fn prepare(&self) -> Result<(), Failure> {
-        self.progress.say("preparing: /etc/fstab without other partitions, cloud-init off");
+    async fn prepare(&self) -> Result<Vec<String>, Failure> {
         let image = self.image();
         let fstab = ext4::look(&image, |files| Ok(files.read_to_string("/etc/fstab").unwrap_or_default()))?;
+        let prepared = preparations(&fstab);
+        self.progress.say(&format!("preparing: {}", prepared.join("; ")));
         let folder = self.staging.temporary("prepared");
         let fail = |cause: io::Error| storage_failure(&format!("cannot write `{folder}`"), &cause);
         fs::create_dir(&folder).map_err(fail)?;
@@ -126,8 +127,17 @@ impl Disk<'_> {
             )));
         }
         let check = Command::new("e2fsck").args(["-fn", image.as_str()]).deadline(DISK_DEADLINE);
-        Ok(self.run.run_ok(&check).await.map(drop)?)
+        self.run.run_ok(&check).await?;
+        Ok(prepared)
     }
+}
+
+/// What is put right, for people.
+fn preparations(fstab: &str) -> Vec<String> {
+    let left_behind = fstab.lines().filter(|line| is_from_disk(line));
+    let places = left_behind.filter_map(|line| line.split_whitespace().nth(1));
+    let mounts = places.map(|place| format!("/etc/fstab no longer mounts {place}"));
+    mounts.chain(["cloud-init is off (/etc/cloud/cloud-init.disabled)".to_owned()]).collect()
 }
 
 /// The modes are whole, with the type (LESSONS 1).
@@ -136,12 +146,13 @@ const SCRIPT: &str = "rm /etc/fstab\nwrite fstab /etc/fstab\nsif /etc/fstab mode
 
 /// An fstab without what is mounted from disks: our initramfs mounts the root, and there is no other partition.
 fn without_partitions(fstab: &str) -> String {
-    let from_disk = |line: &&str| {
-        let device = line.split_whitespace().next().unwrap_or_default();
-        ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/"].iter().any(|prefix| device.starts_with(prefix))
-    };
-    let kept = fstab.lines().filter(|line| !from_disk(line)).map(|line| format!("{line}\n"));
+    let kept = fstab.lines().filter(|line| !is_from_disk(line)).map(|line| format!("{line}\n"));
     kept.collect()
+}
+
+fn is_from_disk(line: &str) -> bool {
+    let device = line.split_whitespace().next().unwrap_or_default();
+    ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "/dev/"].iter().any(|prefix| device.starts_with(prefix))
 }
 
 /// Copies the root partition, holes as holes.
@@ -168,5 +179,11 @@ mod tests {
         let fstab = "# comment\nPARTUUID=1-2 / ext4 rw 0 1\nUUID=AB /boot/efi vfat umask=0077 0 1\ntmpfs /tmp tmpfs defaults 0 0\n";
         assert_eq!(without_partitions(fstab), "# comment\ntmpfs /tmp tmpfs defaults 0 0\n");
         assert_eq!(without_partitions(""), "");
+        let expected = [
+            "/etc/fstab no longer mounts /",
+            "/etc/fstab no longer mounts /boot/efi",
+            "cloud-init is off (/etc/cloud/cloud-init.disabled)",
+        ];
+        assert_eq!(preparations(fstab), expected);
     }
 }

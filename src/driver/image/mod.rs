@@ -71,11 +71,20 @@ pub(super) async fn require_disk(run: &dyn Run) -> Result<(), Failure> {
 pub async fn build(run: &dyn Run, store: &Store, spec: &ImageSpec, progress: &dyn Progress) -> Result<(), Failure> {
     let Some(staging) = store.begin(run, Kind::Image, &spec.key, progress).await? else { return Ok(()) };
     let building = Building { run, store, spec, progress };
-    let packages = building.fill(&staging).await?;
+    let Filled { packages, prepared } = building.fill(&staging).await?;
     progress.say("looking at the image");
     requirements::check(&staging.result("root.img"), &spec.name).await?;
     progress.say("storing the image");
-    staging.publish(Manifest::new(spec.key.clone(), spec.clone(), packages)).await
+    staging.publish(Manifest::new(spec.key.clone(), spec.clone(), packages).prepared(prepared)).await
+}
+
+/// What is known of a file system that was made.
+#[derive(Default)]
+struct Filled {
+    /// Versions of its packages, where they are known.
+    packages: BTreeMap<String, String>,
+    /// What was put right in it.
+    prepared: Vec<String>,
 }
 
 /// One build.
@@ -87,8 +96,8 @@ struct Building<'a> {
 }
 
 impl Building<'_> {
-    /// Makes the file system. Returns the versions of its packages, where they are known.
-    async fn fill(&self, staging: &Staging) -> Result<BTreeMap<String, String>, Failure> {
+    /// Makes the file system.
+    async fn fill(&self, staging: &Staging) -> Result<Filled, Failure> {
         match &self.spec.source {
             SourceSpec::Debootstrap { suite, mirror, packages, commands } => {
                 require_packages(self.run).await?;
@@ -99,34 +108,34 @@ impl Building<'_> {
                 recipe.install(self.run, staging, &tar).await?;
                 let layer = self.tar_file(staging, &tar).await?;
                 self.unpack(staging, layer, Owners::default()).await?;
-                debian::installed(&staging.result("root.img"))
+                Ok(Filled { packages: debian::installed(&staging.result("root.img"))?, ..Filled::default() })
             }
             SourceSpec::Oci { reference, digest } => {
                 require_tree(self.run).await?;
                 self.pull(staging, reference, digest).await?;
-                Ok(BTreeMap::new())
+                Ok(Filled::default())
             }
             SourceSpec::File { form: FileForm::Tar, location, digest } => {
                 require_tree(self.run).await?;
                 let file = download::pinned(self.store, location, digest, self.progress).await?;
                 let layer = self.tar_file(staging, &file).await?;
                 self.unpack(staging, layer, Owners::default()).await?;
-                Ok(BTreeMap::new())
+                Ok(Filled::default())
             }
             SourceSpec::Directory { path, digest } => {
                 require_tree(self.run).await?;
                 self.directory(staging, path, digest).await?;
-                Ok(BTreeMap::new())
+                Ok(Filled::default())
             }
             SourceSpec::File { form: form @ (FileForm::Ext4 | FileForm::CloudImage), location, digest } => {
                 require_disk(self.run).await?;
                 let file = download::pinned(self.store, location, digest, self.progress).await?;
                 let disk = Disk { run: self.run, staging, spec: self.spec, progress: self.progress };
-                match form {
-                    FileForm::Ext4 => disk.ext4(&file).await?,
+                let prepared = match form {
+                    FileForm::Ext4 => disk.ext4(&file).await.map(|()| Vec::new())?,
                     _ => disk.cloud_image(&file).await?,
-                }
-                Ok(BTreeMap::new())
+                };
+                Ok(Filled { prepared, ..Filled::default() })
             }
         }
     }

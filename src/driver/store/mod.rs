@@ -11,6 +11,7 @@
 //! Builds of one key are one build: whoever waited for the lock looks again and finds it done.
 
 mod blobs;
+mod catalog;
 mod garbage;
 mod scratch;
 mod staging;

@@ -29,17 +29,25 @@ pub(in crate::driver) struct Manifest<R> {
     /// Format of this file: 1.
     format_version: u32,
     /// The folder's name: digest of the recipe.
-    key: ContentKey,
+    pub(super) key: ContentKey,
     /// The recipe.
-    recipe: R,
+    pub(super) recipe: R,
     /// Versions of the packages inside, by name.
-    packages: BTreeMap<String, String>,
+    pub(super) packages: BTreeMap<String, String>,
+    /// What was put right in it for guests of ours.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) prepared: Vec<String>,
 }
 
 impl<R> Manifest<R> {
     /// A manifest of the current format.
     pub(in crate::driver) const fn new(key: ContentKey, recipe: R, packages: BTreeMap<String, String>) -> Self {
-        Self { format_version: 1, key, recipe, packages }
+        Self { format_version: 1, key, recipe, packages, prepared: Vec::new() }
+    }
+
+    /// The same, with what was put right.
+    pub(in crate::driver) fn prepared(self, prepared: Vec<String>) -> Self {
+        Self { prepared, ..self }
     }
 }
 
