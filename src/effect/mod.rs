@@ -41,7 +41,7 @@ pub use process::{Liveness, MarkedProcess, ProcFs, ProcessError, ProcessId, Proc
 pub use replace::exec;
 pub use seal::SealKey;
 pub use socket::{await_unix, connect_unix, listen_unix, port_is_free};
-pub use sparse::{copy_sparse, punch};
+pub use sparse::{copy_sparse, punch, sparse_digest};
 #[cfg(test)]
 pub(crate) use ssh::loopback;
 pub use ssh::{

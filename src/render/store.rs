@@ -15,6 +15,9 @@ pub const STORE_FORMAT_VERSION: u32 = 1;
 /// Digits of a key that are shown in the table.
 const KEY_DIGITS: usize = 12;
 
+/// Said of what is no longer what was built.
+const CHANGED: &str = "its files were changed since it was built: apply builds it anew";
+
 /// Columns of the names in front of the values.
 const NAMES: usize = 8;
 
@@ -36,7 +39,7 @@ fn cells(one: &Stored) -> [Cell; 7] {
         (Tone::Plain, format!("{}MiB", one.disk.as_mib())),
         (Tone::Plain, age(one.age_s)),
         (Tone::Plain, one.used_by.len().to_string()),
-        (Tone::Plain, from),
+        if one.unbroken { (Tone::Plain, from) } else { (Tone::Alarm, CHANGED.into()) },
     ]
 }
 
@@ -64,6 +67,9 @@ fn story(one: &Stored, screen: Screen) -> String {
     let packages: Vec<String> = one.packages.iter().map(|(name, version)| format!("{name} {version}")).collect();
     lines.push(("disk".into(), format!("{}MiB, built {} ago", one.disk.as_mib(), age(one.age_s))));
     lines.push(("guests".into(), or_none(users.join(", "), "none: `regatta gc` removes it")));
+    if !one.unbroken {
+        lines.push(("broken".into(), CHANGED.into()));
+    }
     lines.push(("prepared".into(), or_none(one.prepared.join("; "), "nothing had to be put right")));
     lines.push(("contains".into(), or_none(packages.join(", "), "packages that are not known")));
     lines.iter().map(|(name, value)| line(name, value, screen)).collect()
@@ -122,6 +128,7 @@ mod tests {
             disk: ByteSize::mib(812),
             age_s: 2 * 86_400 + 5,
             used_by: BTreeSet::from(["shop/web-1".into(), "shop/web-2".into()]),
+            unbroken: true,
         }
     }
 
@@ -137,7 +144,8 @@ mod tests {
         };
         let packages = BTreeMap::from([("busybox-static".into(), "1:1.35.0-4+b3".into())]);
         let recipe = Recipe::Kernel(spec);
-        Stored { recipe, prepared: vec![], packages, disk: ByteSize::mib(60), age_s: 7200, used_by: BTreeSet::new() }
+        let (disk, used_by) = (ByteSize::mib(60), BTreeSet::new());
+        Stored { recipe, prepared: vec![], packages, disk, age_s: 7200, used_by, unbroken: true }
     }
 
     #[test]
@@ -150,6 +158,18 @@ mod tests {
         );
         assert_eq!(store(&[cloud(), kernel()], Screen::plain(120)), expected);
         assert_eq!(store(&[], Screen::plain(80)), "The store is empty.\n");
+    }
+
+    #[test]
+    fn what_was_changed_is_told() {
+        let changed = Stored { unbroken: false, ..kernel() };
+        let (table, story) =
+            (store(std::slice::from_ref(&changed), Screen::plain(120)), details(&[changed], Screen::plain(120)));
+        assert!(table.ends_with("its files were changed since it was built: apply builds it anew\n"), "{table}");
+        assert!(
+            story.contains("broken    its files were changed since it was built: apply builds it anew\n"),
+            "{story}"
+        );
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub struct Stored {
     pub age_s: u64,
     /// Guests that need it, of every fleet on the host: `FLEET/GUEST`, or what is left of one.
     pub used_by: BTreeSet<String>,
+    /// Whether its files are what they were when it was built.
+    pub unbroken: bool,
 }
 
 /// What something in the store was made from.

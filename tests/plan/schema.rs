@@ -180,6 +180,7 @@ fn stored() -> regatta::resource::Stored {
         disk: ByteSize::mib(1),
         age_s: 1,
         used_by: ["shop/web-1".to_owned()].into(),
+        unbroken: true,
     }
 }
 

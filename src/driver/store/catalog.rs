@@ -6,7 +6,9 @@ use std::io;
 use camino::Utf8Path;
 use serde::de::DeserializeOwned;
 
-use super::{Kind, MANIFEST, MANIFEST_LIMIT, Manifest, Store, allocated, entries, manifest_key, storage_failure};
+use super::{
+    Head, Kind, MANIFEST, MANIFEST_LIMIT, Manifest, Store, allocated, entries, manifest_head, seal, storage_failure,
+};
 use crate::config::ByteSize;
 use crate::effect::files::read_bounded;
 use crate::effect::paths;
@@ -25,8 +27,9 @@ impl Store {
             let mut stored = Vec::new();
             for folder in entries(&self.root.join(kind.folder())).map_err(fail)? {
                 // What is not complete is none of ours, or cleared by the next build.
-                let Some(key) = manifest_key(&folder) else { continue };
+                let Some(Head { key, seals, .. }) = manifest_head(&folder) else { continue };
                 let mut one = describe(kind, &folder)?;
+                one.unbroken = seal::unbroken(&folder, &seals).map_err(fail)?;
                 one.used_by = users.get(&key).cloned().unwrap_or_default();
                 stored.push(one);
             }
@@ -47,6 +50,7 @@ fn describe(kind: Kind, folder: &Utf8Path) -> Result<Stored, Failure> {
         disk: ByteSize::bytes(disk),
         age_s,
         used_by: BTreeSet::new(),
+        unbroken: true,
     };
     Ok(stored(match kind {
         Kind::Image => {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::{Kind, Store, allocated, entries, manifest_head, storage_failure};
+use super::{Head, Kind, Store, allocated, entries, manifest_head, storage_failure};
 use crate::effect::{Clock as _, Holder, Lock, SystemClock, paths};
 use crate::exec::Failure;
 use crate::resource::ContentKey;
@@ -38,7 +38,8 @@ impl Store {
         for kind in [Kind::Image, Kind::Kernel] {
             for path in entries(&self.root.join(kind.folder())).map_err(fail)? {
                 // A folder that is not complete is none of ours, or one that the next build clears.
-                let Some((key, pinned)) = manifest_head(&path).filter(|(key, _)| !used.contains(key)) else { continue };
+                let Some(head) = manifest_head(&path).filter(|head| !used.contains(&head.key)) else { continue };
+                let Head { key, pinned, .. } = head;
                 let word = kind.singular();
                 let name = pinned.map_or_else(|| format!("{word} {key}"), |(name, _)| format!("{word} {name} {key}"));
                 let bytes = allocated(&path).map_err(fail)?;

@@ -14,6 +14,7 @@ mod blobs;
 mod catalog;
 mod garbage;
 mod scratch;
+mod seal;
 mod staging;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,8 @@ use crate::config::ByteSize;
 use crate::effect::files::read_bounded;
 use crate::plan::{Held, StoreUsage};
 use crate::resource::{Built, ContentKey};
+
+use seal::Seals;
 
 pub(super) use blobs::{Source, Wanted};
 pub use garbage::Garbage;
@@ -103,7 +106,8 @@ impl Store {
         KernelPaths::below(&self.folder(Kind::Kernel, key))
     }
 
-    /// Everything that is built. A folder without a readable manifest of its own key is not ours and is left out.
+    /// Everything that is built. A folder without a readable manifest of its own key is not ours and is left out, and so
+    /// is one whose files were changed since: it is no longer what its key says.
     ///
     /// # Errors
     /// When the store is there and cannot be read: that is not an empty store.
@@ -111,7 +115,9 @@ impl Store {
         let mut built = BTreeMap::new();
         for kind in [Kind::Image, Kind::Kernel] {
             for path in entries(&self.root.join(kind.folder()))? {
-                if let Some((key, pinned)) = manifest_head(&path) {
+                if let Some(Head { key, pinned, seals }) = manifest_head(&path)
+                    && seal::unbroken(&path, &seals)?
+                {
                     built.insert(key, Built { allocated: allocated(&path)?, pinned });
                 }
             }
@@ -166,23 +172,36 @@ fn is_foreign_name(path: &io::Result<Utf8PathBuf>) -> bool {
     matches!(path, Err(error) if error.kind() == io::ErrorKind::InvalidData)
 }
 
-/// The key a folder's manifest gives it, when that is also its name.
-fn manifest_key(folder: &Utf8Path) -> Option<ContentKey> {
-    manifest_head(folder).map(|(key, _)| key)
+/// What a manifest says of its folder, whatever was built.
+struct Head {
+    /// The folder's name.
+    key: ContentKey,
+    /// Name and pin of what it was made from.
+    pinned: Option<(String, String)>,
+    /// Its files.
+    seals: Seals,
 }
 
-/// That key, with the name and the pin of what it was made from.
-fn manifest_head(folder: &Utf8Path) -> Option<(ContentKey, Option<(String, String)>)> {
+/// The manifest of a folder, when the key in it is the folder's name.
+fn manifest_head(folder: &Utf8Path) -> Option<Head> {
     #[derive(Deserialize)]
-    struct Head {
+    struct Found {
         key: ContentKey,
         recipe: serde_json::Value,
+        #[serde(default)]
+        files: Seals,
     }
     let text = read_bounded(&folder.join(MANIFEST), MANIFEST_LIMIT).ok()??;
-    let head: Head = serde_json::from_slice(&text).ok()?;
+    let found: Found = serde_json::from_slice(&text).ok()?;
     let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-    let pinned = text(&head.recipe["name"]).zip(text(&head.recipe["source"]["digest"]));
-    (folder.file_name() == Some(head.key.as_str())).then_some((head.key, pinned))
+    let pinned = text(&found.recipe["name"]).zip(text(&found.recipe["source"]["digest"]));
+    let is_its_name = folder.file_name() == Some(found.key.as_str());
+    is_its_name.then_some(Head { key: found.key, pinned, seals: found.files })
+}
+
+/// Whether a build is there under this key, and still what it was.
+fn is_built(folder: &Utf8Path, key: &ContentKey) -> io::Result<bool> {
+    manifest_head(folder).filter(|head| head.key == *key).map_or(Ok(false), |head| seal::unbroken(folder, &head.seals))
 }
 
 /// Bytes that the files of a folder take on disk: less than their lengths, because images are sparse.

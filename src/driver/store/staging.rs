@@ -10,7 +10,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-use super::{Kind, MANIFEST, Store, entries, manifest_key, scratch};
+use super::seal::{Seal, Seals};
+use super::{Kind, MANIFEST, Store, entries, is_built, scratch};
 use crate::driver::failure::DISK_FULL_HINT;
 use crate::effect::files::private_dir;
 use crate::effect::{Clock as _, Command, Holder, Lock, LockError, Run, SystemClock};
@@ -37,12 +38,15 @@ pub(in crate::driver) struct Manifest<R> {
     /// What was put right in it for guests of ours.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) prepared: Vec<String>,
+    /// What its files were when it was published.
+    #[serde(default)]
+    files: Seals,
 }
 
 impl<R> Manifest<R> {
     /// A manifest of the current format.
     pub(in crate::driver) const fn new(key: ContentKey, recipe: R, packages: BTreeMap<String, String>) -> Self {
-        Self { format_version: 1, key, recipe, packages, prepared: Vec::new() }
+        Self { format_version: 1, key, recipe, packages, prepared: Vec::new(), files: Seals::new() }
     }
 
     /// The same, with what was put right.
@@ -70,7 +74,8 @@ impl Store {
         let name = format!("{}-{key}", kind.singular());
         let lock = self.lock(&name, progress).await?;
         let destination = self.folder(kind, key);
-        if manifest_key(&destination).as_ref() == Some(key) {
+        let fail = |cause: io::Error| storage_failure(&format!("cannot read `{destination}`"), &cause);
+        if is_built(&destination, key).map_err(fail)? {
             return Ok(None);
         }
         self.sweep(run, &name, progress).await?;
@@ -179,7 +184,7 @@ impl Staging {
         R: Serialize + Send + 'static,
     {
         let what = format!("cannot store `{}`", self.destination);
-        self.blocking(move |staging| staging.try_publish(&manifest).map_err(|cause| storage_failure(&what, &cause)))
+        self.blocking(move |staging| staging.try_publish(manifest).map_err(|cause| storage_failure(&what, &cause)))
             .await
     }
 
@@ -193,11 +198,15 @@ impl Staging {
         outcome.unwrap_or_else(|error| Err(Failure::permanent(format!("regatta's own error: {error}"))))
     }
 
-    fn try_publish<R: Serialize>(&self, manifest: &Manifest<R>) -> io::Result<()> {
-        let mut text = serde_json::to_vec_pretty(manifest)?;
+    fn try_publish<R: Serialize>(&self, mut manifest: Manifest<R>) -> io::Result<()> {
+        let out = self.path.join("out");
+        for file in entries(&out)? {
+            let name = file.file_name().unwrap_or_default().to_owned();
+            manifest.files.insert(name, Seal::of(&file)?);
+        }
+        let mut text = serde_json::to_vec_pretty(&manifest)?;
         text.push(b'\n');
         fs::write(self.result(MANIFEST), text)?;
-        let out = self.path.join("out");
         for file in entries(&out)? {
             File::open(file)?.sync_all()?;
         }
@@ -276,6 +285,24 @@ mod tests {
         assert_eq!(store.built().unwrap(), BTreeMap::new());
         drop(staging);
         assert_eq!(entries(&store.root.join("tmp")).unwrap(), Vec::<Utf8PathBuf>::new());
+    }
+
+    /// A file that was written to since is not what its key says: it is not used, and built anew.
+    #[tokio::test]
+    async fn a_build_that_was_changed_is_none() {
+        let (_dir, store) = store();
+        publish(store.begin(&CommandRunner, Kind::Image, &key(), &Silent).await.unwrap().unwrap()).await;
+        let image = store.image_path(&key());
+        for wrong in [Some(vec![7; 8191]), Some(vec![8; 8192]), None] {
+            match wrong {
+                Some(bytes) => fs::write(&image, bytes).unwrap(),
+                None => fs::remove_file(&image).unwrap(),
+            }
+            assert_eq!(store.built().unwrap(), BTreeMap::new());
+            publish(store.begin(&CommandRunner, Kind::Image, &key(), &Silent).await.unwrap().unwrap()).await;
+            assert_eq!(fs::read(&image).unwrap(), vec![7; 8192]);
+            assert!(store.built().unwrap().contains_key(&key()));
+        }
     }
 
     #[tokio::test]
