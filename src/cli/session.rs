@@ -19,9 +19,10 @@ use crate::config::{self, Fleet, LockFile};
 use crate::driver::boot::{self, BootUnit};
 use crate::driver::doctor::preflight;
 use crate::driver::inputs::{self, Secrets, User};
-use crate::driver::microvm::{self, Effects, Guests, Trial};
+use crate::driver::microvm::{self, Effects, Guests, Jails, Trial};
 use crate::driver::network::{Guard, Networks};
 use crate::driver::pins::Ask;
+use crate::driver::privilege::Privileged;
 use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
 use crate::driver::{Doors, Insides, StateDir};
@@ -225,11 +226,13 @@ impl Session {
                 return Err(CliError::told(Exit::Failure));
             }
         };
-        let guests = Arc::new(guests(&loaded, state.clone()));
         let clusters = Arc::new(clusters(&loaded, &environment));
         let fleet_name = &loaded.fleet.name.value;
         let insides = insides(fleet_name, Arc::clone(&clusters), state.clone(), &environment);
         let policies = Policies::read(global, &environment, Some((&loaded.fleet, &loaded.sources)))?;
+        let (runner, clock, audit) = (Arc::new(CommandRunner), Arc::new(SystemClock), audit_log(&state, &policies));
+        let jails = Jails::new(Privileged::new(runner, clock, Arc::new(audit)));
+        let guests = Arc::new(guests(&loaded, state.clone()).jailing(jails));
         let Loaded { sources, fleet, origin } = loaded;
         let (owner, parallelism) = (fleet.owner.map(|owner| owner.value), fleet.parallelism.map(|steps| steps.value));
         let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));

@@ -153,6 +153,9 @@ impl Explainer<'_> {
             self.written("disk", vm.span, disk, format!("\"{name}\" size=\"{size}\"{at}"));
         }
         self.machine(vm);
+        if let Some(jailer) = &vm.jailer {
+            self.written("jailer", vm.span, jailer, format!("user=\"{}\"", shown(&jailer.value)));
+        }
         self.setting("accel", vm, &vm.accel, format!("{:?}", format!("{:?}", vm.accel.value).to_lowercase()));
         for key in &vm.authorized_keys {
             let value = match &key.value {

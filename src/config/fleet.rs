@@ -341,6 +341,8 @@ pub struct Vm {
     pub accel: Setting<Accelerator>,
     /// What it is as a machine.
     pub machine: Setting<Machine>,
+    /// The user that its VMM is in a jail; `None` runs it as whoever applies.
+    pub jailer: Option<Spanned<String>>,
     /// Keys that may log in as root.
     pub authorized_keys: Vec<Spanned<AuthorizedKey>>,
     /// Name and address for commits made in the guest.

@@ -45,6 +45,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         };
         check_references(fleet, &vm, problems);
         check_machine(fleet, &vm, problems);
+        check_jailer(&vm, problems);
         check_targets(&vm.file_syncs, &vm.files, problems);
         check_disks(&vm, problems);
         if let Some(count) = node.count {
@@ -89,6 +90,7 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         disks: values(settings.disks),
         accel: decided(settings.accel, Accelerator::Auto),
         machine: decided(settings.machine, Machine::default()),
+        jailer: settings.jailer.map(|jailer| jailer.value),
         authorized_keys: values(settings.authorized_keys),
         git_identity: settings.git_identity.map(|identity| identity.value),
         file_syncs: values(settings.file_syncs),
@@ -162,6 +164,25 @@ fn check_machine(fleet: &Fleet, vm: &Vm, problems: &mut Problems) {
     if vm.cpus.value > FIRECRACKER_CPUS {
         let what = format!("found {} cpus, Firecracker gives a guest at most {FIRECRACKER_CPUS}", vm.cpus.value);
         cannot(what, vm.cpus.origin, "give it fewer, or let QEMU run it");
+    }
+}
+
+/// Only Firecracker has a jailer, and a jail of root's is none.
+fn check_jailer(vm: &Vm, problems: &mut Problems) {
+    let Some(jailer) = &vm.jailer else { return };
+    if vm.machine.value != Machine::Firecracker {
+        let message = format!("found `jailer` for guest `{}`, which is not Firecracker's", shown(&vm.name));
+        problems.push(
+            Diagnostic::error("config::needs-firecracker", message, jailer.span, "only Firecracker has a jailer")
+                .help("write `machine \"firecracker\"` beside it, or remove it"),
+        );
+    }
+    if jailer.value == "root" {
+        let message = "found `root` as the user of a jail, expected one that may do nothing else";
+        problems.push(
+            Diagnostic::error("config::jailed-root", message, jailer.span, "root leaves any jail")
+                .help("make a user for it: `useradd --system --no-create-home --shell /usr/sbin/nologin NAME`"),
+        );
     }
 }
 

@@ -260,6 +260,7 @@ mod tests {
                 disks: Vec::new(),
                 accel: Setting::default_value(Accelerator::Auto),
                 machine: Setting::default_value(Machine::Microvm),
+                jailer: None,
                 authorized_keys: keys.iter().map(|key| self.spanned(AuthorizedKey::File((*key).into()))).collect(),
                 git_identity: git.map(|git| self.spanned(git)),
                 file_syncs: from.iter().map(sync).collect(),

@@ -150,6 +150,28 @@ pub fn canonical(path: &Utf8Path) -> Result<Utf8PathBuf, FileError> {
     path.canonicalize_utf8().map_err(FileError::io("find", path))
 }
 
+/// Gives a file to a user and a group.
+///
+/// # Errors
+/// When it is not there, or we may not.
+pub fn give(path: &Utf8Path, user: u32, group: u32) -> Result<(), FileError> {
+    std::os::unix::fs::lchown(path, Some(user), Some(group)).map_err(FileError::io("give away", path))
+}
+
+/// Makes a name that stands for another path; what has that name already stays.
+///
+/// # Errors
+/// When the name is taken, or the system refuses.
+pub fn point(name: &Utf8Path, to: &Utf8Path) -> Result<(), FileError> {
+    std::os::unix::fs::symlink(to, name).map_err(FileError::io("link", name))
+}
+
+/// The number of the file system that a path is on; of its nearest directory that exists.
+pub fn file_system(path: &Utf8Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    path.ancestors().find_map(|part| part.metadata().ok()).map(|found| found.dev())
+}
+
 fn sync_parent(path: &Utf8Path) -> Result<(), FileError> {
     let Some(parent) = path.parent() else { return Ok(()) };
     File::open(parent).and_then(|dir| dir.sync_all()).map_err(FileError::io("sync", parent))

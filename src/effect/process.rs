@@ -39,6 +39,8 @@ pub struct Account {
     pub name: String,
     /// The user's number.
     pub id: u32,
+    /// The number of its own group.
+    pub group: u32,
 }
 
 /// The account of a user, or of the one this process acts as.
@@ -51,7 +53,7 @@ pub fn account(name: Option<&str>) -> Result<Account, String> {
         None => nix::unistd::User::from_uid(nix::unistd::geteuid()),
     };
     match found {
-        Ok(Some(user)) => Ok(Account { name: user.name, id: user.uid.as_raw() }),
+        Ok(Some(user)) => Ok(Account { name: user.name, id: user.uid.as_raw(), group: user.gid.as_raw() }),
         Ok(None) => Err(format!("found no user `{}`", name.unwrap_or("of this process").escape_debug())),
         Err(errno) => Err(format!("the database of users cannot be read: {errno}")),
     }

@@ -14,8 +14,8 @@ use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Goal, Impact, Op, Refusal, Rule, Shown};
 use crate::resource::{
-    Address, BridgeSpec, Declared, Desired, LinkName, Observed, ObservedNetwork, PortForward, Reading, Resolving,
-    Resource, VmSpec,
+    Address, BridgeSpec, Declared, Desired, LinkName, LinkSpec, Observed, ObservedNetwork, PortForward, Reading,
+    Resolving, Resource, VmSpec,
 };
 
 /// What networks are planned in.
@@ -270,7 +270,9 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 fn ensure(around: &Around<'_>, draft: &mut Draft, address: &Address, spec: &BridgeSpec) {
     let step = draft.step(vec![address.clone()], Op::EnsureNetwork { network: spec.clone() });
     for (guest, lane) in around.lanes {
-        let leaves = started(around, guest, &spec.name) && !spec.taps.contains_key(*guest);
+        let cable = started_link(around, guest, &spec.name).map(|link| &link.tap);
+        // To another network, or, when its VMM gets another user, to another cable of this one.
+        let leaves = cable.is_some_and(|cable| spec.taps.get(*guest).is_none_or(|tap| tap.link != *cable));
         if let Some(stop) = lane.stop.filter(|_| leaves) {
             draft.after(step, stop, format!("the cable of `{guest}` is taken away"));
         }
@@ -327,7 +329,12 @@ fn unwanted(
 
 /// Whether a guest's VMM was last started on this network.
 fn started(around: &Around<'_>, guest: &str, network: &str) -> bool {
+    started_link(around, guest, network).is_some()
+}
+
+/// How a guest's VMM was last plugged to this network.
+fn started_link<'a>(around: &Around<'a>, guest: &str, network: &str) -> Option<&'a LinkSpec> {
     let record = around.observed.guests.get(guest).and_then(Reading::present).map(|guest| &guest.record);
     let started: Option<&VmSpec> = record.and_then(|record| record.applied.started.as_ref());
-    started.and_then(|vm| vm.network.link.as_ref()).is_some_and(|link| link.network == network)
+    started.and_then(|vm| vm.network.link.as_deref()).filter(|link| link.network == network)
 }

@@ -253,7 +253,7 @@ pub(super) const AUTOSTART: &str = "autostart";
 type Setting = (&'static str, fn(&VmSpec, &Surroundings<'_>) -> String, Impact);
 
 /// What the VMM is started with.
-const STARTED_WITH: [Setting; 12] = [
+const STARTED_WITH: [Setting; 13] = [
     ("cpus", |vm, _| vm.cpus.to_string(), Impact::Restart),
     ("memory", |vm, _| vm.memory.to_string(), Impact::Restart),
     ("kernel", |vm, around| around.built(&vm.kernel), Impact::Restart),
@@ -266,6 +266,7 @@ const STARTED_WITH: [Setting; 12] = [
     ("accel", |vm, _| accelerator(vm.accel).into(), Impact::Restart),
     MACHINE,
     VMM,
+    JAILER,
 ];
 
 /// What the kernel is told beyond what regatta tells it.
@@ -274,6 +275,9 @@ const KERNEL_ARGUMENTS: Setting = ("kernel-arguments", |vm, _| kernel_arguments(
 const MACHINE: Setting = ("machine", |vm, _| vm.machine.word().into(), Impact::Restart);
 /// Which program runs it: root disks have another form for another one.
 const VMM: Setting = ("vmm", |vm, _| vm.machine.vmm().into(), Impact::Recreate);
+
+/// Whose jail its VMM is in.
+const JAILER: Setting = ("jailer", |vm, _| vm.jailer.clone().unwrap_or_else(|| "none".into()), Impact::Restart);
 
 /// What its disks are made from.
 const IMAGE: Setting = ("image", |vm, around| around.built(&vm.image), Impact::Recreate);
@@ -332,6 +336,7 @@ fn anew(want: &VmSpec, around: &Surroundings<'_>) -> Vec<Attribute> {
         .chain(&STARTED_WITH)
         .filter(|(path, ..)| want.machine != Machine::default() || ![MACHINE.0, VMM.0].contains(path))
         .filter(|(path, ..)| !want.kernel_arguments.is_empty() || *path != KERNEL_ARGUMENTS.0)
+        .filter(|(path, ..)| want.jailer.is_some() || *path != JAILER.0)
         .filter(|(path, ..)| applies(path))
         .map(|(path, show, _)| Attribute {
             path: (*path).into(),

@@ -33,6 +33,11 @@ impl LinkName {
         Self::of(spread(&["tap", fleet, network, guest]))
     }
 
+    /// The same for a guest in a jail. Another name, because a tap's owner is decided when it is made.
+    pub fn jailed_tap(fleet: &str, network: &str, guest: &str, owner: &str) -> Self {
+        Self::of(spread(&["tap", fleet, network, guest, owner]))
+    }
+
     fn of(number: u64) -> Self {
         Self(format!("{PREFIX}{:012x}", number >> 16))
     }
@@ -109,6 +114,9 @@ pub struct Tap {
     /// The guest's MAC address, where DHCP asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mac: Option<Mac>,
+    /// The user who opens it, when that is not whoever applies: that of its guest's jail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 /// A port of the host that leads to a guest.

@@ -181,6 +181,7 @@ impl Lowering<'_> {
             disks: disks(vm),
             accel: vm.accel.value,
             machine: self.desired.chosen.get(&vm.name).map_or(vm.machine.value, |chosen| chosen.machine),
+            jailer: vm.jailer.as_ref().map(|jailer| jailer.value.clone()),
         };
         let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
         let needs = others.chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();

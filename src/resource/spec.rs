@@ -193,4 +193,7 @@ pub struct VmSpec {
     /// What it is as a machine.
     #[serde(default)]
     pub machine: Machine,
+    /// The user that its VMM is in a jail; `None` runs it as whoever applies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jailer: Option<String>,
 }

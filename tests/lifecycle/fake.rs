@@ -31,7 +31,10 @@ fn a_fake_firecracker() {
             std::process::exit(1);
         }
     };
-    let mut machine = Fake { id: id.clone(), state: "Not started", put: Vec::new(), log: format!("{socket}.requests") };
+    // In a jail, paths are the jail's.
+    let root = socket.strip_suffix("/run/api.sock").unwrap_or_default().to_owned();
+    let mut machine =
+        Fake { id: id.clone(), state: "Not started", put: Vec::new(), log: format!("{socket}.requests"), root };
     for stream in listener.incoming() {
         machine.serve(stream.unwrap());
     }
@@ -42,6 +45,7 @@ struct Fake {
     state: &'static str,
     put: Vec<String>,
     log: String,
+    root: String,
 }
 
 /// What may be put, with what it needs and what it may have besides.
@@ -137,7 +141,7 @@ impl Fake {
         }
         for key in ["kernel_image_path", "initrd_path", "path_on_host"] {
             if let Some(file) = body.get(key).and_then(Value::as_str)
-                && !Path::new(file).is_file()
+                && !Path::new(&format!("{}{file}", self.root)).is_file()
             {
                 return Err(format!("No such file or directory (os error 2) {file}"));
             }

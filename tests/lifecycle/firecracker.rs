@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
 use regatta::config::{Accelerator, ByteSize, Machine, NetworkMode};
-use regatta::driver::microvm::{Effects, Guests, Pause};
+use regatta::driver::microvm::{Effects, Guests, Jails, Pause};
 use regatta::driver::network::Networks;
+use regatta::driver::privilege::Privileged;
 use regatta::driver::{LocalDriver, StateDir, Store};
 use regatta::effect::{
     CommandRunner, Connect, ConnectError, Detach, Detached, Detacher, ProcFs, Shell, SshTarget, SystemClock,
@@ -52,6 +53,26 @@ const ACTIONS: [Action; 26] = [
     Action::Destroy,
 ];
 
+/// What is done with a guest in a jail.
+const JAILED: [Action; 13] = [
+    Action::Start,
+    Action::StartAgain,
+    Action::JoinConsole,
+    Action::Pause,
+    Action::Resume,
+    Action::Stop,
+    Action::Start,
+    Action::KillVmm,
+    Action::PlantLinkInJail,
+    Action::ReplaceRoot,
+    Action::Start,
+    Action::Stop,
+    Action::Destroy,
+];
+
+/// Who may do nothing on any machine.
+const NOBODY: &str = "nobody";
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Start,
@@ -70,6 +91,8 @@ enum Action {
     KillKeeper,
     /// By a signal, which leaves its socket behind.
     KillVmm,
+    /// As somebody could who came out of the guest and not out of the jail.
+    PlantLinkInJail,
     ReplaceRoot,
     Destroy,
 }
@@ -79,13 +102,34 @@ async fn a_guest_lives_on_the_fake() {
     if !has_tools() {
         return;
     }
-    let mut life = Life::new().await;
-    life.go().await;
+    let mut life = Life::new(None).await;
+    life.go(&ACTIONS).await;
     let said = life.notes.lock().unwrap().clone();
     let (stops, last) = said.split_at(said.len() - 1);
     assert_eq!(stops, ["stopped by its power button"; 3], "LESSON 20");
     assert!(last[0].starts_with("its disks are kept until `regatta gc --delete` removes them"), "{last:?}");
     requests_are_as_published(&life.requests);
+}
+
+/// The stand-in for `jailer` makes the directory of its socket and locks nobody in; what is around it is ours.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "run as root: makes jails below /srv/jailer, and removes them"]
+async fn a_jailed_guest_lives_on_the_fake() {
+    if !has_tools() {
+        return;
+    }
+    assert_eq!(nix_uid(), 0, "only root has jails made");
+    let mut life = Life::new(Some(NOBODY)).await;
+    let folder = life.jail();
+    life.go(&JAILED).await;
+    assert!(!folder.exists(), "the jail goes with its guest");
+    let audit = std::fs::read_to_string(life.dir.path().join("audit.jsonl")).unwrap();
+    assert_eq!(audit.matches("start-jailed").count(), 3, "every start as root is written down: {audit}");
+}
+
+fn nix_uid() -> u32 {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata("/proc/self").unwrap().uid()
 }
 
 fn has_tools() -> bool {
@@ -135,11 +179,17 @@ impl Detach for Launcher {
         match &detached.program {
             None => detached.program = Some(env!("CARGO_BIN_EXE_regatta").into()),
             Some(_) => {
-                let [fork, _, _, id, _, socket] = detached.arguments.as_slice() else {
-                    return Err(io::Error::other(format!("unexpected arguments: {:?}", detached.arguments)));
+                let (fork, id, socket) = match detached.arguments.as_slice() {
+                    [fork, _, _, id, _, socket] => (fork, id, socket.clone()),
+                    [fork, jailer, _, id, .., base, _, _, _, socket] if jailer.ends_with("/jailer") => {
+                        let socket = format!("{base}/firecracker/{id}/root{socket}");
+                        std::fs::create_dir_all(Path::new(&socket).parent().unwrap())?;
+                        (fork, id, socket)
+                    }
+                    other => return Err(io::Error::other(format!("unexpected arguments: {other:?}"))),
                 };
                 let fake = std::env::current_exe()?.to_str().unwrap().to_owned();
-                let test = ["--exact", fake::NAME, "--ignored", "--nocapture", "--skip", id, "--skip", socket];
+                let test = ["--exact", fake::NAME, "--ignored", "--nocapture", "--skip", id, "--skip", &socket];
                 let words = [fork.as_str(), &fake].into_iter().chain(test);
                 detached.arguments = words.map(str::to_owned).collect();
             }
@@ -169,7 +219,7 @@ impl Progress for Notes {
 }
 
 struct Life {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     root: PathBuf,
     guests: Arc<Guests>,
     driver: LocalDriver,
@@ -186,7 +236,7 @@ struct Life {
 }
 
 impl Life {
-    async fn new() -> Self {
+    async fn new(jailer: Option<&str>) -> Self {
         let dir = tempfile::Builder::new().prefix("rgt").tempdir().unwrap();
         let state = StateDir::new(Utf8PathBuf::from_path_buf(dir.path().canonicalize().unwrap()).unwrap());
         let vm = VmSpec {
@@ -201,6 +251,7 @@ impl Life {
             disks: Vec::new(),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
+            jailer: jailer.map(str::to_owned),
         };
         fill(&Store::new(state.store()), &vm);
         let effects = Effects {
@@ -214,10 +265,11 @@ impl Life {
         let root = state.guest("demo", "web").root().as_std_path().to_owned();
         let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
         let audit = Arc::new(AuditFile::new(state.audit_log()));
+        let jails = Jails::new(Privileged::new(run.clone(), clock.clone(), audit.clone()));
         let networks = Arc::new(Networks::new("demo", "/fleet.kdl", run, clock, audit));
-        let guests = Arc::new(Guests::new("demo", "/fleet.kdl", state, effects));
+        let guests = Arc::new(Guests::new("demo", "/fleet.kdl", state, effects).jailing(jails));
         let life = Self {
-            _dir: dir,
+            dir,
             root,
             driver: LocalDriver::new(Arc::clone(&guests), networks),
             guests,
@@ -234,10 +286,10 @@ impl Life {
         life
     }
 
-    async fn go(&mut self) {
+    async fn go(&mut self, actions: &[Action]) {
         self.holds("create").await;
-        for action in ACTIONS {
-            self.act(action).await;
+        for action in actions {
+            self.act(*action).await;
             self.holds(&format!("{action:?}")).await;
         }
     }
@@ -302,6 +354,13 @@ impl Life {
                 assert!(self.root.join("qmp.sock").exists(), "a signal leaves the socket behind");
                 (self.runs, self.kept) = (false, false);
             }
+            Action::PlantLinkInJail => {
+                let (victim, root) = (self.dir.path().join("victim"), self.jail().join("root"));
+                std::fs::write(&victim, "untouched").unwrap();
+                for name in ["firecracker", "planted"] {
+                    std::os::unix::fs::symlink(&victim, root.join(name)).unwrap();
+                }
+            }
             Action::ReplaceRoot => self.perform(Op::ReplaceRoot { vm: self.vm.clone() }).await.unwrap(),
             Action::Destroy => {
                 self.perform(Op::DestroyGuest { guest: guest() }).await.unwrap();
@@ -316,11 +375,33 @@ impl Life {
         let _ = std::fs::remove_file(log);
     }
 
+    fn uuid(&self) -> Option<String> {
+        let record = std::fs::read(self.root.join("record.json")).ok()?;
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        Some(record["uuid"].as_str().unwrap().to_owned())
+    }
+
+    /// Where its jail is while it runs.
+    fn jail(&self) -> PathBuf {
+        Path::new("/srv/jailer/firecracker").join(self.uuid().unwrap())
+    }
+
+    /// A jail has the guest's own disks, for the jail's user alone, and nothing of an earlier one.
+    fn jail_is_right(&self, after: &str) {
+        use std::os::unix::fs::MetadataExt as _;
+        let root = self.jail().join("root");
+        let work_disk = root.join("work.img").metadata().unwrap();
+        assert_eq!(Some(work_disk.ino()), self.work_disk, "after {after}");
+        assert_ne!(work_disk.uid(), 0, "after {after}");
+        assert_ne!(inode(&root.join("root.img")), work_disk.ino(), "after {after}");
+        assert!(root.join("planted").symlink_metadata().is_err(), "LESSON 33, after {after}");
+        let victim = std::fs::read_to_string(self.dir.path().join("victim")).unwrap_or_else(|_| "untouched".into());
+        assert_eq!(victim, "untouched", "LESSON 33, after {after}");
+    }
+
     /// Pids of this guest's VMMs.
     fn vmms(&self) -> Vec<i32> {
-        let Ok(record) = std::fs::read(self.root.join("record.json")) else { return Vec::new() };
-        let record: Value = serde_json::from_slice(&record).unwrap();
-        let uuid = record["uuid"].as_str().unwrap().to_owned();
+        let Some(uuid) = self.uuid() else { return Vec::new() };
         processes().into_iter().filter(|one| one.arguments.contains(&uuid)).map(|one| one.pid).collect()
     }
 
@@ -354,6 +435,9 @@ impl Life {
         let work_disk = inode(&self.root.join("work.img"));
         assert_eq!(*self.work_disk.get_or_insert(work_disk), work_disk, "after {after}");
         assert!(self.root.join("root.img").is_file() && !self.root.join("root.qcow2").exists(), "after {after}");
+        if self.runs && self.vm.jailer.is_some() {
+            self.jail_is_right(after);
+        }
         if self.runs {
             let log = || std::fs::read_to_string(self.root.join("console.log")).unwrap_or_default();
             eventually(&format!("the console is kept after {after}"), || log().contains("starting the guest's init"));

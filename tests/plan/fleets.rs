@@ -113,6 +113,7 @@ fn vm(name: &str, guest: &GuestSketch, image: &ImageSpec, kernel: &KernelSpec) -
         disks: Vec::new(),
         accel: Accelerator::Auto,
         machine: Machine::Microvm,
+        jailer: None,
     }
 }
 
@@ -156,7 +157,8 @@ fn plug(resources: &mut BTreeMap<Address, Declared>, name: &str, guest: &GuestSk
     let Some(Resource::Network(spec)) = resources.get_mut(&address).map(|declared| &mut declared.resource) else {
         unreachable!("it was declared above");
     };
-    spec.taps.insert(name.into(), Tap { link: link.tap, address: link.address, address6: None, mac: None });
+    spec.taps
+        .insert(name.into(), Tap { link: link.tap, address: link.address, address6: None, mac: None, owner: None });
     let forward = |host| PortForward { host, address: link.address, address6: None, guest: 80 };
     spec.forwards.extend(guest.port.map(forward));
 }

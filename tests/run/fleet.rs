@@ -105,6 +105,7 @@ fn vm(name: &str, image: &ImageSpec, kernel: &KernelSpec, random: &mut Random) -
         disks: Vec::new(),
         accel: Accelerator::Tcg,
         machine: Machine::Microvm,
+        jailer: None,
     }
 }
 

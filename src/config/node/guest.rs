@@ -28,6 +28,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&DISK),
     ChildRule::at_most_once(&ACCEL),
     ChildRule::at_most_once(&MACHINE),
+    ChildRule::at_most_once(&JAILER),
     ChildRule::any(&AUTHORIZED_KEY),
     ChildRule::at_most_once(&GIT_IDENTITY),
     ChildRule::any(&FILE_SYNC),
@@ -139,6 +140,18 @@ static MACHINE: NodeRule = NodeRule {
     )
 };
 
+static JAILER: NodeRule = NodeRule {
+    properties: &[PropertyRule::required("user", Kind::Name, "Whose the jail is: a user that may do nothing else.")],
+    default: Some("no jail: the VMM runs as who applies"),
+    prioritised: true,
+    impact: "restart",
+    ..NodeRule::new(
+        "jailer",
+        "Runs Firecracker in the jail of its `jailer`: a root directory with this guest's files only, process ids of its own, and \
+         another user. Needs `machine \"firecracker\"`, and that root applies the fleet.",
+    )
+};
+
 static AFTER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::repeated("guest", Kind::Name, "Names of guests, or of `vm` nodes with a `count`.")],
     prioritised: true,
@@ -224,6 +237,7 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
             let machine = Block::read(node, &MACHINE, problems).text("machine");
             set(&mut settings.machine, node, machine.map(|word| word.map(|word| self::machine(&word))));
         }
+        "jailer" => set(&mut settings.jailer, node, Block::read(node, &JAILER, problems).text("user")),
         "git-identity" => set(&mut settings.git_identity, node, whole(node, git_identity::decode(node, problems))),
         "forward" => add(&mut settings.forwards, node, whole(node, forward::decode(node, problems))),
         "authorized-key" => {

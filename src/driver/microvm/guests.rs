@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::firecracker::Jails;
 use crate::driver::record;
 use crate::driver::state::{GuestDir, StateDir};
 use crate::driver::store::Store;
@@ -51,6 +52,8 @@ pub struct Guests {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) detach: Arc<dyn Detach>,
     pub(super) identify: fn(&str) -> Uuid,
+    /// Where some guests' VMMs are locked in.
+    pub(super) jails: Option<Jails>,
     /// Held while a port is chosen and written down: creations run in parallel.
     pub(super) ports: tokio::sync::Mutex<()>,
 }
@@ -62,7 +65,20 @@ impl Guests {
         let store = Store::new(state.store());
         let (fleet, origin) = (fleet.into(), origin.into());
         let ports = tokio::sync::Mutex::default();
-        Self { fleet, origin, state, store, run, connect, processes, clock, detach, identify, ports }
+        let jails = None;
+        Self { fleet, origin, state, store, run, connect, processes, clock, detach, identify, jails, ports }
+    }
+
+    /// With what makes jails.
+    #[must_use]
+    pub fn jailing(self, jails: Jails) -> Self {
+        Self { jails: Some(jails), ..self }
+    }
+
+    /// Removes the jail of a guest that does not run, if its VMM was in one.
+    pub(super) fn leave_jail(&self, record: &Record) -> Result<(), Failure> {
+        let was_jailed = record.applied.started.as_ref().is_some_and(|vm| vm.jailer.is_some());
+        self.jails.as_ref().filter(|_| was_jailed).map_or(Ok(()), |jails| jails.remove(record.uuid))
     }
 
     /// Runs programs.

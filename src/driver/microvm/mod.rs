@@ -36,6 +36,7 @@ mod write;
 pub use accel::Trial;
 pub(in crate::driver) use accel::probed;
 pub use choice::hypervisors;
+pub use firecracker::Jails;
 pub(super) use guests::process_id;
 pub use guests::{Effects, Guests, Login};
 pub(in crate::driver) use obstacles::firecracker as firecracker_obstacle;

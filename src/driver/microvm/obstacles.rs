@@ -17,16 +17,24 @@ impl Guests {
     pub(super) async fn look_for_obstacles(&self, desired: &Desired, observed: &mut Observed) {
         let on_firecracker = |vm: &VmSpec| vm.machine == Machine::Firecracker;
         let declared = desired.resources.iter().filter_map(|(address, declared)| match &declared.resource {
-            Resource::Vm(vm) if on_firecracker(vm) => Some(address),
+            Resource::Vm(vm) if on_firecracker(vm) => Some((address, vm)),
             _ => None,
         });
         let declared: Vec<_> = declared.collect();
         if declared.is_empty() {
             return;
         }
-        let found: Vec<Obstacle> = firecracker(&*self.run).await.into_iter().chain(kvm()).collect();
-        if !found.is_empty() {
-            observed.obstacles.extend(declared.into_iter().map(|address| (address.clone(), found.clone())));
+        let program = firecracker(&*self.run).await;
+        for (address, vm) in declared {
+            let found = match &vm.jailer {
+                // It runs another program.
+                Some(user) => firecracker::jail_obstacle(user, self.state.root()),
+                None => program.clone(),
+            };
+            let found: Vec<Obstacle> = found.into_iter().chain(kvm()).collect();
+            if !found.is_empty() {
+                observed.obstacles.insert(address.clone(), found);
+            }
         }
     }
 }

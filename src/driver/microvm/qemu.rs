@@ -200,6 +200,7 @@ mod tests {
             disks: Vec::new(),
             accel: Accelerator::Auto,
             machine: Machine::Microvm,
+            jailer: None,
         };
         let launch = Launch {
             fleet: "demo",

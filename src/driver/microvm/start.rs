@@ -53,6 +53,7 @@ impl Guests {
             undo.file(socket);
             paths::remove_if_there(socket)?;
         }
+        self.leave_jail(&record)?;
         undo.file(&dir.pid_file());
         paths::remove_if_there(&dir.pid_file())?;
         paths::rename_if_there(&dir.console(), &dir.previous_console())?;
@@ -103,7 +104,7 @@ impl Guests {
             memory,
         };
         let _console = self.keep_console(&vm.name, line.clone()).await?;
-        let host = Host { run: &*self.run, detach: &*self.detach };
+        let host = Host { run: &*self.run, detach: &*self.detach, jails: self.jails.as_ref() };
         if let Err(failure) = vmm.start(&launch, host).await {
             self.end_half_started(&record);
             return Err(failure);

@@ -81,7 +81,7 @@ impl Guests {
                 Ok(()) if self.is_down(&process, rung).await => {
                     progress.note(rung.told());
                     self.console_is_written(guest).await;
-                    return Ok(());
+                    return self.leave_jail(&record);
                 }
                 Ok(()) => tried.push(format!("{}: still running after {}s", rung.says(), rung.patience().as_secs())),
                 Err(why) => tried.push(format!("{}: {why}", rung.says())),
@@ -138,6 +138,7 @@ impl Guests {
         }
         let record = self.record(guest)?;
         self.must_be_stopped(&record)?;
+        self.leave_jail(&record)?;
         let guests = self.state.guests(&self.fleet);
         if record.applied.disks.is_some() {
             progress.say("putting disks aside");

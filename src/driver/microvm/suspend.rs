@@ -38,6 +38,10 @@ impl Guests {
             return Ok(());
         }
         let record = self.running(guest)?;
+        if started(&record)?.jailer.is_some() {
+            let why = format!("guest `{guest}` is in a jail, from which its VMM reaches no file that outlives it");
+            return Err(Failure::permanent(why).hint("stop it instead, or run it without `jailer`"));
+        }
         let memory = self.memory(&record)?;
         self.forget_memory(guest)?;
         self.has_room(&record)?;

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use uuid::Uuid;
 
 use super::console::Line;
-use super::firecracker::Firecracker;
+use super::firecracker::{Firecracker, Jails};
 use super::qemu::Qemu;
 use crate::config::{Accelerator, Machine};
 use crate::driver::GuestDir;
@@ -82,6 +82,8 @@ pub(super) struct Host<'a> {
     pub run: &'a dyn Run,
     /// Starts what outlives us.
     pub detach: &'a dyn Detach,
+    /// Makes jails.
+    pub jails: Option<&'a Jails>,
 }
 
 /// What a running VMM can be asked for.

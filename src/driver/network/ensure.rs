@@ -14,7 +14,7 @@ use super::observe;
 use crate::driver::privilege::{self, Mark, RootCommand};
 use crate::effect::process;
 use crate::exec::{Failure, Progress};
-use crate::resource::{BridgeSpec, LinkName, Reading};
+use crate::resource::{BridgeSpec, LinkName, Reading, Tap};
 
 impl Networks {
     /// Brings a network to what is declared.
@@ -40,7 +40,7 @@ impl Networks {
         self.root(privilege::set_up(&spec.bridge)).await?;
         progress.say("plugging in its guests");
         for tap in spec.taps.values() {
-            self.tap(spec, &tap.link, find(links, &tap.link)).await?;
+            self.tap(spec, tap, find(links, &tap.link)).await?;
         }
         self.unplug(spec, links).await?;
         self.resolve(spec, progress).await?;
@@ -106,9 +106,14 @@ impl Networks {
         Ok(())
     }
 
-    async fn tap(&self, spec: &BridgeSpec, tap: &LinkName, found: Option<&Link>) -> Result<(), Failure> {
+    async fn tap(&self, spec: &BridgeSpec, tap: &Tap, found: Option<&Link>) -> Result<(), Failure> {
+        let Tap { link: tap, owner, .. } = tap;
         if found.is_none() {
-            self.root(privilege::add_tap(tap, process::user_id())).await?;
+            let user = match owner {
+                Some(jailed) => process::account(Some(jailed)).map_err(Failure::permanent)?.id,
+                None => process::user_id(),
+            };
+            self.root(privilege::add_tap(tap, user)).await?;
         }
         if found.and_then(|link| link.master.as_deref()) != Some(spec.bridge.as_str()) {
             self.root(privilege::plug(tap, &spec.bridge)).await?;

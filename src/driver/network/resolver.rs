@@ -128,6 +128,7 @@ mod tests {
             address: "172.31.7.5".parse().unwrap(),
             address6: "fd12::5".parse().ok(),
             mac: "02:00:00:00:00:05".parse().ok(),
+            owner: None,
         };
         let mut spec = BridgeSpec {
             name: "lan".into(),

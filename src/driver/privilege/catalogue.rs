@@ -16,10 +16,33 @@ pub enum Program {
     Dnsmasq,
     /// procps.
     Pkill,
+    /// Firecracker's.
+    Jailer,
 }
 
 /// Where distributions put programs of the system; all of these are root's.
 const FOLDERS: [&str; 5] = ["/usr/sbin", "/sbin", "/usr/bin", "/bin", "/run/current-system/sw/bin"];
+
+/// Where else root puts what no distribution has: the releases of Firecracker.
+const LOCAL: &str = "/usr/local/bin";
+
+/// The program that the jailer runs, by absolute path; its usual one where it is not installed.
+pub(in crate::driver) fn jailed_program() -> String {
+    installed("firecracker", true)
+}
+
+/// Whether this is such a path, of whatever machine.
+pub(super) fn is_jailed_program(path: &str) -> bool {
+    let folder = path.strip_suffix("/firecracker");
+    folder.is_some_and(|folder| folder == LOCAL || FOLDERS.contains(&folder))
+}
+
+fn installed(program: &str, local: bool) -> String {
+    let place = |folder: &str| format!("{folder}/{program}");
+    let folders = FOLDERS.into_iter().chain(local.then_some(LOCAL));
+    let found = folders.map(place).find(|path| paths::exists(path.as_str().into()).unwrap_or(false));
+    found.unwrap_or_else(|| place(if local { LOCAL } else { FOLDERS[0] }))
+}
 
 impl Program {
     /// Its name.
@@ -29,15 +52,13 @@ impl Program {
             Self::Nft => "nft",
             Self::Dnsmasq => "dnsmasq",
             Self::Pkill => "pkill",
+            Self::Jailer => "jailer",
         }
     }
 
     /// Its absolute path on this machine; its usual one where it is not installed.
     pub fn path(self) -> String {
-        let place = |folder: &str| format!("{folder}/{}", self.name());
-        let installed =
-            FOLDERS.into_iter().map(place).find(|path| paths::exists(path.as_str().into()).unwrap_or(false));
-        installed.unwrap_or_else(|| place(FOLDERS[0]))
+        installed(self.name(), self == Self::Jailer)
     }
 }
 
@@ -53,6 +74,17 @@ pub struct Entry {
     pub pattern: &'static str,
     /// Why it needs root.
     pub why: &'static str,
+    /// Who may have it run.
+    pub by: By,
+}
+
+/// Who may have a command run as root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Whoever sudo lets.
+    Sudo,
+    /// Root only: no rule of sudo's would be safe.
+    Root,
 }
 
 /// Interfaces, addresses and rules are the kernel's: changing them needs `CAP_NET_ADMIN`.
@@ -60,7 +92,7 @@ const CHANGES: &str = "it changes the host's network (CAP_NET_ADMIN)";
 const READS: &str = "the kernel shows rules to CAP_NET_ADMIN only";
 
 /// Everything that runs as root.
-static ENTRIES: [Entry; 15] = [
+static ENTRIES: [Entry; 16] = [
     ip("add-bridge", "link add name {link} address {mac} type bridge"),
     ip("mark", "link set dev {link} alias {mark}"),
     ip("add-address", "address add {address4} dev {link}"),
@@ -72,26 +104,50 @@ static ENTRIES: [Entry; 15] = [
     ip("plug", "link set dev {link} master {link}"),
     ip("isolate", "link set dev {link} type bridge_slave isolated {on-off}"),
     ip("delete-link", "link delete dev {link}"),
-    Entry { name: "list-rules", program: Program::Nft, pattern: "-j list table inet {table}", why: READS },
-    Entry { name: "replace-rules", program: Program::Nft, pattern: "{rules}", why: CHANGES },
-    Entry { name: "delete-table", program: Program::Nft, pattern: "delete table inet {table}", why: CHANGES },
+    Entry {
+        name: "list-rules",
+        program: Program::Nft,
+        pattern: "-j list table inet {table}",
+        why: READS,
+        by: By::Sudo,
+    },
+    Entry { name: "replace-rules", program: Program::Nft, pattern: "{rules}", why: CHANGES, by: By::Sudo },
+    Entry {
+        name: "delete-table",
+        program: Program::Nft,
+        pattern: "delete table inet {table}",
+        why: CHANGES,
+        by: By::Sudo,
+    },
     Entry {
         name: "start-resolver",
         program: Program::Dnsmasq,
         pattern: "--bind-interfaces {listen} --conf-file=/dev/null --no-hosts --user=nobody {pid-file} {local} {domain} \
                   {dns-port} {answer}*",
         why: "it answers on ports 53 and 67 (CAP_NET_BIND_SERVICE, CAP_NET_RAW), and is nobody then",
+        by: By::Sudo,
     },
     Entry {
         name: "stop-resolver",
         program: Program::Pkill,
         pattern: "--pidfile {pid-path} --exact dnsmasq",
         why: "what it ends is not ours any more",
+        by: By::Sudo,
+    },
+    Entry {
+        name: "start-jailed",
+        program: Program::Jailer,
+        pattern: "--id {uuid} --exec-file {firecracker} --uid {jailed} --gid {jailed} --chroot-base-dir /srv/jailer \
+                  --new-pid-ns -- --api-sock /run/api.sock",
+        why: "it makes device files, changes the root directory and becomes another user",
+        // It copies a program into a directory that is another user's after the first start, following links: whoever may have it
+        // run for a jail that is there writes where root may (LESSON 33).
+        by: By::Root,
     },
 ];
 
 const fn ip(name: &'static str, pattern: &'static str) -> Entry {
-    Entry { name, program: Program::Ip, pattern, why: CHANGES }
+    Entry { name, program: Program::Ip, pattern, why: CHANGES, by: By::Sudo }
 }
 
 /// The statements that `{rules}` may consist of, with ` ; ` between them: one transaction for one table. nft gets it as

@@ -2,11 +2,20 @@
 
 use core::net::IpAddr;
 
-use super::catalogue::{Program, Refused, RootCommand, admit};
+use uuid::Uuid;
+
+use super::catalogue::{Program, Refused, RootCommand, admit, jailed_program};
 use super::slot::{Mark, UNFINISHED};
 use crate::config::{Mac, Subnet6};
 use crate::driver::network::{resolver, rules};
+use crate::effect::process::Account;
 use crate::resource::{BridgeSpec, LinkName};
+
+/// Below it the jailer makes its jails: its own default.
+pub(in crate::driver) const JAILS: &str = "/srv/jailer";
+
+/// Where a jailed Firecracker listens, as it sees it.
+pub(in crate::driver) const JAILED_SOCKET: &str = "/run/api.sock";
 
 type Admitted = Result<RootCommand, Refused>;
 
@@ -92,6 +101,15 @@ pub(in crate::driver) fn start_resolver(fleet: &str, spec: &BridgeSpec) -> Admit
 pub(in crate::driver) fn stop_resolver(bridge: &LinkName) -> Admitted {
     let path = format!("/run/regatta-{bridge}.pid");
     admit(Program::Pkill.name(), &["--pidfile", &path, "--exact", "dnsmasq"])
+}
+
+/// Starts a Firecracker in its jail, as an account that is not root.
+pub(in crate::driver) fn start_jailed(guest: Uuid, account: &Account) -> Admitted {
+    let (id, program) = (guest.to_string(), jailed_program());
+    let (user, group) = (account.id.to_string(), account.group.to_string());
+    let who = ["--id", &id, "--exec-file", &program, "--uid", &user, "--gid", &group];
+    let jail = ["--chroot-base-dir", JAILS, "--new-pid-ns", "--", "--api-sock", JAILED_SOCKET];
+    admit(Program::Jailer.name(), &[&who[..], &jail[..]].concat())
 }
 
 /// Every command that a network may need: to be made, kept, changed and removed, for guests of this user. `left` are

@@ -7,11 +7,12 @@ mod runner;
 mod slot;
 mod sudoers;
 
-pub use catalogue::{Entry, Program, Refused, RootCommand, admit, entries};
+pub(super) use catalogue::jailed_program;
+pub use catalogue::{By, Entry, Program, Refused, RootCommand, admit, entries};
 pub use commands::needed;
 pub(super) use commands::{
-    add_address, add_bridge, add_tap, delete_address, delete_link, delete_table, isolate, list_rules, mark, plug,
-    replace_rules, set_up, start_resolver, stop_resolver,
+    JAILED_SOCKET, JAILS, add_address, add_bridge, add_tap, delete_address, delete_link, delete_table, isolate,
+    list_rules, mark, plug, replace_rules, set_up, start_jailed, start_resolver, stop_resolver,
 };
 pub use runner::Privileged;
 pub use slot::{Mark, UNFINISHED};

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::catalogue::RootCommand;
-use crate::effect::{Clock, Command, Output, Run, Status, process};
+use super::catalogue::{By, RootCommand};
+use crate::effect::{Clock, Command, Detach, Detached, Output, Run, Status, process};
 use crate::exec::{Audit, AuditFact, Failure};
 
 /// Found by the search path: what it does as root it decides by its own rules, not by ours.
@@ -48,6 +48,7 @@ impl Privileged {
     /// As [`Privileged::run_ok`], but for its own exit codes.
     pub async fn run(&self, command: &RootCommand) -> Result<Output, Failure> {
         let is_root = process::user_id() == 0;
+        may_run(command, is_root)?;
         let prepared = prepare(command, is_root);
         let call = Uuid::now_v7();
         let (name, shown) = (command.entry.name.to_owned(), command.to_string());
@@ -70,9 +71,38 @@ impl Privileged {
         Ok(output)
     }
 
+    /// Starts a command that outlives us, in a session of its own, with these streams. Only root can: what sudo starts waits for
+    /// it, and is not ours.
+    ///
+    /// # Errors
+    /// When we are not root, it cannot be started, or the audit log cannot be written.
+    pub fn detach(&self, command: &RootCommand, door: &dyn Detach, streams: Detached) -> Result<(), Failure> {
+        if process::user_id() != 0 {
+            return Err(needs_root(command));
+        }
+        let call = Uuid::now_v7();
+        let name = command.entry.name.to_owned();
+        self.record(AuditFact::Privileged { call, name, command: command.to_string(), sudo: false })?;
+        let words = ["--fork".to_owned(), command.program()].into_iter().chain(command.arguments().iter().cloned());
+        let detached = Detached { program: Some("setsid".into()), arguments: words.collect(), ..streams };
+        let started = door.detach(detached);
+        let status = started.as_ref().map_or_else(ToString::to_string, |()| "started".to_owned());
+        self.record(AuditFact::PrivilegedEnded { call, status })?;
+        started.map_err(|cause| Failure::permanent(format!("cannot run `{command}`: {cause}")))
+    }
+
     fn record(&self, fact: AuditFact) -> Result<(), Failure> {
         self.audit.append(self.clock.now(), &[fact]).map_err(|cause| Failure::permanent(cause.to_string()))
     }
+}
+
+/// Some commands are safe for root only.
+fn may_run(command: &RootCommand, is_root: bool) -> Result<(), Failure> {
+    if is_root || command.entry.by == By::Sudo { Ok(()) } else { Err(needs_root(command)) }
+}
+
+fn needs_root(command: &RootCommand) -> Failure {
+    Failure::permanent(format!("`{}` is run by root only, not through sudo", command.entry.program.name()))
 }
 
 /// What is really run. Nothing of our environment is passed on.
@@ -163,6 +193,25 @@ mod tests {
             } else {
                 assert_ne!(room, 2, "{facts:?}");
             }
+        }
+    }
+
+    /// No rule of sudo's is safe for it, so it is not even asked.
+    #[test]
+    fn the_jailer_is_run_by_root_only() {
+        let id = "0190c2a4-7c3e-7000-8000-0000000000ab";
+        let who = ["--id", id, "--exec-file", "/usr/local/bin/firecracker", "--uid", "998", "--gid", "998"];
+        let jail = ["--chroot-base-dir", "/srv/jailer", "--new-pid-ns", "--", "--api-sock", "/run/api.sock"];
+        let command = admit("jailer", &[&who[..], &jail[..]].concat()).unwrap();
+        assert!(may_run(&command, true).is_ok());
+        let expected = Failure::permanent("`jailer` is run by root only, not through sudo");
+        assert_eq!(may_run(&command, false), Err(expected));
+        for (at, wrong) in
+            [(1, "web"), (3, "/tmp/firecracker"), (5, "0"), (7, "0"), (9, "/tmp"), (10, "--daemonize"), (13, "/x")]
+        {
+            let mut words = [&who[..], &jail[..]].concat();
+            words[at] = wrong;
+            assert!(admit("jailer", &words).is_err(), "{words:?}");
         }
     }
 

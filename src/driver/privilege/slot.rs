@@ -54,10 +54,16 @@ pub(super) enum Slot {
     DnsPort,
     /// What dnsmasq answers about a guest.
     Answer,
+    /// A guest's identity.
+    Uuid,
+    /// Firecracker's program, where root puts programs.
+    Firecracker,
+    /// The user or group of a jail, by number: not root.
+    Jailed,
 }
 
 /// What patterns call the kinds of arguments.
-const NAMES: [(&str, Slot); 22] = [
+const NAMES: [(&str, Slot); 25] = [
     ("{link}", Slot::Link),
     ("{table}", Slot::Table),
     ("{mac}", Slot::Mac),
@@ -80,6 +86,9 @@ const NAMES: [(&str, Slot); 22] = [
     ("{domain}", Slot::Domain),
     ("{dns-port}", Slot::DnsPort),
     ("{answer}", Slot::Answer),
+    ("{uuid}", Slot::Uuid),
+    ("{firecracker}", Slot::Firecracker),
+    ("{jailed}", Slot::Jailed),
 ];
 
 impl Slot {
@@ -123,6 +132,9 @@ impl Slot {
             Self::Domain => text.strip_prefix("--domain=").is_some_and(is_label),
             Self::DnsPort => matches!(text, "--port=53" | "--port=0"),
             Self::Answer => is_answer(text),
+            Self::Uuid => is_canonical::<uuid::Uuid>(text),
+            Self::Firecracker => super::catalogue::is_jailed_program(text),
+            Self::Jailed => number(text).is_some_and(|user| (1..u32::MAX).contains(&user)),
         }
     }
 
@@ -245,6 +257,9 @@ mod tests {
             (Slot::Port, "8080"),
             (Slot::Guest4, "10.0.0.2"),
             (Slot::Guest6, "fd12::2"),
+            (Slot::Uuid, "0190c2a4-7c3e-7000-8000-0000000000ab"),
+            (Slot::Firecracker, "/usr/local/bin/firecracker"),
+            (Slot::Jailed, "998"),
         ];
         for (slot, text) in good {
             assert!(slot.accepts(text), "{slot:?} {text}");
@@ -265,6 +280,10 @@ mod tests {
             (Slot::User, "-1"),
             (Slot::User, "4294967295"),
             (Slot::Mac, "02:00:00:00:00:0A"),
+            (Slot::Uuid, "0190C2A4-7c3e-7000-8000-0000000000ab"),
+            (Slot::Firecracker, "/tmp/firecracker"),
+            (Slot::Firecracker, "/usr/bin/../../tmp/firecracker"),
+            (Slot::Jailed, "0"),
         ] {
             assert!(!slot.accepts(wrong), "{slot:?} {wrong}");
         }

@@ -40,6 +40,7 @@ fn vm() -> VmSpec {
         disks: Vec::new(),
         accel: Accelerator::Tcg,
         machine: Machine::Microvm,
+        jailer: None,
     }
 }
 

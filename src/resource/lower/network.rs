@@ -26,13 +26,21 @@ impl Lowering<'_> {
         let subnet6 = bridge.subnet6.as_ref().map(|subnet| subnet.value);
         Some(LinkSpec {
             network: network.name.clone(),
-            tap: LinkName::tap(&self.desired.fleet, &network.name, &vm.name),
+            tap: self.tap(&network.name, vm),
             mac: attachment.mac,
             address: attachment.address,
             subnet: bridge.subnet.value,
             ipv6: attachment.address6.zip(subnet6),
             nameservers: nameservers(bridge),
         })
+    }
+
+    fn tap(&self, network: &str, vm: &Vm) -> LinkName {
+        let fleet = &self.desired.fleet;
+        match &vm.jailer {
+            Some(jailer) => LinkName::jailed_tap(fleet, network, &vm.name, &jailer.value),
+            None => LinkName::tap(fleet, network, &vm.name),
+        }
     }
 
     /// Plugs a guest to its bridge, which is declared with the first guest that uses it.
@@ -56,12 +64,14 @@ impl Lowering<'_> {
             };
             self.declare(address.clone(), Resource::Network(spec), network.span, BTreeSet::new());
         }
+        let tap = self.tap(&network.name, vm);
         let declared = self.desired.resources.get_mut(&address)?;
         if let Resource::Network(spec) = &mut declared.resource {
-            let link = LinkName::tap(&self.desired.fleet, &network.name, &vm.name);
+            let link = tap;
             let (address, address6) = (attachment.address, attachment.address6);
             let mac = spec.dhcp.then_some(attachment.mac);
-            spec.taps.insert(vm.name.clone(), Tap { link, address, address6, mac });
+            let owner = vm.jailer.as_ref().map(|jailer| jailer.value.clone());
+            spec.taps.insert(vm.name.clone(), Tap { link, address, address6, mac, owner });
             let forwards = vm.forwards.iter().map(|forward| forward.value);
             let forwards =
                 forwards.map(|ports| PortForward { host: ports.host, address, address6, guest: ports.guest });

@@ -222,6 +222,7 @@ mod tests {
             disks: Vec::new(),
             accel: Accelerator::Auto,
             machine: Machine::Firecracker,
+            jailer: None,
         };
         let launch = Launch {
             fleet: "demo",

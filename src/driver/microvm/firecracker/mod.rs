@@ -10,6 +10,7 @@
 
 mod api;
 mod client;
+mod jail;
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use camino::Utf8Path;
 use super::console::Line;
 use super::vmm::{Habits, Host, Launch, Memory, Pace, Vmm, Wish};
 use crate::driver::GuestDir;
-use crate::effect::{Detached, Environment, files, make_pipes, open_far_end};
+use crate::effect::{Detach, Detached, Environment, files, make_pipes, open_far_end};
 use crate::exec::Failure;
 use api::{
     Action, ActionType, BackendType, MemoryBackend, SnapshotCreateParams, SnapshotLoadParams, SnapshotType, State,
@@ -28,6 +29,8 @@ use api::{
 use client::Client;
 
 pub(super) use api::requests;
+pub use jail::Jails;
+pub(super) use jail::obstacle as jail_obstacle;
 
 /// The program, unless the environment names another.
 const PROGRAM: &str = "firecracker";
@@ -59,19 +62,25 @@ impl Vmm for Firecracker {
         let log = launch.pid_file.with_file_name("vmm.log");
         let fail = |what: &str, cause: std::io::Error| Failure::permanent(format!("cannot {what}: {cause}"));
         let (stdin, stdout) = open_far_end(output, input).map_err(|cause| fail("open the console's pipes", cause))?;
-        let program = program();
-        let arguments =
-            ["--fork", &program, "--id", &launch.uuid.to_string(), "--api-sock", launch.control_socket.as_str()];
-        let detached = Detached {
-            // Firecracker itself stays in the session it is started in.
-            program: Some("setsid".into()),
-            arguments: arguments.map(str::to_owned).to_vec(),
+        let streams = Detached {
             stdin: Some(stdin),
             stdout: Some(stdout),
             stderr: Some(files::create(&log)?),
+            ..Detached::default()
         };
-        host.detach.detach(detached).map_err(|cause| fail(&format!("run `{program}`"), cause))?;
-        self.configure(launch).await.map_err(|why| {
+        let configured = match &launch.vm.jailer {
+            Some(user) => {
+                let jails = host.jails.ok_or_else(|| Failure::permanent("jails are not made here"))?;
+                jails.start(launch, user, (host.detach, streams)).await?;
+                let disks = jail::jailed_disks(launch);
+                self.configure(&Launch { disks: &disks, ..jail::seen(launch) }).await
+            }
+            None => {
+                detach(launch, host.detach, streams)?;
+                self.configure(launch).await
+            }
+        };
+        configured.map_err(|why| {
             let said = files::read_tail(&log, LOG_LIMIT).unwrap_or_default();
             let said = super::console::last_lines(&said, 3).join("; ");
             let mut failure = Failure::permanent(why).context("Firecracker cannot start the guest");
@@ -127,6 +136,17 @@ impl Vmm for Firecracker {
     fn habits(&self) -> Habits {
         Habits { arguments: " reboot=k pci=off", down: "reboot" }
     }
+}
+
+/// Starts the program as whoever we are.
+fn detach(launch: &Launch<'_>, door: &dyn Detach, streams: Detached) -> Result<(), Failure> {
+    let program = program();
+    let arguments =
+        ["--fork", &program, "--id", &launch.uuid.to_string(), "--api-sock", launch.control_socket.as_str()];
+    // Firecracker itself stays in the session it is started in.
+    let arguments = arguments.map(str::to_owned).to_vec();
+    let detached = Detached { program: Some("setsid".into()), arguments, ..streams };
+    door.detach(detached).map_err(|cause| Failure::permanent(format!("cannot run `{program}`: {cause}")))
 }
 
 impl Firecracker {
