@@ -1,9 +1,10 @@
-//! `regatta adopt`: takes over guests whose records name another fleet file.
+//! `regatta adopt`: takes over guests whose records name another fleet file, and those of clusters that nobody manages.
 
 use std::collections::BTreeMap;
 
 use camino::Utf8Path;
 
+use super::adopt_cluster;
 use super::args::{AdoptArgs, Global};
 use super::consent::Consent;
 use super::error::{CliError, Exit};
@@ -20,6 +21,9 @@ use crate::resource::{Observed, Reading, Stray};
 /// Finds them, plans, asks, and takes them over.
 pub(super) async fn run(global: &Global, form: Form, args: &AdoptArgs) -> Result<Exit, CliError> {
     run::check_forms(form, &[])?;
+    if let Some(cluster) = &args.cluster {
+        return adopt_cluster::run(global, form, (args, cluster)).await;
+    }
     let session = Session::open(global).await?;
     let _lock = run::lock(&session, "regatta adopt", args.wait).await?;
     let strays = found(&session, args)?;

@@ -423,9 +423,12 @@ pub(super) struct DestroyArgs {
 /// Arguments of `adopt`.
 #[derive(Debug, Clone, Args)]
 pub(super) struct AdoptArgs {
-    /// The guests; without, all that are found
+    /// The guests; without, all that are found. Of a cluster: their numbers
     #[arg(value_name = "GUEST")]
     pub guests: Vec<String>,
+    /// Take over guests of this cluster that nobody manages yet: writes them into the fleet file, and puts its mark on them
+    #[arg(long, value_name = "CLUSTER", conflicts_with_all = ["forgotten", "from_fleet", "take_over"], requires = "guests")]
+    pub cluster: Option<String>,
     /// Take them from the fleet of this name: one that names itself by its directory had another name before it was moved
     #[arg(long, value_name = "FLEET", conflicts_with_all = ["forgotten", "destroyed"])]
     pub from_fleet: Option<String>,

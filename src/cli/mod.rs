@@ -1,6 +1,7 @@
 //! The composition root: arguments, real effects, exit codes. One file per command.
 
 mod adopt;
+mod adopt_cluster;
 mod apply;
 mod approvals;
 mod approve;

@@ -236,6 +236,8 @@ pub enum ClusterOrigin {
         /// Where a full copy goes.
         storage: Option<String>,
     },
+    /// `existing`: it is there already, and is taken over.
+    Existing,
 }
 
 /// A file that a node downloads.

@@ -6,7 +6,7 @@ use super::guests::check_targets;
 use super::language::is_label;
 use super::node::cluster_guest::{ClusterGuestNode, OnCluster};
 use super::problems::Problems;
-use super::{ClusterGuest, ClusterVm, Container, Fleet};
+use super::{ClusterGuest, ClusterOrigin, ClusterVm, Container, Fleet};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// Adds all guests on clusters to the fleet, whose local guests and clusters are complete.
@@ -23,6 +23,7 @@ pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mu
         }
         check_targets(&common.inside.file_syncs, &common.inside.files, problems);
         check_number(common, count, &mut numbers, problems);
+        check_existing(common, problems);
         let names = match count {
             None => vec![common.name.clone()],
             Some(count) => (1..=count.value).map(|number| format!("{}-{number}", common.name)).collect(),
@@ -85,6 +86,16 @@ fn check_number(
                 .also(first, "first here")
                 .help("give each its own number, or both a range"),
         );
+    }
+}
+
+/// What is taken over is named by its number: a name alone is not enough to lay hands on somebody's guest.
+fn check_existing(guest: &ClusterGuest, problems: &mut Problems) {
+    let (from, to) = guest.vmid.value;
+    if guest.origin == ClusterOrigin::Existing && from != to {
+        let message = format!("`{}` is `existing`, and lacks its number", guest.name);
+        let problem = Diagnostic::error("config::missing-node", message, guest.span, "expected `vmid NUMBER`");
+        problems.push(problem.help("such as `vmid 105`: `pct list` and `qm list` on the node tell it"));
     }
 }
 

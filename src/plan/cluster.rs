@@ -135,6 +135,10 @@ impl Planned {
             self.refusals.push(two_of_a_name(&change));
         }
         let seen = reading.and_then(Reading::present);
+        if let (Found::Absent, Some(vmid)) = (found, spec.taken_over()) {
+            self.refusals.push(nothing_to_take_over(&change, vmid));
+            found = Found::Unknown;
+        }
         match (found, seen) {
             (Found::Absent, _) => change.attributes = anew(spec),
             (Found::Up | Found::Down, Some(seen)) if seen.kind != spec.kind || seen.cluster != spec.cluster => {
@@ -176,7 +180,13 @@ impl Planned {
         change.attributes.extend(state_differs(spec, seen));
         self.refusals.extend(lifted_with_others(change, seen));
         change.attributes.extend(restart_is_due(spec, seen));
-        if !change.attributes.iter().any(is_configuration) && seen.mark.applied != spec.values {
+        if !seen.mark.is_there() {
+            change.attributes.push(Attribute {
+                after: Shown::plain(&format!("that of the fleet `{}`", spec.fleet)),
+                ..attribute("mark", None, None, Impact::None, Cause::Pending)
+            });
+            change.note = Some("it is taken over: from now on it belongs to this fleet".into());
+        } else if !change.attributes.iter().any(is_configuration) && seen.mark.applied != spec.values {
             let text = |text: &str| Some(Value::Text(text.to_owned()));
             let mark = attribute("mark", text("as last applied"), text("as declared"), Impact::None, Cause::Pending);
             change.attributes.push(mark);
@@ -212,7 +222,8 @@ impl Planned {
         draft: &mut Draft,
     ) {
         let address = address_of(name, reading);
-        if !taken.undeclared(&address) {
+        // Without our mark, nothing is removed.
+        if !taken.undeclared(&address) || reading.present().is_some_and(|seen| !seen.mark.is_there()) {
             return;
         }
         let (found, note) = found(Some(reading), true);
@@ -415,6 +426,16 @@ fn two_of_a_name(change: &Change) -> Refusal {
         rule: Rule::NotOurs,
         message: "found a guest of this name on this machine".into(),
         help: "give one of them another name, or remove the local one first, in an apply of its own".into(),
+        source: change.source.clone(),
+    }
+}
+
+fn nothing_to_take_over(change: &Change, vmid: u32) -> Refusal {
+    Refusal {
+        address: change.address.clone(),
+        rule: Rule::NotOurs,
+        message: format!("found no guest {vmid} of this name that could be taken over"),
+        help: "write `template` or `clone` instead of `existing` to have it made".into(),
         source: change.source.clone(),
     }
 }

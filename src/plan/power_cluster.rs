@@ -20,7 +20,8 @@ pub(super) fn plan(
     let mut changes = Vec::new();
     for (name, reading) in &observed.cluster_guests {
         let address = address_of(desired, name, reading);
-        if !named(guests, &address, desired) || matches!(reading, Reading::Absent) {
+        let is_ours = reading.present().is_none_or(|seen| seen.mark.is_there());
+        if !is_ours || !named(guests, &address, desired) || matches!(reading, Reading::Absent) {
             continue;
         }
         let (found, note) = cluster::seen(reading);
@@ -47,6 +48,9 @@ pub(super) fn obstacle(desired: &Desired, observed: &Observed, address: &Address
         return Some(format!("the cluster `{cluster}` of {name} could not be read: {why}"));
     }
     match observed.cluster_guests.get(name) {
+        Some(Reading::Present(seen)) if !seen.mark.is_there() => {
+            Some(format!("{name} is not taken over yet, which apply does"))
+        }
         Some(Reading::Present(_) | Reading::Unreadable(_)) => None,
         Some(Reading::Absent) | None => Some(format!("{name} is not made yet")),
     }

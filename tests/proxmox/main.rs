@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a fake that contradicts itself is a failed test")]
 #![allow(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+mod adopt;
 mod apply;
 mod beside;
 mod fake;

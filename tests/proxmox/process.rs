@@ -294,6 +294,33 @@ fn status_and_doctor_know_clusters() {
     assert_eq!(found("cluster.pve privileges")["verdict"], "pass", "{text}");
 }
 
+/// PROXMOX C13: a guest that nobody managed is written down as it is, and the plan is empty then. Whatever is refused leaves the
+/// fleet file alone.
+#[test]
+fn a_guest_that_was_there_is_adopted() {
+    let Some(peer) = Peer::start("adopt", "plain") else { return };
+    peer.fleet(&peer.fingerprint, "");
+    let file = || fs::read_to_string(peer.dir.join("fleet.kdl")).unwrap();
+    let before = file();
+    for (vmid, code, said) in [
+        ("777", 1, "found no guest 777 on the cluster `pve`"),
+        ("nine", 64, "found `nine`, expected the number of a guest"),
+    ] {
+        let (is, text) = peer.regatta(&["adopt", "--cluster", "pve", vmid, "--yes"], TOKEN);
+        assert!(is == code && text.contains(said), "{is}\n{text}");
+    }
+    assert_eq!(file(), before);
+    let (code, text) = peer.regatta(&["adopt", "--cluster", "pve", "900", "--yes"], TOKEN);
+    assert_eq!(code, 0, "{text}");
+    let written = "\ncontainer \"other\" {\n    cluster \"pve\"\n    vmid 900\n    existing\n    memory \"64MiB\"\n    \
+                   root-disk size=\"8GiB\" storage=\"local-lvm\"\n    swap \"512MiB\"\n}\n";
+    assert_eq!(file().strip_prefix(&before), Some(written));
+    let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
+    assert!(code == 0 && text.contains("No changes: 2 resources are as declared."), "{code}\n{text}");
+    let (code, text) = peer.regatta(&["adopt", "--cluster", "pve", "900", "--yes"], TOKEN);
+    assert!(code == 1 && text.contains("guest 900 is `other` of this fleet already"), "{code}\n{text}");
+}
+
 /// A command that prints a token may cost money, or ask somebody: it runs when a cluster is asked something.
 #[test]
 fn a_token_is_asked_for_when_it_is_needed_and_kept_to_oneself() {

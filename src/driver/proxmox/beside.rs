@@ -18,14 +18,27 @@ use crate::resource::cluster::{ClusterGuestSpec, GuestKind, ObservedClusterGuest
 pub(super) struct Asked {
     firewall: bool,
     high_availability: bool,
+    /// The number of a guest without a mark that is ours all the same: it is about to be taken over.
+    pub(super) taken_over: Option<u32>,
 }
 
 impl Asked {
+    /// A guest of this number without a mark, and nothing beside its configuration.
+    pub(super) fn taking_over(vmid: u32) -> Self {
+        Self { taken_over: Some(vmid), ..Self::default() }
+    }
+
+    /// What is declared of a guest.
+    pub(super) fn of(spec: &ClusterGuestSpec) -> Self {
+        Self { taken_over: spec.taken_over(), ..Self::by(&spec.values) }
+    }
+
     /// What these values speak of.
     pub(super) fn by(values: &BTreeMap<String, Value>) -> Self {
         Self {
             firewall: values.keys().any(|path| path == "firewall" || rule_position(path).is_some()),
             high_availability: values.contains_key("ha"),
+            taken_over: None,
         }
     }
 
@@ -34,6 +47,7 @@ impl Asked {
         Self {
             firewall: self.firewall || other.firewall,
             high_availability: self.high_availability || other.high_availability,
+            taken_over: self.taken_over,
         }
     }
 }

@@ -111,7 +111,9 @@ impl Cluster {
     ) -> Result<Option<ObservedClusterGuest>, ApiError> {
         let place = place(guest);
         let config = self.api.config(&place, guest.power()).await?;
-        let Some(mut seen) = read::guest(&self.name, &self.fleet, guest, &config) else { return Ok(None) };
+        let Some(mut seen) = read::guest(&self.name, &self.fleet, guest, &config, asked.taken_over) else {
+            return Ok(None);
+        };
         let asked = asked.or(Asked::by(&seen.mark.applied));
         let beside = self.api.beside(&place, asked, services).await?;
         seen.values.extend(beside.values);

@@ -126,7 +126,7 @@ fn add<T>(all: &mut BTreeMap<String, Reading<T>>, name: String, reading: Reading
 }
 
 fn declared(desired: &Desired, cluster: &str) -> BTreeMap<String, Asked> {
-    specs(desired, cluster).into_iter().map(|spec| (spec.name.clone(), Asked::by(&spec.values))).collect()
+    specs(desired, cluster).into_iter().map(|spec| (spec.name.clone(), Asked::of(spec))).collect()
 }
 
 /// The guests that are declared on a cluster.

@@ -22,6 +22,9 @@ impl Cluster {
     /// # Errors
     /// It is not there afterwards, or nobody knows.
     pub(super) async fn create(&self, spec: &ClusterGuestSpec, watch: Watch<'_>) -> Result<(), Failure> {
+        if spec.origin == GuestOrigin::Existing {
+            return Err(Failure::permanent(format!("guest `{}` is to be taken over, and is never made", spec.name)));
+        }
         self.begun_before(spec, watch).await;
         let mut lost: Option<(Place, ApiError)> = None;
         for _ in 0..ATTEMPTS {

@@ -104,6 +104,7 @@ fn needs(guests: &[&ClusterGuestSpec]) -> Needs {
                 }
                 add(storage, "Datastore.Audit");
             }
+            GuestOrigin::Existing => {}
             GuestOrigin::Restore { volume, storage, .. } => {
                 let from = volume.split(':').next().unwrap_or_default();
                 add(format!("/storage/{from}"), "Datastore.AllocateSpace");

@@ -42,6 +42,8 @@ pub(super) fn request(spec: &ClusterGuestSpec, place: &Place, original: Option<&
             return with_image(with_fields(call, spec, mark, place), volume);
         }
         GuestOrigin::Restore { volume, same, storage } => restore(new(), spec, volume, *same, storage.as_deref()),
+        // Never made: who asks for it is told so before.
+        GuestOrigin::Existing => new(),
         GuestOrigin::Clone { full, storage, .. } => clone(spec, place, original, *full, storage.as_deref()),
     };
     let pool = spec.values.get("pool").and_then(Value::as_text);

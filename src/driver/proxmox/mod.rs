@@ -20,6 +20,7 @@ mod create;
 mod error;
 mod examine;
 pub mod exchange;
+mod existing;
 mod making;
 mod observe;
 mod power;

@@ -4,13 +4,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::api::{Config, Listed};
 use crate::resource::cluster::field::{Home, Several, by_key, canonical};
-use crate::resource::cluster::{GuestKind, ObservedClusterGuest, Value, mark};
+use crate::resource::cluster::{GuestKind, Mark, ObservedClusterGuest, Value, mark};
 
-/// The guest, when it carries the mark of this fleet and is no copy of one that does.
-pub(super) fn guest(cluster: &str, fleet: &str, listed: &Listed, config: &Config) -> Option<ObservedClusterGuest> {
+/// The guest, when it carries the mark of this fleet and is no copy of one that does; or when it carries no mark of anybody
+/// and has the number that is to be taken over.
+pub(super) fn guest(
+    cluster: &str,
+    fleet: &str,
+    listed: &Listed,
+    config: &Config,
+    taken_over: Option<u32>,
+) -> Option<ObservedClusterGuest> {
     let description = config.fields.get("description").map(String::as_str).unwrap_or_default();
     let mark::Description { notes, mark } = mark::read(description);
-    let mark = mark.filter(|mark| mark.fleet == fleet && mark.vmid == listed.vmid)?;
+    let is_free = taken_over == Some(listed.vmid) && !listed.template && !description.contains(mark::BEGIN);
+    let mark = match mark {
+        Some(mark) if mark.fleet == fleet && mark.vmid == listed.vmid => mark,
+        Some(_) => return None,
+        None if is_free => Mark::to_come(fleet, &listed.name, listed.vmid),
+        None => return None,
+    };
     let (mut values, mut keys, mut sizes) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     let mut pending = BTreeSet::new();
     values.extend(listed.pool.as_ref().map(|pool| ("pool".to_owned(), Value::Text(pool.clone()))));

@@ -11,6 +11,7 @@ use super::error::ApiError;
 use super::exchange::{Call, Verb};
 use super::waiting::Watch;
 use crate::exec::Failure;
+use crate::resource::cluster::mark::MARK_VERSION;
 use crate::resource::cluster::{
     Act, ClusterGuestSpec, Difference, Effect, GuestKind, Home, Mark, ObservedClusterGuest, Power, compare, mark,
 };
@@ -38,7 +39,7 @@ impl Cluster {
         let (mut surprises, mut last, mut repeated) = (0, None, 0);
         for _ in 0..ROUNDS {
             let listing = self.api.listing().await.map_err(Failure::from)?;
-            let found = self.find_in(&listing, &spec.name, Asked::by(&spec.values)).await?;
+            let found = self.find_in(&listing, &spec.name, Asked::of(spec)).await?;
             let Some((place, seen)) = found else {
                 return Err(Failure::permanent(format!("guest `{}` is gone", spec.name)));
             };
@@ -154,7 +155,8 @@ fn marked(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Next> 
         (None, Some(applied)) if *applied == seen.notes => "",
         (None, _) => seen.notes.as_str(),
     };
-    let wish = Mark { applied: spec.values.clone(), notes: spec.notes.clone(), ..seen.mark.clone() };
+    let (applied, notes_applied) = (spec.values.clone(), spec.notes.clone());
+    let wish = Mark { version: MARK_VERSION, applied, notes: notes_applied, ..seen.mark.clone() };
     if wish == seen.mark && notes == seen.notes {
         return None;
     }

@@ -158,5 +158,7 @@ fn is_same(content: &Content, found: &ObservedFile) -> bool {
 fn loses_volume(seen: &ObservedClusterGuest, spec: &ClusterGuestSpec) -> bool {
     let is_volume =
         |path: &&String| path.as_str() == "rootfs" || path.starts_with("mount ") || path.starts_with("disk ");
-    seen.values.keys().filter(is_volume).any(|path| !spec.values.contains_key(path))
+    // What was never applied is the user's, and stays.
+    let is_ours = |path: &&String| seen.mark.applied.contains_key(*path);
+    seen.values.keys().filter(is_volume).filter(is_ours).any(|path| !spec.values.contains_key(path))
 }

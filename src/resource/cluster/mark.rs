@@ -10,13 +10,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Value;
 
-const BEGIN: &str = "<!-- regatta ";
+/// What a block begins with.
+pub const BEGIN: &str = "<!-- regatta ";
 const END: &str = " -->";
 
 /// What the block holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// Format of the block: 1.
+    /// Format of the block: 1. A guest that carries none and is about to be taken over has 0, which is never written.
     #[serde(rename = "v")]
     pub version: u32,
     /// The fleet it belongs to.
@@ -35,6 +36,27 @@ pub struct Mark {
     /// The SSH host key that somebody vouched for (`regatta repin`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+}
+
+impl Mark {
+    /// What stands for the mark of a guest that carries none, and is about to be taken over.
+    pub fn to_come(fleet: &str, guest: &str, vmid: u32) -> Self {
+        Self {
+            version: 0,
+            fleet: fleet.to_owned(),
+            guest: guest.to_owned(),
+            vmid,
+            origin: super::GuestOrigin::Existing.words(),
+            applied: BTreeMap::new(),
+            notes: None,
+            host_key: None,
+        }
+    }
+
+    /// Whether the guest carries it.
+    pub const fn is_there(&self) -> bool {
+        self.version != 0
+    }
 }
 
 /// The format that is written, and the only one that is read.

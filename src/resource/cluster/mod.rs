@@ -15,6 +15,7 @@ mod properties;
 mod reach;
 mod spec;
 mod value;
+mod written;
 
 pub use compare::{Act, Difference, Differences, compare};
 pub use field::{Effect, GuestKind, Home};
@@ -24,3 +25,4 @@ pub use properties::Properties;
 pub use reach::Reach;
 pub use spec::{ClusterGuestSpec, ClusterSpec, Download, GuestOrigin, Restart, VmidRange};
 pub use value::Value;
+pub use written::written;

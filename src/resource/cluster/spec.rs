@@ -62,6 +62,11 @@ impl ClusterGuestSpec {
         values.map(|(path, value)| (path.clone(), value.clone())).collect()
     }
 
+    /// The number of the guest that is taken over, where that is how it is come by.
+    pub fn taken_over(&self) -> Option<u32> {
+        (self.origin == GuestOrigin::Existing && self.vmid.from == self.vmid.to).then_some(self.vmid.from)
+    }
+
     /// Whether nothing has to be changed once it is made.
     pub fn is_made_whole(&self) -> bool {
         self.origin.is_whole() && self.set_when_made().len() == self.values.len()
@@ -115,6 +120,8 @@ pub enum GuestOrigin {
         /// Where a full copy goes; where the original is when `None`.
         storage: Option<String>,
     },
+    /// Nothing: it is there already, and is taken over.
+    Existing,
 }
 
 /// A file that a node downloads.
@@ -140,6 +147,7 @@ impl GuestOrigin {
             Self::Restore { volume, same: true, .. } => format!("backup {volume}, in its place"),
             Self::Clone { vmid, full: true, .. } => format!("full clone of {vmid}"),
             Self::Clone { vmid, full: false, .. } => format!("linked clone of {vmid}"),
+            Self::Existing => "what was there already".to_owned(),
         }
     }
 }

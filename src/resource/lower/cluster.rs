@@ -109,6 +109,7 @@ fn origin(origin: &ClusterOrigin) -> GuestOrigin {
         ClusterOrigin::Clone { vmid, full, storage } => {
             GuestOrigin::Clone { vmid: vmid.value, full: *full, storage: storage.clone() }
         }
+        ClusterOrigin::Existing => GuestOrigin::Existing,
     }
 }
 

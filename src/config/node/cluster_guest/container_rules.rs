@@ -20,6 +20,7 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&TEMPLATE),
         ChildRule::at_most_once(&rules::CLONE),
         ChildRule::at_most_once(&rules::RESTORE),
+        ChildRule::at_most_once(&rules::EXISTING),
         ChildRule::at_most_once(&UNPRIVILEGED),
         ChildRule::at_most_once(&CORES),
         ChildRule::at_most_once(&MEMORY),

@@ -11,14 +11,14 @@ impl Reading<'_> {
     pub(super) fn origin_of_container(&mut self) -> Option<ClusterOrigin> {
         let template = self.volume(&container_rules::TEMPLATE);
         let template = template.map(|(volume, download)| ClusterOrigin::Template { volume, download });
-        self.origin("container", "`template`, `clone` and `restore`", template)
+        self.origin("container", "`template`, `clone`, `restore` and `existing`", template)
     }
 
     /// The origin of a virtual machine.
     pub(super) fn origin_of_vm(&mut self) -> Option<ClusterOrigin> {
         let image = self.volume(&vm_rules::DISK_IMAGE);
         let image = image.map(|(volume, download)| ClusterOrigin::DiskImage { volume, download });
-        self.origin("vm", "`clone`, `disk-image` and `restore`", image)
+        self.origin("vm", "`clone`, `disk-image`, `restore` and `existing`", image)
     }
 
     /// The one origin that is written: `own` is that of the kind alone.
@@ -31,9 +31,11 @@ impl Reading<'_> {
             let storage = block.text("storage").map(|storage| storage.value);
             Some(ClusterOrigin::Restore { volume: block.text("volume")?, same: truth(block, "same"), storage })
         });
-        let others = clone.into_iter().chain(restore).map(|origin| origin.value);
+        let existing = self.each(&rules::EXISTING, |_| Some(ClusterOrigin::Existing));
+        let others = clone.into_iter().chain(restore).chain(existing).map(|origin| origin.value);
         let mut found: Vec<ClusterOrigin> = own.into_iter().chain(others).collect();
-        let nodes = [&container_rules::TEMPLATE, &vm_rules::DISK_IMAGE, &rules::CLONE, &rules::RESTORE];
+        let nodes =
+            [&container_rules::TEMPLATE, &vm_rules::DISK_IMAGE, &rules::CLONE, &rules::RESTORE, &rules::EXISTING];
         let written = nodes.iter().filter(|rule| self.block.children(rule.name).next().is_some()).count();
         if written != 1 && !self.block.is_uncertain() {
             let message = format!("`{kind}` takes exactly one of {all}");

@@ -88,6 +88,12 @@ pub(super) static RESTORE: NodeRule = NodeRule {
     ..NodeRule::new("restore", "The backup that the guest is made from, with what was backed up of its configuration.")
 };
 
+pub(super) static EXISTING: NodeRule = NodeRule::new(
+    "existing",
+    "The guest is there already, under this name and with the number in `vmid`, and is taken over: the next apply puts the mark \
+     of the fleet on it. It is never made. `regatta adopt` writes this.",
+);
+
 /// Where a volume comes from that may not be there: two properties of the node that names it.
 pub(super) const URL: PropertyRule = PropertyRule::optional(
     "url",

@@ -23,6 +23,7 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::CLONE),
         ChildRule::at_most_once(&DISK_IMAGE),
         ChildRule::at_most_once(&rules::RESTORE),
+        ChildRule::at_most_once(&rules::EXISTING),
         ChildRule::at_most_once(&CORES),
         ChildRule::at_most_once(&SOCKETS),
         ChildRule::at_most_once(&CPU),
