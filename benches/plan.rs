@@ -78,6 +78,7 @@ fn sketch(guests: usize) -> Sketch {
         syncs: BTreeMap::from([("config".to_owned(), files)]),
         prune: false,
         git: true,
+        sessions: BTreeMap::new(),
     };
     Sketch { guests: (0..guests).map(|number| (format!("g{number}"), guest.clone())).collect() }
 }

@@ -28,6 +28,7 @@ vm "web" count=2 {
     work-disk size="1GiB"
     file-sync "files/a b" to="~/.config/a b"
     file-sync "files/tree" to="~/tree"
+    session "ticker" cwd="~/tree" { command "sh" "-c" "echo up; exec sleep 1000000"; env "WHO" "me"; require "sleep"; }
 }
 "#;
 
@@ -58,6 +59,13 @@ fn a_fleet_is_made_kept_and_removed() {
     world.is_as_declared();
     clock.lap("drift, shown and repaired");
 
+    world.ok(&["session", "stop", "web-1", "ticker"]);
+    assert_eq!(world.plan_changes(), ["session.web-1/ticker update drift live"]);
+    world.ok(&["apply", "--yes"]);
+    assert_eq!(world.ok(&["session", "logs", "web-1", "ticker"]).stdout, "up\nup\n", "its logs stay");
+    world.is_as_declared();
+    clock.lap("a session that had ended, started again");
+
     std::fs::write(world.home("files/tree/new"), "new\n").unwrap();
     let expected = ["file-sync.web-1/~/tree update pending live", "file-sync.web-2/~/tree update pending live"];
     assert_eq!(world.plan_changes(), expected);
@@ -70,7 +78,8 @@ fn a_fleet_is_made_kept_and_removed() {
     world.ok(&["apply", "--yes"]);
     assert_eq!(world.ok(&["ssh", "web-1", "--", "cat", "mine"]).stdout, "kept\n");
     world.is_as_declared();
-    clock.lap("a guest that was killed, started again");
+    assert_eq!(world.ok(&["session", "logs", "web-1", "ticker"]).stdout.lines().last(), Some("up"));
+    clock.lap("a guest that was killed, started again with its session");
 
     world.killed_at(&["destroy", "--yes"], "stop-guest vm.web-1: started");
     world.ok(&["destroy", "--yes"]);
@@ -86,7 +95,7 @@ fn an_ordinary_user_can_do_the_same() {
     user::run_as_ordinary_user("a_fleet_is_made_kept_and_removed");
 }
 
-const CREATED: [&str; 12] = [
+const CREATED: [&str; 14] = [
     "image.bookworm create missing none",
     "kernel.default-bookworm create missing none",
     "authorized-key.web-1 create missing none",
@@ -97,6 +106,8 @@ const CREATED: [&str; 12] = [
     "file-sync.web-2/~/tree create missing none",
     "git-identity.web-1 create missing none",
     "git-identity.web-2 create missing none",
+    "session.web-1/ticker create missing none",
+    "session.web-2/ticker create missing none",
     "vm.web-1 create missing none",
     "vm.web-2 create missing none",
 ];

@@ -69,6 +69,7 @@ impl Fleet {
             variables: args.env.iter().cloned().collect(),
             input: if args.stdin == SessionStdin::Pipe { Input::Pipe } else { Input::None },
             require: args.require.clone(),
+            declared: None,
         };
         let shell = self.shell(&args.guest).await?;
         Sessions::behind(&*shell).start(&job).await?;

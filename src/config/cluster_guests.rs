@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::guests::check_targets;
+use super::guests::{check_sessions, check_targets};
 use super::language::is_label;
 use super::node::cluster_guest::{ClusterGuestNode, OnCluster};
 use super::problems::Problems;
@@ -22,6 +22,7 @@ pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mu
             OnCluster::Vm(vm) => check_vm(vm, problems),
         }
         check_targets(&common.inside.file_syncs, &common.inside.files, problems);
+        check_sessions(&common.inside.sessions, problems);
         check_number(common, count, &mut numbers, problems);
         check_existing(common, problems);
         let names = match count {

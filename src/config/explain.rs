@@ -78,6 +78,7 @@ pub fn explain(
         }
         "vm" => fleet.vms.get(name).map(|vm| explainer.vm(vm)),
         "file-sync" | "file" | "secret" => fleet.vms.get(owner).map(|vm| explainer.files(vm, kind, path)),
+        "session" => fleet.vms.get(owner).map(|vm| explainer.sessions(vm, path)),
         "git-identity" | "authorized-key" => fleet.vms.get(owner).map(|vm| explainer.vm(vm)),
         "image" => fleet.images.get(name).map(|image| explainer.image(image)),
         "kernel" => fleet.kernels.get(name).map(|kernel| explainer.kernel(kernel)),
@@ -172,6 +173,7 @@ impl Explainer<'_> {
             self.written("git-identity", vm.span, identity, value);
         }
         ["file-sync", "file", "secret"].into_iter().for_each(|kind| self.files(vm, kind, ""));
+        self.sessions(vm, "");
         for guest in &vm.after {
             self.written("after", vm.span, guest, format!("{:?}", guest.value));
         }
@@ -211,6 +213,16 @@ impl Explainer<'_> {
                 let value = format!("\"~/{}\" {{ {} }}", shown(&path.value), said(content));
                 self.written("file", vm.span, file, value);
             }
+        }
+    }
+
+    /// The session of a name, or all.
+    fn sessions(&mut self, vm: &Vm, name: &str) {
+        for session in vm.sessions.iter().filter(|session| name.is_empty() || session.value.name == name) {
+            let words: Vec<String> = session.value.command.iter().map(|word| format!("\"{}\"", shown(word))).collect();
+            let (name, restart) = (&session.value.name, session.value.restart.word());
+            let value = format!("\"{name}\" restart=\"{restart}\" {{ command {} }}", words.join(" "));
+            self.written("session", vm.span, session, value);
         }
     }
 

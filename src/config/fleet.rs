@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::filter::Filter;
-use super::{ByteSize, Cluster, ClusterVm, Container, Mac, Priority, Subnet4, Subnet6};
+use super::{ByteSize, Cluster, ClusterVm, Container, Mac, Priority, Session, Subnet4, Subnet6};
 use crate::syntax::{SourceId, Span, Spanned};
 
 /// Where a value came from.
@@ -351,6 +351,8 @@ pub struct Vm {
     pub file_syncs: Vec<Spanned<FileSync>>,
     /// Files whose content the fleet file says.
     pub files: Vec<Spanned<File>>,
+    /// Commands that are kept running in it.
+    pub sessions: Vec<Spanned<Session>>,
     /// Guests that must be ready before this one is touched: names of guests.
     pub after: Vec<Spanned<String>>,
     /// Names of groups that it is in.

@@ -10,7 +10,7 @@ use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
 use super::{
     Accelerator, ByteSize, Disk, File, FileSync, Fleet, Forward, KernelSource, Mac, Machine, NetworkMode, Origin,
-    Setting, Vm, network, order,
+    Session, Setting, Vm, network, order,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -47,6 +47,7 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
         check_machine(fleet, &vm, problems);
         check_jailer(&vm, problems);
         check_targets(&vm.file_syncs, &vm.files, problems);
+        check_sessions(&vm.sessions, problems);
         check_disks(&vm, problems);
         if let Some(count) = node.count {
             counted.insert(node.name.value.clone(), count.value);
@@ -95,6 +96,7 @@ fn guest(name: &Spanned<String>, span: Span, settings: Settings) -> Option<Vm> {
         git_identity: settings.git_identity.map(|identity| identity.value),
         file_syncs: values(settings.file_syncs),
         files: values(settings.files),
+        sessions: values(settings.sessions),
         after: values(settings.after),
         tags: values(settings.tags),
         autostart: decided(settings.autostart, false),
@@ -206,6 +208,22 @@ pub(super) fn check_targets(syncs: &[Spanned<FileSync>], files: &[Spanned<File>]
             problems.push(
                 Diagnostic::error("config::reserved-target", message, to.span, "not possible")
                     .help("name keys with `authorized-key`; foreign lines of the guest's file are kept"),
+            );
+        }
+    }
+}
+
+/// Sessions of one guest have names of their own.
+pub(super) fn check_sessions(sessions: &[Spanned<Session>], problems: &mut Problems) {
+    let mut names: BTreeMap<&str, Span> = BTreeMap::new();
+    for session in sessions {
+        let name = session.value.name.as_str();
+        if let Some(first) = names.insert(name, session.span) {
+            let message = format!("one guest has two sessions `{}`", shown(name));
+            problems.push(
+                Diagnostic::error("config::duplicate-name", message, session.span, "declared again here")
+                    .also(first, "declared here")
+                    .help("give each its own name"),
             );
         }
     }

@@ -1,6 +1,6 @@
 //! What is inside of guests on clusters, as it is declared: how they are logged in to, and which files go into them.
 
-use super::{AuthorizedKey, File, FileSync, GitIdentity};
+use super::{AuthorizedKey, File, FileSync, GitIdentity, Session};
 use crate::syntax::Spanned;
 
 /// What a guest of a cluster declares of its inside.
@@ -16,12 +16,15 @@ pub struct Inside {
     pub file_syncs: Vec<Spanned<FileSync>>,
     /// Files whose content the fleet file says.
     pub files: Vec<Spanned<File>>,
+    /// Commands that are kept running in it.
+    pub sessions: Vec<Spanned<Session>>,
 }
 
 impl Inside {
     /// Whether regatta logs in to the guest when it plans: something of it is looked at there.
     pub const fn is_looked_at(&self) -> bool {
-        self.ssh.is_some() || self.git_identity.is_some() || !self.file_syncs.is_empty() || !self.files.is_empty()
+        let files = !self.file_syncs.is_empty() || !self.files.is_empty();
+        self.ssh.is_some() || self.git_identity.is_some() || files || !self.sessions.is_empty()
     }
 }
 

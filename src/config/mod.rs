@@ -33,6 +33,7 @@ mod reference;
 mod renames;
 mod schema;
 mod scope;
+mod session;
 mod settings;
 mod template;
 mod units;
@@ -60,6 +61,7 @@ pub use oci::OciReference;
 pub use policy::{Benign, Commits, Demand, Policy, Role, Threshold};
 pub use reference::reference;
 pub use schema::schema;
+pub use session::{Restart, Session, Stdin};
 pub use settings::Priority;
 pub use units::ByteSize;
 

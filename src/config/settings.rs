@@ -8,7 +8,7 @@
 use core::net::Ipv4Addr;
 
 use super::problems::Problems;
-use super::{Accelerator, AuthorizedKey, ByteSize, Disk, File, FileSync, Forward, GitIdentity, Mac, Machine};
+use super::{Accelerator, AuthorizedKey, ByteSize, Disk, File, FileSync, Forward, GitIdentity, Mac, Machine, Session};
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 /// How strongly something is meant.
@@ -63,6 +63,7 @@ pub(super) struct Settings {
     pub(super) git_identity: Option<Definition<GitIdentity>>,
     pub(super) file_syncs: Vec<Definition<FileSync>>,
     pub(super) files: Vec<Definition<File>>,
+    pub(super) sessions: Vec<Definition<Session>>,
     pub(super) after: Vec<Definition<String>>,
     pub(super) tags: Vec<Definition<String>>,
     pub(super) autostart: Option<Definition<bool>>,
@@ -97,7 +98,7 @@ impl Settings {
         ];
         let several = all(&self.forwards).chain(all(&self.authorized_keys)).chain(all(&self.file_syncs));
         let several = several.chain(all(&self.files)).chain(all(&self.after)).chain(all(&self.tags));
-        let several = several.chain(all(&self.ignore_drift)).chain(all(&self.disks));
+        let several = several.chain(all(&self.ignore_drift)).chain(all(&self.disks)).chain(all(&self.sessions));
         single.into_iter().flatten().chain(several).filter(|(_, priority)| *priority != Priority::Normal).collect()
     }
 
@@ -121,6 +122,7 @@ impl Settings {
             git_identity: one("git-identity", self.git_identity, used.iter().map(|s| &s.git_identity), problems),
             file_syncs: joined(self.file_syncs, used.iter().map(|s| &s.file_syncs)),
             files: joined(self.files, used.iter().map(|s| &s.files)),
+            sessions: joined(self.sessions, used.iter().map(|s| &s.sessions)),
             after: joined(self.after, used.iter().map(|s| &s.after)),
             tags: joined(self.tags, used.iter().map(|s| &s.tags)),
             autostart: one("autostart", self.autostart, used.iter().map(|s| &s.autostart), problems),

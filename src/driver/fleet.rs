@@ -36,7 +36,9 @@ impl Perform for FleetDriver {
             | Op::DeleteClusterSnapshot { .. }
             | Op::StopClusterGuest { .. }
             | Op::DestroyClusterGuest { .. } => self.clusters.perform(step, progress).await,
-            Op::WriteFiles { reach: Some(_), .. } => self.insides.perform(step, progress).await,
+            Op::WriteFiles { reach: Some(_), .. } | Op::EnsureSessions { reach: Some(_), .. } => {
+                self.insides.perform(step, progress).await
+            }
             _ => self.local.perform(step, progress).await,
         }
     }

@@ -265,6 +265,7 @@ mod tests {
                 git_identity: git.map(|git| self.spanned(git)),
                 file_syncs: from.iter().map(sync).collect(),
                 files: vec![],
+                sessions: vec![],
                 after: vec![],
                 tags: vec![],
                 autostart: Setting::default_value(false),

@@ -62,7 +62,7 @@ impl Perform for LocalDriver {
             Op::GrowWorkDisk { guest, to } => guests.grow(guest, *to, progress).await,
             Op::FitDisks { vm } => guests.fit_disks(vm, progress).await,
             Op::RemoveDisk { guest, disk } => guests.remove_disk(guest, disk, progress),
-            Op::WriteFiles { reach: Some(_), .. } => {
+            Op::WriteFiles { reach: Some(_), .. } | Op::EnsureSessions { reach: Some(_), .. } => {
                 Err(Failure::permanent("a guest of a cluster is not on this machine"))
             }
             Op::WriteFiles { guest, sets, remove, reach: None } => {
@@ -70,6 +70,9 @@ impl Perform for LocalDriver {
                 guests
                     .write_files(guest, &Request { sets, remove, secrets: &secrets, ..Request::default() }, progress)
                     .await
+            }
+            Op::EnsureSessions { guest, sessions, remove, reach: None } => {
+                guests.keep_sessions(guest, sessions, remove, progress).await
             }
             Op::StartGuest { vm } => guests.start(vm, progress).await,
             Op::AwaitReady { guest } => guests.await_ready(guest, step.deadline_s, progress).await,

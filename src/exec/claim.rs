@@ -46,10 +46,13 @@ impl Claim {
             | Op::AutostartGuest { guest: name, .. }
             | Op::ForgetGuest { guest: name }
             | Op::AdoptGuest { guest: name, .. } => vec![host(), guest(name)],
-            Op::WriteFiles { guest: name, reach: Some(reach), .. } => {
+            Op::WriteFiles { guest: name, reach: Some(reach), .. }
+            | Op::EnsureSessions { guest: name, reach: Some(reach), .. } => {
                 vec![Self::Host(format!("cluster {}", reach.cluster)), guest(name)]
             }
-            Op::WriteFiles { guest: name, .. } | Op::StopGuest { guest: name } => vec![host(), guest(name)],
+            Op::WriteFiles { guest: name, .. }
+            | Op::EnsureSessions { guest: name, .. }
+            | Op::StopGuest { guest: name } => vec![host(), guest(name)],
             Op::AwaitReady { guest: name } => vec![guest(name)],
             Op::CreateClusterGuest { guest: spec } => {
                 let host = Self::Host(format!("cluster {}", spec.cluster));
@@ -137,6 +140,7 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::EnsureNetwork { .. }
         | Op::DestroyNetwork { .. }
         | Op::WriteFiles { .. }
+        | Op::EnsureSessions { .. }
         | Op::StartGuest { .. }
         | Op::DestroyGuest { .. }
         | Op::DeleteSnapshot { .. }

@@ -16,6 +16,7 @@ use super::network;
 use super::order::Draft;
 use super::renamed;
 use super::select::{Selection, Taken};
+use super::sessions;
 use super::verdict::{Facts, Found, Verdict, Wish, decide};
 use super::vm::{self, Root, Surroundings, VmPlan};
 use super::{Action, Change, Impact, Plan, Refusal, Rule};
@@ -304,11 +305,7 @@ impl<'a> Making<'a> {
         for (plan, set) in self.sets(name, sets, &ground) {
             self.record(plan, set, &mut writes);
         }
-        if let Some(step) = inside::write(&mut self.draft, name, writes, reach)
-            && let Some(last) = way.last
-        {
-            self.draft.after(step, last, "it must run");
-        }
+        inside::lane(&mut self.draft, name, writes, (reach, way.last));
     }
 
     /// The files of a guest: declared ones, and those that an earlier file-sync left.
@@ -332,8 +329,12 @@ impl<'a> Making<'a> {
     }
 
     fn record(&mut self, plan: SetPlan, set: FileSet, writes: &mut Writes) {
+        let is_written = sessions::is_written(&plan);
         let SetPlan { change, remove, refusals } = plan;
-        if !matches!(change.action, Action::None | Action::Unreadable) {
+        if change.action != Action::Unreadable {
+            writes.sessions.add(&change.address, &set, change.action != Action::None);
+        }
+        if !matches!(change.action, Action::None | Action::Unreadable) && is_written {
             writes.sets.push((change.address.clone(), set));
             writes.remove.extend(remove);
         }

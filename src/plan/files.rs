@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::file::{self, Present, Wanted};
+use super::sessions;
 use super::verdict::{Facts, Found, Wish, decide, difference};
 use super::{Aspect, Attribute, Cause, Change, Impact, Refusal, Rule, Shown};
 use crate::config::OnDrift;
@@ -20,6 +21,9 @@ pub(super) enum Ground<'a> {
     /// Nobody knows, and this plan makes the network by which it could be read: the next plan looks at it.
     Later(Address),
 }
+
+/// Kinds of sets whose files go when they are no longer declared.
+const REMOVABLE: [&str; 4] = ["file-sync", "file", "secret", "session"];
 
 /// What is to be done with one set of files.
 #[derive(Debug)]
@@ -53,10 +57,12 @@ pub(super) fn declared(
         Ground::Files(files, state) => {
             let live = if *state == Found::Up { Impact::Live } else { Impact::None };
             refuse_parents(&mut plan, set, files, claimed);
-            compare(&mut plan, set, files, live).map(|()| {
-                prune(&mut plan, set, files, claimed, live);
-                whole(set, files)
-            })
+            compare(&mut plan, set, files, live).and_then(|()| sessions::compare(&mut plan, set, files, *state)).map(
+                |()| {
+                    prune(&mut plan, set, files, claimed, live);
+                    whole(set, files)
+                },
+            )
         }
     };
     let found = found.unwrap_or_else(|why| {
@@ -79,7 +85,7 @@ pub(super) fn undeclared(
     claimed: &BTreeSet<&GuestPath>,
     state: Found,
 ) -> Option<SetPlan> {
-    let written = files.manifest.get(address).filter(|_| matches!(address.kind(), "file-sync" | "file" | "secret"))?;
+    let written = files.manifest.get(address).filter(|_| REMOVABLE.contains(&address.kind()))?;
     let mut change = Change::none(address, None);
     let live = if state == Found::Up { Impact::Live } else { Impact::None };
     let left: Vec<_> = written
@@ -89,7 +95,7 @@ pub(super) fn undeclared(
         .collect();
     let (ours, changed): (Vec<_>, Vec<_>) =
         left.into_iter().partition(|(_, digest, file)| file.digest.as_ref() == Some(*digest));
-    if ours.is_empty() && changed.is_empty() {
+    if ours.is_empty() && changed.is_empty() && !sessions::is_there(address, files) {
         return None;
     }
     change.attributes = ours.iter().map(|(path, _, found)| removal(path, Present(found), live)).collect();

@@ -32,12 +32,17 @@ pub(super) fn ground<'a>(name: &str, way: Way, observed: &'a Observed) -> Result
     }
 }
 
-/// Drafts the step that writes them, when there is anything to write.
-pub(super) fn write(draft: &mut Draft, name: &str, writes: Writes, reach: Option<Reach>) -> Option<Drafted> {
-    if writes.sets.is_empty() {
-        return None;
+/// Drafts the steps that write them and keep sessions, when there is anything to do. `last` is what is done to the guest
+/// before: its sessions may end of that.
+pub(super) fn lane(draft: &mut Draft, name: &str, writes: Writes, (reach, last): (Option<Reach>, Option<Drafted>)) {
+    let Writes { sets, remove, sessions } = writes;
+    let mut first = last.map(|last| (last, "it must run"));
+    if !sets.is_empty() {
+        let addresses = sets.iter().map(|(address, _)| address.clone()).collect();
+        let op = Op::WriteFiles { guest: name.to_owned(), sets, remove, reach: reach.clone() };
+        first = Some((draft.follow(first, addresses, op), "its files must be in place"));
     }
-    let addresses = writes.sets.iter().map(|(address, _)| address.clone()).collect();
-    let (guest, sets, remove) = (name.to_owned(), writes.sets, writes.remove);
-    Some(draft.step(addresses, Op::WriteFiles { guest, sets, remove, reach }))
+    if let Some((addresses, op)) = sessions.step(name, last.is_some(), reach) {
+        draft.follow(first, addresses, op);
+    }
 }

@@ -9,6 +9,7 @@
 //! renamed    rename → any of these
 //! protected  any of these → protect
 //! autostart  any of these → autostart
+//! sessions   any of these → ensure sessions
 //! unwanted   stop → destroy
 //! forgotten  forget
 //! ```
@@ -23,6 +24,7 @@
 use super::built::Builds;
 use super::disks::DiskWork;
 use super::order::{Draft, Drafted};
+use super::sessions;
 use super::verdict::Found;
 use super::{Action, Impact, Op};
 use crate::config::ByteSize;
@@ -35,6 +37,8 @@ pub(super) struct Writes {
     pub(super) sets: Vec<(Address, FileSet)>,
     /// Files of ours that go.
     pub(super) remove: Vec<GuestPath>,
+    /// And what is to run of it.
+    pub(super) sessions: sessions::Work,
 }
 
 /// What has to be done to one declared guest.
@@ -120,8 +124,9 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
     if disks.fit {
         chain.step(Op::FitDisks { vm: vm.clone() });
     }
-    if !writes.sets.is_empty() || !writes.remove.is_empty() {
-        chain.write(guest(), writes);
+    let Writes { sets, remove, sessions } = writes;
+    if !sets.is_empty() || !remove.is_empty() {
+        chain.write(guest(), sets, remove);
     }
     let start = starts.then(|| chain.step(Op::StartGuest { vm: vm.clone() }));
     if let (Some(start), Some(kernel)) = (start, kernel) {
@@ -135,6 +140,11 @@ pub(super) fn declared(draft: &mut Draft, builds: &Builds, work: Work<'_>) -> La
     }
     if let Some(autostart) = autostart {
         chain.step(Op::AutostartGuest { guest: guest(), autostart });
+        chain.changing.pop();
+    }
+    // A guest that rests has none.
+    if let Some((addresses, op)) = sessions.step(&vm.name, starts, None).filter(|_| starts || found == Found::Up) {
+        chain.link(addresses, op);
         chain.changing.pop();
     }
     if let Some(before) = before.filter(|_| restart || action == Action::Replace) {
@@ -189,17 +199,14 @@ impl Chain<'_> {
     }
 
     /// Files are reported under what declared them.
-    fn write(&mut self, guest: String, writes: Writes) -> Drafted {
-        let addresses = writes.sets.iter().map(|(address, _)| address.clone()).collect();
-        self.link(addresses, Op::WriteFiles { guest, sets: writes.sets, remove: writes.remove, reach: None })
+    fn write(&mut self, guest: String, sets: Vec<(Address, FileSet)>, remove: Vec<GuestPath>) -> Drafted {
+        let addresses = sets.iter().map(|(address, _)| address.clone()).collect();
+        self.link(addresses, Op::WriteFiles { guest, sets, remove, reach: None })
     }
 
     fn link(&mut self, addresses: Vec<Address>, op: Op) -> Drafted {
         let reason = frees(&op);
-        let step = self.draft.step(addresses, op);
-        if let Some((last, why)) = self.last {
-            self.draft.after(step, last, why);
-        }
+        let step = self.draft.follow(self.last, addresses, op);
         self.last = Some((step, reason));
         self.changing.push(step);
         step

@@ -34,6 +34,15 @@ impl Draft {
         self.steps.add_node((addresses, op))
     }
 
+    /// Adds a step that waits for another, where there is one, for this reason.
+    pub(super) fn follow(&mut self, first: Option<(Drafted, &str)>, addresses: Vec<Address>, op: Op) -> Drafted {
+        let step = self.step(addresses, op);
+        if let Some((first, why)) = first {
+            self.after(step, first, why);
+        }
+        step
+    }
+
     /// Says that `step` waits for `first`, and why.
     pub(super) fn after(&mut self, step: Drafted, first: Drafted, why: impl Into<String>) {
         self.steps.update_edge(first, step, Link::After(why.into()));

@@ -45,13 +45,14 @@ impl FromStr for Pattern {
     /// # Errors
     /// It is empty, or names a kind that does not exist.
     fn from_str(text: &str) -> Result<Self, String> {
-        const KINDS: [&str; 12] = [
+        const KINDS: [&str; 13] = [
             "vm",
             "container",
             "cluster",
             "file-sync",
             "file",
             "secret",
+            "session",
             "git-identity",
             "authorized-key",
             "image",

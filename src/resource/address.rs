@@ -70,6 +70,11 @@ impl Address {
         Self(format!("secret.{guest}/{path}"))
     }
 
+    /// `session.GUEST/NAME`
+    pub fn session(guest: &str, name: &str) -> Self {
+        Self(format!("session.{guest}/{name}"))
+    }
+
     /// `git-identity.GUEST`
     pub fn git_identity(guest: &str) -> Self {
         Self(format!("git-identity.{guest}"))
@@ -89,7 +94,7 @@ impl Address {
     pub fn guest(&self) -> Option<&str> {
         let (kind, rest) = self.0.split_once('.')?;
         match kind {
-            "vm" | "container" | "file-sync" | "file" | "secret" | "git-identity" | "authorized-key" => {
+            "vm" | "container" | "file-sync" | "file" | "secret" | "session" | "git-identity" | "authorized-key" => {
                 rest.split('/').next()
             }
             _ => None,

@@ -238,6 +238,8 @@ pub enum FileSetKind {
     File,
     /// `file` with a secret
     Secret,
+    /// `session`: what is declared of it
+    Session,
 }
 
 /// All files one resource puts into one guest.

@@ -12,6 +12,7 @@ mod lower;
 pub mod merge;
 mod observed;
 mod record;
+mod session;
 mod snapshot;
 mod spec;
 mod stored;
@@ -30,6 +31,7 @@ pub use observed::{
     Reading, Resolving, RunState, Stray, WrittenFile,
 };
 pub use record::{AppliedGuest, ProcessIdentity, Record};
+pub use session::{ObservedSession, SessionSpec, SessionState, Standing};
 pub use snapshot::Snapshot;
 pub use spec::{ContentKey, ImageSpec, KernelFile, KernelSpec, LinkSpec, NetworkSpec, SourceSpec, VmSpec};
 pub use stored::{Recipe, Stored};

@@ -5,14 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::cluster::{ObservedCluster, ObservedClusterGuest};
-use super::{Address, Digest, FileKind, GuestPath, LinkName, PortForward, ProcessIdentity, Record};
+use super::{Address, Digest, FileKind, GuestPath, LinkName, ObservedSession, PortForward, ProcessIdentity, Record};
 use crate::config::ByteSize;
 
 /// The outcome of a read: unreadable is not absent.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading<T> {
     /// It is certainly not there.
+    #[default]
     Absent,
     /// It is there.
     Present(T),
@@ -158,6 +159,8 @@ pub struct GuestFiles {
     pub files: BTreeMap<GuestPath, ObservedFile>,
     /// What we wrote last: the manifest on the guest's disk.
     pub manifest: Manifest,
+    /// Its sessions by name; `Absent` when nobody asked, because none is declared or the guest is stopped.
+    pub sessions: Reading<BTreeMap<String, ObservedSession>>,
 }
 
 /// What was written into a guest, by address and path.

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use regatta::plan::{Op, Plan};
 use regatta::resource::{
     Address, AppliedGuest, BridgeSpec, Built, Content, DesiredFile, Digest, FileKind, FileSet, GuestFiles, GuestPath,
-    Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, PortForward, ProcessIdentity, Reading,
-    Record, RunState, VmSpec, WrittenFile, merge,
+    Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, ObservedSession, PortForward,
+    ProcessIdentity, Reading, Record, RunState, SessionSpec, SessionState, Standing, VmSpec, WrittenFile, merge,
 };
 
 /// Fleets are made by this file.
@@ -88,7 +88,8 @@ impl World {
             Op::AwaitReady { guest } => {
                 assert!(matches!(self.guest(guest).state, RunState::Running(_)), "`{guest}` does not run");
             }
-            Op::StopGuest { guest } => self.guest(guest).state = RunState::Stopped,
+            Op::EnsureSessions { guest, sessions, remove, .. } => self.keep(guest, sessions, remove),
+            Op::StopGuest { guest } => self.stop(guest),
             Op::DestroyGuest { guest } => {
                 self.stopped(guest);
                 self.observed.guests.remove(guest);
@@ -105,6 +106,32 @@ impl World {
             }
             Op::AdoptGuest { guest, .. } => panic!("`{guest}` is adopted, and this world has no strays"),
             other => panic!("`{}` is no step of this machine", other.name()),
+        }
+    }
+
+    /// What ran in a guest does not any more.
+    fn stop(&mut self, name: &str) {
+        self.guest(name).state = RunState::Stopped;
+        if let Reading::Present(GuestFiles { sessions: Reading::Present(sessions), .. }) = &mut self.guest(name).files {
+            for session in sessions.values_mut().filter(|session| session.state == SessionState::Running) {
+                session.state = SessionState::Failed("the guest was restarted".into());
+            }
+        }
+    }
+
+    fn keep(&mut self, name: &str, declared: &[SessionSpec], remove: &[String]) {
+        assert!(matches!(self.guest(name).state, RunState::Running(_)), "`{name}` does not run");
+        let Reading::Present(sessions) = &mut self.files(name).sessions else { panic!("its sessions are not known") };
+        for name in remove {
+            sessions.remove(name);
+        }
+        for spec in declared {
+            let standing = spec.judge(sessions.get(&spec.name));
+            assert_ne!(standing, Standing::Foreign, "`{}` was started by hand", spec.name);
+            if standing != Standing::Right {
+                let session = ObservedSession { state: SessionState::Running, declared: Some(spec.digest()) };
+                sessions.insert(spec.name.clone(), session);
+            }
         }
     }
 
@@ -204,7 +231,10 @@ impl World {
             state: RunState::Stopped,
             work_disk: Reading::Present(vm.work_disk),
             disks: vm.disks.iter().map(|disk| (disk.name.clone(), disk.size)).collect(),
-            files: Reading::Present(GuestFiles::default()),
+            files: Reading::Present(GuestFiles {
+                sessions: Reading::Present(BTreeMap::new()),
+                ..GuestFiles::default()
+            }),
         };
         self.observed.guests.insert(vm.name.clone(), Reading::Present(guest));
     }

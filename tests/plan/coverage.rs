@@ -16,7 +16,7 @@ type Actions = &'static [(&'static str, &'static [&'static str])];
 /// Every kind with its actions and their impacts. A combination that is not here cannot happen: images and kernels are
 /// in a store that nobody uses directly; networks change while their guests run; only guests have a mark of their own, a root disk and a VMM; files belong to a
 /// running guest (`live`) or to a stopped one (`none`), and only some can hold somebody else's data or keys.
-const TABLE: [(&str, Actions); 9] = [
+const TABLE: [(&str, Actions); 10] = [
     ("image", &[("create", &["none"])]),
     ("kernel", &[("create", &["none"])]),
     ("network", &[("create", &["none"]), ("update", &["live"]), ("destroy", &["none"]), ("unreadable", &["none"])]),
@@ -55,6 +55,15 @@ const TABLE: [(&str, Actions); 9] = [
         &[
             ("create", &["none", "live"]),
             ("update", &["none", "live", "data-loss"]),
+            ("destroy", &["none", "live"]),
+            ("unreadable", &["none"]),
+        ],
+    ),
+    (
+        "session",
+        &[
+            ("create", &["none", "live"]),
+            ("update", &["none", "live"]),
             ("destroy", &["none", "live"]),
             ("unreadable", &["none"]),
         ],

@@ -1,8 +1,11 @@
 //! What can happen to a world between two plans.
 
+use std::collections::BTreeMap;
+
 use regatta::config::ByteSize;
 use regatta::resource::{
-    Address, Digest, FileKind, GuestPath, ObservedFile, ObservedGuest, ObservedNetwork, Obstacle, Reading, RunState,
+    Address, Digest, FileKind, GuestPath, ObservedFile, ObservedGuest, ObservedNetwork, ObservedSession, Obstacle,
+    Reading, RunState, SessionState,
 };
 use serde::Deserialize;
 
@@ -48,6 +51,12 @@ pub enum Event {
     Became { guest: String, path: String, kind: FileKind },
     /// The content of a file cannot be read.
     FileUnreadable { guest: String, path: String },
+    /// A session ended with this code.
+    SessionEnded { guest: String, session: String, code: i32 },
+    /// A session was started by hand.
+    SessionByHand { guest: String, session: String },
+    /// Its sessions cannot be listed.
+    SessionsUnreadable { guest: String, why: String },
     /// A bridge is removed.
     BridgeGone { network: String },
     /// Somebody edits the rules of a bridge.
@@ -120,6 +129,23 @@ impl Event {
                 let found = present(world, guest, path);
                 (found.digest, found.text) = (None, None);
             }
+            elsewhere => elsewhere.happen_elsewhere(world),
+        }
+    }
+
+    /// What concerns sessions, and what is beside guests.
+    fn happen_elsewhere(&self, world: &mut World) {
+        match self {
+            Self::SessionEnded { guest, session, code } => {
+                sessions(world, guest).get_mut(session).unwrap().state = SessionState::Exited(*code);
+            }
+            Self::SessionByHand { guest, session } => {
+                let by_hand = ObservedSession { state: SessionState::Running, declared: None };
+                sessions(world, guest).insert(session.clone(), by_hand);
+            }
+            Self::SessionsUnreadable { guest, why } => {
+                world.files(guest).sessions = Reading::Unreadable(why.clone());
+            }
             Self::BridgeGone { network } => drop(world.observed.networks.remove(network).unwrap()),
             Self::RulesEdited { network } => {
                 let Reading::Present(rules) = &mut bridge(world, network).rules else { panic!("no rules") };
@@ -135,7 +161,15 @@ impl Event {
             }
             Self::UnitGone => world.observed.starts_with_host = false,
             Self::StoreEmptied => world.observed.built.clear(),
+            _ => unreachable!("it concerns a guest"),
         }
+    }
+}
+
+fn sessions<'a>(world: &'a mut World, guest: &str) -> &'a mut BTreeMap<String, ObservedSession> {
+    match &mut world.files(guest).sessions {
+        Reading::Present(sessions) => sessions,
+        other => panic!("its sessions are {other:?}"),
     }
 }
 

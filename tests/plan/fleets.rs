@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
-use regatta::config::{Accelerator, ByteSize, Forward, Mac, Machine, NetworkMode, OnDrift};
+use regatta::config::{Accelerator, ByteSize, Forward, Mac, Machine, NetworkMode, OnDrift, Restart, Stdin};
 use regatta::resource::{
     Address, BridgeSpec, Content, ContentKey, Declared, Desired, DesiredFile, Digest, FileSet, FileSetKind, GuestPath,
-    HostFile, ImageSpec, KernelSpec, LinkName, LinkSpec, NetworkSpec, PortForward, Resource, Rules, SourceSpec, Tap,
-    VmSpec,
+    HostFile, ImageSpec, KernelSpec, LinkName, LinkSpec, NetworkSpec, PortForward, Resource, Rules, SessionSpec,
+    SourceSpec, Tap, VmSpec,
 };
 
 /// A fleet as few words.
@@ -38,6 +38,8 @@ pub struct GuestSketch {
     pub prune: bool,
     /// Whether it has a git identity.
     pub git: bool,
+    /// Commands that are kept running, by name, and which of them end for good.
+    pub sessions: BTreeMap<String, (String, Restart)>,
 }
 
 /// A text that no output may ever contain.
@@ -198,6 +200,20 @@ fn sets(name: &str, guest: &GuestSketch) -> Vec<(Address, FileSet)> {
         let address = Address::file_sync(name, &format!("~/{to}"));
         found.push((address, set(FileSetKind::FileSync, wanted, guest.prune)));
     }
+    for (session, (word, restart)) in &guest.sessions {
+        let spec = SessionSpec {
+            name: session.clone(),
+            command: vec![word.clone()],
+            cwd: None,
+            env: BTreeMap::new(),
+            stdin: Stdin::None,
+            require: Vec::new(),
+            restart: *restart,
+        };
+        let file = DesiredFile { content: Content::Text(spec.text()), mode: 0o600, owner: (0, 0) };
+        let files = BTreeMap::from([(SessionSpec::path(session).unwrap(), file)]);
+        found.push((Address::session(name, session), set(FileSetKind::Session, files, false)));
+    }
     found
 }
 
@@ -217,8 +233,11 @@ fn guest() -> impl Strategy<Value = GuestSketch> {
     let syncs = proptest::collection::btree_map("[xyz]", files, 0..3);
     let keys = proptest::collection::btree_set(0u8..4, 1..3);
     let bridge = proptest::option::of(0u8..2);
-    (1u32..3, 0u8..2, 1u64..3, any::<bool>(), bridge, keys, syncs, any::<bool>(), any::<bool>()).prop_map(
-        |(cpus, image, work_disk_gib, forwards, bridge, keys, syncs, prune, git)| GuestSketch {
+    let restart = prop_oneof![Just(Restart::Always), Just(Restart::OnFailure), Just(Restart::Never)];
+    let sessions = proptest::collection::btree_map("[st]", ("[uv]", restart), 0..3);
+    let inside = (keys, syncs, any::<bool>(), any::<bool>(), sessions);
+    (1u32..3, 0u8..2, 1u64..3, any::<bool>(), bridge, inside).prop_map(
+        |(cpus, image, work_disk_gib, forwards, bridge, (keys, syncs, prune, git, sessions))| GuestSketch {
             cpus,
             image,
             work_disk_gib,
@@ -228,6 +247,7 @@ fn guest() -> impl Strategy<Value = GuestSketch> {
             syncs,
             prune,
             git,
+            sessions,
         },
     )
 }

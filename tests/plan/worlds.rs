@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use regatta::config::ByteSize;
-use regatta::resource::{GuestPath, Observed, Reading, RunState};
+use regatta::resource::{GuestFiles, GuestPath, Observed, Reading, RunState, SessionState};
 
 use crate::world;
 
@@ -35,6 +35,10 @@ pub enum Mishap {
     CableGone(usize),
     /// The rules of a bridge cannot be read.
     RulesUnreadable(usize),
+    /// A session ends with this code.
+    SessionEnded(usize, i32),
+    /// A session is gone, with its directory.
+    SessionGone(usize),
     /// The store loses an image or a kernel.
     StoreLoses(usize),
 }
@@ -55,6 +59,8 @@ pub fn mishaps() -> impl Strategy<Value = Vec<(usize, Mishap)>> {
         (0usize..2).prop_map(Mishap::BridgeChanged),
         (0usize..2).prop_map(Mishap::CableGone),
         (0usize..2).prop_map(Mishap::RulesUnreadable),
+        (0usize..2, 0i32..2).prop_map(|(index, code)| Mishap::SessionEnded(index, code)),
+        (0usize..2).prop_map(Mishap::SessionGone),
         (0usize..3).prop_map(Mishap::StoreLoses),
     ];
     proptest::collection::vec((0usize..4, mishap), 0..5)
@@ -100,6 +106,21 @@ pub fn strike(observed: &mut Observed, (index, mishap): &(usize, Mishap)) {
             let parent = path.parent().unwrap();
             files.files.entry(parent).or_insert_with(|| world::directory(0o755));
             files.files.insert(path, world::file(text, 0o644));
+        }
+        Mishap::SessionEnded(which, code) => {
+            let Reading::Present(GuestFiles { sessions: Reading::Present(sessions), .. }) = &mut guest.files else {
+                return;
+            };
+            if let Some(session) = sessions.values_mut().nth(*which) {
+                session.state = SessionState::Exited(*code);
+            }
+        }
+        Mishap::SessionGone(which) => {
+            let Reading::Present(GuestFiles { sessions: Reading::Present(sessions), .. }) = &mut guest.files else {
+                return;
+            };
+            let name = sessions.keys().nth(*which).cloned();
+            name.map(|name| sessions.remove(&name));
         }
         _ => unreachable!("handled above"),
     }

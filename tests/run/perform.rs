@@ -111,6 +111,9 @@ impl Model {
                 panic!("the fleets of these tests have no further disks, and `{}` has {:?}", vm.name, vm.disks)
             }
             Op::RemoveDisk { guest, disk } => panic!("`{guest}` has no disk `{disk}`"),
+            Op::EnsureSessions { guest, sessions, .. } => {
+                panic!("the fleets of these tests have no sessions, and `{guest}` has {sessions:?}")
+            }
             Op::WriteFiles { guest, sets, remove, .. } => self.write_files(step.id, guest, sets, remove).await,
             Op::StartGuest { vm } => self.start(step.id, vm).await,
             Op::AwaitReady { guest } => {

@@ -156,7 +156,11 @@ impl Guest {
 
     /// As it is found in the directory of this name: where its record has another, a rename was cut short.
     fn observe(&self, name: &str) -> ObservedGuest {
-        let files = |work: &WorkDisk| GuestFiles { files: work.files.clone(), manifest: work.manifest.clone() };
+        let files = |work: &WorkDisk| GuestFiles {
+            files: work.files.clone(),
+            manifest: work.manifest.clone(),
+            ..GuestFiles::default()
+        };
         ObservedGuest {
             record: Record {
                 formerly: (self.record.name != name).then(|| self.record.name.clone()),

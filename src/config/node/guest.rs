@@ -6,6 +6,7 @@ use super::file::{self, FILE};
 use super::file_sync::{self, FILE_SYNC};
 use super::forward::{self, FORWARD};
 use super::git_identity::{self, GIT_IDENTITY};
+use super::session::{self, SESSION};
 use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
@@ -33,6 +34,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::at_most_once(&GIT_IDENTITY),
     ChildRule::any(&FILE_SYNC),
     ChildRule::any(&FILE),
+    ChildRule::any(&SESSION),
     ChildRule::any(&AFTER),
     ChildRule::any(&TAGS),
     ChildRule::at_most_once(&AUTOSTART),
@@ -245,6 +247,7 @@ pub(in crate::config) fn decode_setting(node: &Node, settings: &mut Settings, pr
         }
         "file-sync" => add(&mut settings.file_syncs, node, whole(node, file_sync::decode(node, problems))),
         "file" => add(&mut settings.files, node, whole(node, file::decode(node, problems))),
+        "session" => add(&mut settings.sessions, node, whole(node, session::decode(node, problems))),
         "after" => Block::read(node, &AFTER, problems)
             .texts("guest")
             .for_each(|guest| add(&mut settings.after, node, Some(guest))),

@@ -23,6 +23,7 @@ pub(super) mod network;
 pub(super) mod policy;
 pub(super) mod profile;
 pub(super) mod secret;
+pub(super) mod session;
 pub(super) mod vm;
 
 use super::language::{ChildRule, NodeRule};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Request;
 use super::manifest;
-use crate::resource::{Content, Digest, FileSet, GuestPath, Manifest};
+use crate::resource::{Content, Digest, FileSet, FileSetKind, GuestPath, Manifest};
 
 /// Bytes up to which the text of a guest's file is read.
 pub(super) const TEXT_LIMIT: u64 = 64 << 10;
@@ -14,6 +14,7 @@ pub(super) const TEXT_LIMIT: u64 = 64 << 10;
 pub struct Wanted {
     paths: BTreeMap<GuestPath, Interest>,
     and_written: bool,
+    sessions: bool,
 }
 
 /// How closely to look.
@@ -33,6 +34,8 @@ impl Wanted {
     /// Everything a plan for these sets compares: them, and all that we wrote earlier.
     pub fn of<'a>(sets: impl IntoIterator<Item = &'a FileSet>) -> Self {
         let mut wanted = Self::default();
+        let sets: Vec<&FileSet> = sets.into_iter().collect();
+        wanted.sessions = sets.iter().any(|set| set.kind == FileSetKind::Session);
         for (path, file) in sets.into_iter().flat_map(|set| &set.files) {
             let interest = match &file.content {
                 Content::Directory => Interest::Metadata,
@@ -58,7 +61,8 @@ impl Wanted {
 
     /// What computing edits needs to know.
     pub(super) fn for_request(request: &Request<'_>) -> Self {
-        let mut wanted = Self { and_written: false, ..Self::of(request.sets.iter().map(|(_, set)| set)) };
+        let mut wanted =
+            Self { and_written: false, sessions: false, ..Self::of(request.sets.iter().map(|(_, set)| set)) };
         for path in request.remove {
             wanted.add(path.clone(), Interest::Metadata);
         }
@@ -75,9 +79,15 @@ impl Wanted {
     /// And, where a plan asks, what the manifest says we wrote; and always what an interrupted write intended.
     pub(super) fn complete(&mut self, manifest: &Manifest, intent: &Manifest) {
         if self.and_written {
+            self.sessions |= manifest.keys().any(|address| address.kind() == "session");
             self.add_written(manifest);
         }
         self.add_written(intent);
+    }
+
+    /// Whether the guest's sessions matter.
+    pub(super) const fn sessions(&self) -> bool {
+        self.sessions
     }
 
     fn add_written(&mut self, manifest: &Manifest) {

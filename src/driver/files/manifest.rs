@@ -128,6 +128,7 @@ mod tests {
                 (path("made"), file("m")),
             ]),
             manifest: of(&[("done", "old"), ("left", "old"), ("gone", "x")]),
+            ..GuestFiles::default()
         };
         settle(&mut found, of(&[("done", "new"), ("left", "new"), ("made", "m"), ("not made", "n")]));
         assert_eq!(found.manifest, of(&[("done", "new"), ("left", "old"), ("made", "m"), ("gone", "x")]));

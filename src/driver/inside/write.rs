@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use super::Insides;
 use crate::driver::files::{Request, live};
 use crate::driver::secrets::{self, Fetched};
+use crate::driver::sessions::{self, Sessions};
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
 use crate::resource::cluster::Reach;
@@ -23,6 +24,11 @@ impl Perform for Insides {
                 let secrets = self.fetch_secrets(sets, progress).await?;
                 let request = Request { sets, remove, secrets: &secrets, ..Request::default() };
                 self.write(reach, &request, progress).await
+            }
+            Op::EnsureSessions { sessions: declared, remove, reach: Some(reach), .. } => {
+                let shell = self.enter(reach, READY_DEADLINE, progress).await?;
+                let home = self.account.home.as_str();
+                sessions::keep(&Sessions::behind(&*shell).in_home(home), declared, remove, home, progress).await
             }
             other => Err(Failure::permanent(format!("`{}` is no step inside a guest of a cluster", other.name()))),
         }

@@ -8,8 +8,9 @@ use super::guests::{Guests, cannot_tell, is_suspended};
 use crate::driver::files::offline::Disk;
 use crate::driver::files::{self, Request, live};
 use crate::driver::secrets::{self, Fetched};
+use crate::driver::sessions::{self, Sessions};
 use crate::exec::{Failure, Progress};
-use crate::resource::{Address, Content, FileSet, RunState};
+use crate::resource::{Address, Content, FileSet, RunState, SessionSpec};
 
 /// How long a running guest may take to let us in.
 const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
@@ -49,6 +50,26 @@ impl Guests {
                 let shell = self.connect.connect(&self.ssh_target(&record), LOGIN_DEADLINE).await?;
                 live::Guest::behind(&*shell).write(request, &*self.clock).await
             }
+            RunState::Suspended => Err(is_suspended(guest)),
+            RunState::Unknown(why) => Err(cannot_tell(guest, why)),
+        }
+    }
+
+    /// Brings the sessions of a running guest to what is declared.
+    pub(in crate::driver) async fn keep_sessions(
+        &self,
+        guest: &str,
+        declared: &[SessionSpec],
+        remove: &[String],
+        progress: &dyn Progress,
+    ) -> Result<(), Failure> {
+        let record = self.record(guest)?;
+        match self.run_state(&record) {
+            RunState::Running(_) => {
+                let shell = self.connect.connect(&self.ssh_target(&record), LOGIN_DEADLINE).await?;
+                sessions::keep(&Sessions::behind(&*shell), declared, remove, live::WORK_DIRECTORY, progress).await
+            }
+            RunState::Stopped => Err(Failure::transient(format!("guest `{guest}` does not run"))),
             RunState::Suspended => Err(is_suspended(guest)),
             RunState::Unknown(why) => Err(cannot_tell(guest, why)),
         }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::resource::Digest;
+
 /// What a session is called: it is a directory and part of a unit's name in the guest.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SessionName(String);
@@ -66,6 +68,9 @@ pub struct Job {
     pub input: Input,
     /// Commands that must be there before it is started.
     pub require: Vec<String>,
+    /// Digest of the declaration that it comes from. One of the same name that has ended makes room for it, and leaves it
+    /// its logs; `None` is what somebody starts by hand, and takes nobody's place.
+    pub declared: Option<Digest>,
 }
 
 /// What is kept beside a session for those who list it; one line of JSON.
@@ -75,6 +80,9 @@ pub(super) struct Meta {
     pub(super) input: Input,
 }
 
+/// The last line of a job. No word is like it: those come after their kind.
+const END: &str = "end\n";
+
 impl Job {
     pub(super) fn meta(&self) -> String {
         let meta = Meta { command: self.argv.clone(), input: self.input };
@@ -83,7 +91,8 @@ impl Job {
     }
 
     /// The job as the guest's shell reads it: a word or a variable on each line, everything but plain letters as octal
-    /// escapes, so that no shell and no `read` sees anything in it that means something.
+    /// escapes, so that no shell and no `read` sees anything in it that means something. The last line says that all of it
+    /// arrived.
     pub(super) fn encoded(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.variables {
@@ -92,6 +101,7 @@ impl Job {
         for word in &self.argv {
             line(&mut text, "word", word);
         }
+        text.push_str(END);
         text
     }
 }

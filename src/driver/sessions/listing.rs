@@ -2,6 +2,7 @@
 
 use super::SessionName;
 use super::job::{Input, Meta};
+use crate::resource::Digest;
 
 /// One session as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub struct Session {
     pub command: Vec<String>,
     /// Where its input comes from.
     pub input: Input,
+    /// Digest of the declaration that it comes from; `None` when it was started by hand.
+    pub declared: Option<Digest>,
 }
 
 /// How a session stands.
@@ -62,10 +65,10 @@ pub(super) fn parse(listing: &[u8]) -> Result<Vec<Session>, String> {
 }
 
 fn session(line: &str) -> Option<Session> {
-    let mut fields = line.splitn(7, '\t');
+    let mut fields = line.splitn(8, '\t');
     let mut next = || fields.next();
     let (name, status, detail) = (next()?, next()?, next()?);
-    let (created, stdout, stderr, meta) = (next()?, next()?, next()?, next()?);
+    let (created, stdout, stderr, declared, meta) = (next()?, next()?, next()?, next()?, next()?);
     // A session that is being started may lack what comes later.
     let meta = serde_json::from_str::<Meta>(meta).unwrap_or(Meta { command: Vec::new(), input: Input::None });
     Some(Session {
@@ -76,6 +79,7 @@ fn session(line: &str) -> Option<Session> {
         stderr: stderr.trim().parse().ok()?,
         command: meta.command,
         input: meta.input,
+        declared: Digest::parse(declared.trim()),
     })
 }
 

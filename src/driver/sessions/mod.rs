@@ -13,6 +13,7 @@
 //! ```
 
 mod job;
+mod keep;
 mod listing;
 #[cfg(test)]
 mod tests;
@@ -22,9 +23,11 @@ use std::time::Duration;
 use tokio::io::AsyncWrite;
 
 pub use job::{Input, Job, SessionName};
+pub(in crate::driver) use keep::{keep, seen};
 pub use listing::{Session, SessionStatus, Why};
 
 use crate::effect::{ConnectError, Output, Shell, Status, Streams};
+use crate::resource::Digest;
 
 /// What the guest's shell runs.
 const SCRIPT: &str = include_str!("session.sh");
@@ -70,6 +73,9 @@ pub enum SessionError {
         /// What was said meanwhile.
         log: String,
     },
+    /// The connection broke while it was sent. Nothing was started.
+    #[error("session `{0}` did not arrive whole in the guest; nothing was started")]
+    Incomplete(SessionName),
     /// It has to end first.
     #[error("session `{0}` is running")]
     Running(SessionName),
@@ -105,12 +111,19 @@ pub enum Until {
 /// The sessions of one guest.
 pub struct Sessions<'a> {
     shell: &'a dyn Shell,
+    home: Option<String>,
 }
 
 impl<'a> Sessions<'a> {
     /// Those of the guest behind a root shell.
     pub const fn behind(shell: &'a dyn Shell) -> Self {
-        Self { shell }
+        Self { shell, home: None }
+    }
+
+    /// The same in another home than the shell's.
+    #[must_use]
+    pub fn in_home(self, home: &str) -> Self {
+        Self { home: Some(format!("HOME={home}")), ..self }
     }
 
     /// Starts a job and waits until it runs, at most five seconds.
@@ -121,7 +134,8 @@ impl<'a> Sessions<'a> {
         let (limit, meta) = (LOG_LIMIT.to_string(), job.meta());
         let stdin = if job.input == Input::Pipe { "pipe" } else { "none" };
         let cwd = job.directory.as_deref().unwrap_or_default();
-        let mut args = vec!["start", job.name.as_str(), RUNNER, &limit, stdin, cwd, &meta];
+        let declared = job.declared.as_ref().map_or("", Digest::as_str);
+        let mut args = vec!["start", job.name.as_str(), RUNNER, &limit, stdin, cwd, &meta, declared];
         args.extend(job.require.iter().map(String::as_str));
         let output = self.call(&args, job.encoded().as_bytes(), DEADLINE).await?;
         match refusal(&output) {
@@ -129,6 +143,7 @@ impl<'a> Sessions<'a> {
             Some(("cwd", _)) => Err(SessionError::WorkingDirectory(if cwd.is_empty() { "~" } else { cwd }.to_owned())),
             Some(("require", command)) => Err(SessionError::MissingCommand(command.to_owned())),
             Some(("exists", _)) => Err(SessionError::Exists(job.name.clone())),
+            Some(("incomplete", _)) => Err(SessionError::Incomplete(job.name.clone())),
             Some(("not-ready", _)) => Err(SessionError::NotReady { name: job.name.clone(), log: said(&output.stdout) }),
             Some(_) => Err(unknown(&output)),
         }
@@ -180,7 +195,7 @@ impl<'a> Sessions<'a> {
             Until::Ended => ("follow", FOLLOW_DEADLINE),
         };
         let mut stdin = tokio::io::empty();
-        let argv = argv(&["logs", name.as_str(), follow]);
+        let argv = self.argv(&["logs", name.as_str(), follow]);
         let streams = Streams { stdin: &mut stdin, stdout, stderr };
         match self.shell.stream(&argv, streams, deadline).await? {
             Status::Code(0) => Ok(()),
@@ -190,7 +205,12 @@ impl<'a> Sessions<'a> {
     }
 
     async fn call(&self, args: &[&str], stdin: &[u8], deadline: Duration) -> Result<Output, SessionError> {
-        Ok(self.shell.exec(&argv(args), stdin, deadline).await?)
+        Ok(self.shell.exec(&self.argv(args), stdin, deadline).await?)
+    }
+
+    fn argv<'b>(&'b self, args: &[&'b str]) -> Vec<&'b str> {
+        let script = argv(args);
+        self.home.iter().flat_map(|home| ["env", home]).chain(script).collect()
     }
 
     fn answered(&self, name: &SessionName, output: &Output) -> Result<(), SessionError> {

@@ -67,10 +67,32 @@ signal() {
     kill -s "$1" -- "-$pid" 2>/dev/null
 }
 
-# start NAME RUNNER LIMIT STDIN CWD META [COMMAND…]: standard input is the job.
+# Lets a session of this name that was declared and has ended make room for the next one. Prints where it went.
+make_room() {
+    [ -e "$root/$1/declared" ] || return 0
+    (cd -- "$root/$1" && ended) || return 0
+    gone=$root/.gone.$1.$$
+    mv -- "$root/$1" "$gone" && printf '%s\n' "$gone"
+}
+
+# Takes over what the last one of this name wrote, as the older part of the logs.
+inherit() {
+    for log in stdout stderr; do
+        for old in "$1/$log" "$1/$log.1"; do
+            if [ -s "$old" ]; then
+                mv -- "$old" "$log.1"
+                break
+            fi
+        done
+    done
+    rm -rf -- "$1"
+}
+
+# start NAME RUNNER LIMIT STDIN CWD META DECLARED [COMMAND…]: standard input is the job; DECLARED is empty for what somebody
+# starts by hand.
 start() {
-    name=$1 runner=$2 limit=$3 stdin=$4 cwd=$5 meta=$6
-    shift 6
+    name=$1 runner=$2 limit=$3 stdin=$4 cwd=$5 meta=$6 declared=$7
+    shift 7
     cwd=${cwd:-$HOME}
     [ -d "$cwd" ] || refuse cwd: no such directory
     (cd -- "$cwd") 2>/dev/null || refuse cwd: no such directory
@@ -78,8 +100,17 @@ start() {
         command -v -- "$command" >/dev/null 2>&1 || refuse "require: $command"
     done
     mkdir -p -- "$root" || exit 1
+    # What is cut off on its way would run without the rest of its words.
+    job=$root/.job.$name.$$
+    trap 'rm -f -- "$job"' EXIT
+    cat >"$job" || exit 1
+    [ "$(tail -n 1 -- "$job")" = end ] || refuse incomplete: the job did not arrive whole
+    before=
+    if [ -n "$declared" ]; then before=$(make_room "$name"); fi
     mkdir -- "$root/$name" 2>/dev/null || { [ -d "$root/$name" ] && refuse exists: the name is taken; exit 1; }
     enter "$name"
+    if [ -n "$before" ]; then inherit "$before"; fi
+    if [ -n "$declared" ]; then printf '%s\n' "$declared" >declared; fi
     stat=$(cat /proc/$$/stat)
     # shellcheck disable=SC2086
     set -- ${stat##*) }
@@ -88,7 +119,7 @@ start() {
     date +%s >created
     printf '%s\n' "$meta" >meta
     printf '%s\n' "$cwd" >cwd
-    cat >job || exit 1
+    mv -- "$job" job || exit 1
     if [ "$stdin" = pipe ]; then mkfifo stdin || exit 1; fi
     dir=$root/$name
     set -- env -i "HOME=$HOME" USER=root LOGNAME=root SHELL=/bin/sh LANG=C.UTF-8 \
@@ -115,7 +146,7 @@ start() {
     fi
 }
 
-# Prints a line for each session: NAME, STATUS, CODE OR REASON, CREATED, BYTES, BYTES, META.
+# Prints a line for each session: NAME, STATUS, CODE OR REASON, CREATED, BYTES, BYTES, DECLARED, META.
 list() {
     cd -- "$root" 2>/dev/null || return 0
     for name in *; do
@@ -123,9 +154,9 @@ list() {
         (
             cd -- "$name" || exit 0
             now=$(status)
-            printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "${now%% *}" "${now#* }" "$(cat created 2>/dev/null)" \
+            printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$name" "${now%% *}" "${now#* }" "$(cat created 2>/dev/null)" \
                 "$(cat stdout.1 stdout 2>/dev/null | wc -c)" "$(cat stderr.1 stderr 2>/dev/null | wc -c)" \
-                "$(cat meta 2>/dev/null)"
+                "$(cat declared 2>/dev/null)" "$(cat meta 2>/dev/null)"
         )
     done
 }

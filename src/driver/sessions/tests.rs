@@ -8,7 +8,10 @@ use camino::Utf8Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::{Restart, Stdin};
 use crate::effect::testing::{LocalShell, scratch};
+use crate::exec::Progress;
+use crate::resource::{Reading, SessionSpec, SessionState};
 
 fn name(text: &str) -> SessionName {
     text.parse().unwrap()
@@ -22,6 +25,7 @@ fn job(text: &str, argv: &[&str]) -> Job {
         variables: BTreeMap::new(),
         input: Input::None,
         require: Vec::new(),
+        declared: None,
     }
 }
 
@@ -191,13 +195,130 @@ async fn one_at_a_time_is_attached_and_the_input_outlives_them() {
     assert_eq!(logs(&sessions, "talk").await.0, "got one\ngot two\ngot quit\n");
 }
 
+/// Seen once: the connection was cut between the command and its input, and the session ran without its words.
+#[tokio::test]
+async fn a_job_that_was_cut_off_on_its_way_is_not_started() {
+    let (_guard, dir) = scratch();
+    let home = LocalShell::with_home(dir.clone());
+    let sessions = Sessions::behind(&home);
+    let whole = job("a", &["sh", "-c", "echo \"$0\" >\"$1\"", "one", dir.join("ran").as_str()]).encoded();
+    for length in 0..whole.len() {
+        let args = ["start", "a", RUNNER, "1000", "none", "", "{}", ""];
+        let output = sessions.call(&args, &whole.as_bytes()[..length], DEADLINE).await.unwrap();
+        if whole[length..].trim().is_empty() {
+            continue;
+        }
+        assert_eq!(refusal(&output), Some(("incomplete", "the job did not arrive whole")), "{length}");
+        assert_eq!(sessions.list().await, Ok(vec![]), "{length}");
+    }
+    assert_eq!(std::fs::read_dir(dir.join(".regatta/sessions")).unwrap().count(), 1, "only the whole one");
+}
+
+fn declared(name: &str, script: &str, restart: Restart) -> SessionSpec {
+    SessionSpec {
+        name: name.to_owned(),
+        command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        cwd: Some("~/app".to_owned()),
+        env: BTreeMap::new(),
+        stdin: Stdin::None,
+        require: Vec::new(),
+        restart,
+    }
+}
+
+struct Silent;
+
+impl Progress for Silent {
+    fn say(&self, _: &str) {}
+}
+
+async fn states(sessions: &Sessions<'_>) -> Vec<(String, SessionState)> {
+    let Reading::Present(seen) = seen(sessions).await else { panic!("they cannot be listed") };
+    seen.into_iter().map(|(name, session)| (name, session.state)).collect()
+}
+
+#[tokio::test]
+async fn declared_sessions_are_kept_as_they_are_declared() {
+    let (_guard, dir) = scratch();
+    std::fs::create_dir(dir.join("app")).unwrap();
+    let home = LocalShell::new();
+    let sessions = Sessions::behind(&home).in_home(dir.as_str());
+    let keep = async |declared: &[SessionSpec], remove: &[&str]| {
+        let remove: Vec<String> = remove.iter().map(|name| (*name).to_owned()).collect();
+        keep(&sessions, declared, &remove, dir.as_str(), &Silent).await
+    };
+    let running = |name: &str| (name.to_owned(), SessionState::Running);
+    let server = declared("server", "echo \"first $PWD\"; sleep 1000", Restart::Always);
+    let once = declared("once", "echo done; exit 3", Restart::Never);
+    keep(&[server.clone(), once.clone()], &[]).await.unwrap();
+    assert_eq!(ended(&sessions, "once").await, SessionStatus::Exited(3));
+    let pids = || std::fs::read_to_string(dir.join(".regatta/sessions/server/child")).unwrap();
+    let before = pids();
+    // Doing it again changes nothing: neither what runs nor what has ended for good.
+    keep(&[server.clone(), once.clone()], &[]).await.unwrap();
+    assert_eq!(
+        (pids(), states(&sessions).await),
+        (before.clone(), vec![("once".into(), SessionState::Exited(3)), running("server")])
+    );
+    // What ended is started again, and its logs stay.
+    sessions.stop(&name("server"), Ending::Asked, Duration::from_secs(20)).await.unwrap();
+    keep(std::slice::from_ref(&server), &[]).await.unwrap();
+    assert_ne!(pids(), before);
+    // What is declared otherwise is ended first; what goes, goes with its logs.
+    let other = declared("server", "echo second; sleep 1000", Restart::Always);
+    keep(&[other], &["once", "never-was"]).await.unwrap();
+    assert_eq!(states(&sessions).await, vec![running("server")]);
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    sessions.logs(&name("server"), Until::Now, &mut out, &mut err).await.unwrap();
+    assert!(!String::from_utf8_lossy(&out).contains("first"), "it is another session");
+    keep(&[], &["server"]).await.unwrap();
+    assert_eq!(states(&sessions).await, vec![]);
+}
+
+#[tokio::test]
+async fn a_declared_session_that_is_started_again_leaves_its_logs() {
+    let (_guard, dir) = scratch();
+    std::fs::create_dir(dir.join("app")).unwrap();
+    let home = LocalShell::with_home(dir.clone());
+    let sessions = Sessions::behind(&home);
+    let spec = declared("job", "echo run >>count; wc -l <count; exit 1", Restart::OnFailure);
+    for run in 1..=3 {
+        // It may have ended before it is looked at again, which is told.
+        let kept = keep(&sessions, std::slice::from_ref(&spec), &[], dir.as_str(), &Silent).await;
+        if let Err(failure) = kept {
+            assert_eq!(failure.causes, ["session `job` did not stay: exited 1"]);
+        }
+        assert_eq!(ended(&sessions, "job").await, SessionStatus::Exited(1));
+        let last = if run == 1 { String::new() } else { format!("{}\n", run - 1) };
+        assert_eq!(logs(&sessions, "job").await.0, format!("{last}{run}\n"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_started_by_hand_is_left_alone() {
+    let (_guard, dir) = scratch();
+    std::fs::create_dir(dir.join("app")).unwrap();
+    let home = LocalShell::with_home(dir.clone());
+    let sessions = Sessions::behind(&home);
+    sessions.start(&job("mine", &["sleep", "1000"])).await.unwrap();
+    let spec = declared("mine", "true", Restart::Always);
+    let refused = keep(&sessions, &[spec], &["mine".to_owned()], dir.as_str(), &Silent).await.unwrap_err();
+    assert_eq!(refused.causes, ["found a session `mine` that was started by hand"]);
+    assert_eq!(status(&sessions, "mine").await, SessionStatus::Running);
+    sessions.stop(&name("mine"), Ending::Forced, Duration::from_secs(20)).await.unwrap();
+}
+
 #[test]
 fn a_garbled_listing_is_no_listing() {
-    let line = "a\trunning\t\t12\t3\t4\t{\"command\":[\"x\"],\"input\":\"none\"}\n";
+    let line = "a\trunning\t\t12\t3\t4\t\t{\"command\":[\"x\"],\"input\":\"none\"}\n";
     assert_eq!(listing::parse(line.as_bytes()).unwrap().len(), 1);
-    for wrong in
-        ["a", "A\trunning\t\t1\t2\t3\t", "a\tdancing\t\t1\t2\t3\t", "a\texited\tx\t1\t2\t3\t", "a\trunning\t\t1\t\t3\t"]
-    {
+    for wrong in [
+        "a",
+        "A\trunning\t\t1\t2\t3\t\t",
+        "a\tdancing\t\t1\t2\t3\t\t",
+        "a\texited\tx\t1\t2\t3\t\t",
+        "a\trunning\t\t1\t\t3\t\t",
+    ] {
         assert!(listing::parse(wrong.as_bytes()).is_err(), "{wrong:?}");
     }
 }
@@ -216,7 +337,7 @@ proptest! {
     #[test]
     fn words_survive_the_guests_shell(words in proptest::collection::vec(r#"([ -~]|[\n\t'"\\$`!*?~=#\r]|\PC|[\x01-\x1f]){0,12}"#, 1..6)) {
         let encoded = Job { argv: words.clone(), ..job("a", &[]) }.encoded();
-        let read = r#"while read -r kind word; do word=$(printf '%b.' "$word"); printf '%s\0' "${word%.}"; done"#;
+        let read = r#"while read -r kind word; do [ "$kind" = word ] || continue; word=$(printf '%b.' "$word"); printf '%s\0' "${word%.}"; done"#;
         let mut child = std::process::Command::new("sh").args(["-c", read]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), encoded.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();

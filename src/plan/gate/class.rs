@@ -122,6 +122,8 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
             let made_here = provenance.has_new_root(&vm.name).then_some(Harmless::MadeInThisRun);
             temporary(made_here.or_else(|| provenance.is_temporary(&vm.name)), Loss::RootDisk)
         }
+        // Only what carries our mark is ended, and what it wrote goes with it.
+        Op::EnsureSessions { .. } => Class::Benign(Harmless::OwnFiles),
         Op::WriteFiles { guest, sets, remove, .. } => files(guest, sets, remove, provenance),
         Op::DestroyClusterGuest { guest, .. } => temporary(provenance.is_made_here(guest), Loss::Guest),
         Op::UpdateClusterGuest { guest } => match provenance.cluster_loss(guest) {

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Lowering;
 use crate::config::filter::Filter;
 use crate::config::{
-    AuthorizedKey, ClusterGuest, File, FileContent, FileSync, GitIdentity, Links, OnDrift, Secret, Vm, key_line,
+    AuthorizedKey, ClusterGuest, File, FileContent, FileSync, GitIdentity, Links, OnDrift, Secret, Session, Vm,
+    key_line,
 };
 use crate::resource::cluster::Reach;
 use crate::resource::{
     Address, Content, DesiredFile, FileKind, FileSet, FileSetKind, GuestPath, HostEntry, HostFile, HostInput, HostPath,
-    HostTree, ROOT, Resource, SecretContent, SecretInput,
+    HostTree, ROOT, Resource, SecretContent, SecretInput, SessionSpec,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -52,6 +53,7 @@ pub(super) struct Owner<'a> {
     pub(super) git_identity: Option<&'a Spanned<GitIdentity>>,
     pub(super) file_syncs: &'a [Spanned<FileSync>],
     pub(super) files: &'a [Spanned<File>],
+    pub(super) sessions: &'a [Spanned<Session>],
     tags: &'a [Spanned<String>],
     ignore_drift: &'a [Spanned<String>],
 }
@@ -66,6 +68,7 @@ impl<'a> Owner<'a> {
             git_identity: vm.git_identity.as_ref(),
             file_syncs: &vm.file_syncs,
             files: &vm.files,
+            sessions: &vm.sessions,
             tags: &vm.tags,
             ignore_drift: &vm.ignore_drift,
         }
@@ -81,6 +84,7 @@ impl<'a> Owner<'a> {
             git_identity: inside.git_identity.as_ref(),
             file_syncs: &inside.file_syncs,
             files: &inside.files,
+            sessions: &inside.sessions,
             tags: &guest.tags,
             ignore_drift: &[],
         }
@@ -113,6 +117,7 @@ impl Lowering<'_> {
         for file in owner.files {
             planned.extend(self.file(owner, file));
         }
+        planned.extend(owner.sessions.iter().map(|declared| session(owner, declared)));
         self.refuse_overlaps(&planned);
         for Planned { address, set, span } in planned {
             let address = self.declare(address, Resource::Files(set), span, BTreeSet::from([guest.clone()]));
@@ -343,6 +348,17 @@ fn single(vm: &Owner<'_>, kind: FileSetKind, path: &str, file: DesiredFile) -> F
     // The constant paths of this module are valid.
     let files = GuestPath::new(path).map(|path| BTreeMap::from([(path, file)])).unwrap_or_default();
     FileSet { guest: vm.name.to_owned(), kind, files, prune: false, on_drift: OnDrift::Repair }
+}
+
+/// What is declared of a session: a file that lies in the guest.
+fn session(vm: &Owner<'_>, session: &Spanned<Session>) -> Planned {
+    let spec = SessionSpec::from(session.value.clone());
+    let file = DesiredFile { content: Content::Text(spec.text()), mode: SINGLE_FILE_MODE, owner: ROOT };
+    // Names of sessions are labels: paths of such are valid.
+    let files = SessionSpec::path(&spec.name).map(|path| BTreeMap::from([(path, file)])).unwrap_or_default();
+    let kind = FileSetKind::Session;
+    let set = FileSet { guest: vm.name.to_owned(), kind, files, prune: false, on_drift: OnDrift::Repair };
+    Planned { address: Address::session(vm.name, &spec.name), set, span: session.span }
 }
 
 /// The entries of a host tree as files below the target.

@@ -9,6 +9,7 @@ use crate::config::node::authorized_key::AUTHORIZED_KEY;
 use crate::config::node::file::FILE;
 use crate::config::node::file_sync::FILE_SYNC;
 use crate::config::node::git_identity::GIT_IDENTITY;
+use crate::config::node::session::SESSION;
 
 pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", Kind::Name, "The container's name and host name.")],
@@ -45,6 +46,7 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&GIT_IDENTITY),
         ChildRule::any(&FILE_SYNC),
         ChildRule::any(&FILE),
+        ChildRule::any(&SESSION),
     ],
     ..NodeRule::new("container", "An LXC container that should exist on a Proxmox VE cluster.")
 };

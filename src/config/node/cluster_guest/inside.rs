@@ -1,10 +1,10 @@
-//! What a guest's block says of its inside: `ssh`, `authorized-key`, `git-identity`, `file-sync`, `file`.
+//! What a guest's block says of its inside: `ssh`, `authorized-key`, `git-identity`, `file-sync`, `file`, `session`.
 
 use core::net::IpAddr;
 
 use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
-use crate::config::node::{authorized_key, file, file_sync, git_identity};
+use crate::config::node::{authorized_key, file, file_sync, git_identity, session};
 use crate::config::problems::Problems;
 use crate::config::{GuestSsh, Inside, is_label};
 use crate::syntax::{Diagnostic, Node, Spanned, shown};
@@ -54,6 +54,7 @@ pub(super) fn decode(block: &Block<'_>, problems: &mut Problems) -> Inside {
             }
             "file-sync" => inside.file_syncs.extend(place(node, file_sync::decode(node, problems))),
             "file" => inside.files.extend(place(node, file::decode(node, problems))),
+            "session" => inside.sessions.extend(place(node, session::decode(node, problems))),
             _ => {}
         }
     }

@@ -8,6 +8,7 @@ use crate::config::node::authorized_key;
 use crate::config::node::file::FILE;
 use crate::config::node::file_sync::FILE_SYNC;
 use crate::config::node::git_identity::GIT_IDENTITY;
+use crate::config::node::session::SESSION;
 
 /// The card of an interface that names none.
 pub(super) const DEFAULT_CARD: &str = "virtio";
@@ -48,6 +49,7 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
         ChildRule::at_most_once(&GIT_IDENTITY),
         ChildRule::any(&FILE_SYNC),
         ChildRule::any(&FILE),
+        ChildRule::any(&SESSION),
     ],
     ..NodeRule::new(
         "vm",

@@ -19,7 +19,7 @@ use crate::exec::Failure;
 use crate::resource::{GuestFiles, Reading};
 
 /// Where the work disk is mounted in a guest.
-const WORK_DIRECTORY: &str = "/root";
+pub(in crate::driver) const WORK_DIRECTORY: &str = "/root";
 
 /// One command in a guest takes at most this long; the longest unpacks all files of a request.
 const DEADLINE: Duration = Duration::from_secs(600);

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use super::remote::Remote;
 use crate::driver::files::current::{Interest, TEXT_LIMIT, Wanted};
 use crate::driver::files::manifest;
+use crate::driver::sessions::{self, Sessions};
 use crate::effect::walk::as_text;
 use crate::exec::Failure;
-use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, Manifest, ObservedFile};
+use crate::resource::{Digest, FileKind, GuestFiles, GuestPath, Manifest, ObservedFile, Reading};
 
 /// Prints the manifest, NUL, and the intent, as far as they are there and files.
 const MANIFESTS: &str = r#"[ ! -L .regatta ] || exit 0
@@ -50,7 +51,9 @@ pub(super) async fn files(remote: &Remote<'_>, mut wanted: Wanted) -> Result<Gue
     }
     read_digests(remote, &wanted, &mut files).await?;
     read_texts(remote, &wanted, &mut files).await?;
-    let mut found = GuestFiles { files, manifest };
+    let listed = Sessions::behind(remote.shell).in_home(remote.root);
+    let sessions = if wanted.sessions() { sessions::seen(&listed).await } else { Reading::Absent };
+    let mut found = GuestFiles { files, manifest, sessions };
     manifest::settle(&mut found, intent);
     Ok(found)
 }

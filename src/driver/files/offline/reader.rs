@@ -68,7 +68,7 @@ pub(super) fn files(disk: &Utf8Path, checksums: Checksums, mut wanted: Wanted) -
     let wanted: Vec<(&GuestPath, &Interest)> = wanted.iter().collect();
     let found = in_parallel(disk, checksums, &wanted, |disk, (path, interest)| disk.file(path, interest))?;
     let there = wanted.iter().zip(found).filter_map(|((path, _), found)| Some(((*path).clone(), found?.0)));
-    let mut found = GuestFiles { files: there.collect(), manifest };
+    let mut found = GuestFiles { files: there.collect(), manifest, ..GuestFiles::default() };
     manifest::settle(&mut found, intent);
     Ok(found)
 }
