@@ -75,6 +75,7 @@ struct Told<'a> {
     name: &'a str,
     taken: String,
     while_running: bool,
+    with_memory: bool,
     why: &'a str,
     /// Unknown on clusters.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,7 +100,8 @@ async fn list(global: &Global, session: &Session, guests: &[Pattern]) -> Result<
 
 fn told<'a>(guest: &'a str, kept: &'a Kept) -> Told<'a> {
     let taken = jiff::Timestamp::from_second(kept.taken_s).map_or_else(|_| "?".into(), |time| time.to_string());
-    Told { guest, name: &kept.name, taken, while_running: kept.while_running, why: &kept.why, bytes: kept.bytes }
+    let Kept { name, while_running, with_memory, why, bytes, .. } = kept;
+    Told { guest, name, taken, while_running: *while_running, with_memory: *with_memory, why, bytes: *bytes }
 }
 
 fn table(told: &[Told<'_>]) -> String {
@@ -109,7 +111,11 @@ fn table(told: &[Told<'_>]) -> String {
     let width = |column: fn(&Told<'_>) -> usize| told.iter().map(column).max().unwrap_or_default();
     let (guests, names) = (width(|one| one.guest.len()), width(|one| one.name.len()));
     let line = |one: &Told<'_>| {
-        let ran = if one.while_running { ", while it ran" } else { "" };
+        let ran = match (one.with_memory, one.while_running) {
+            (true, _) => ", with its memory",
+            (false, true) => ", while it ran",
+            (false, false) => "",
+        };
         let why = render::harmless(one.why.as_bytes());
         let tenths = one.bytes.map(|bytes| bytes.saturating_mul(10) >> 20);
         let size = tenths.map_or_else(|| "-".to_owned(), |mib| format!("{}.{}MiB", mib / 10, mib % 10));

@@ -56,7 +56,8 @@ fn needs(dir: &GuestDir) -> Result<BTreeSet<ContentKey>, String> {
     let why = |failure: Failure| failure.causes.join(": ");
     for folder in microvm::snapshot_folders(dir).map_err(why)? {
         let snapshot = microvm::describe_snapshot(&folder).map_err(why)?;
-        needs.extend(snapshot.into_iter().flat_map(|snapshot| [snapshot.disks.image, snapshot.disks.kernel]));
+        let made = snapshot.into_iter().flat_map(|snapshot| std::iter::once(snapshot.disks).chain(snapshot.started));
+        needs.extend(made.flat_map(|vm| [vm.image, vm.kernel]));
         disks.extend(dir.root_disk(Machine::Microvm).file_name().map(|name| folder.join(name)));
     }
     for disk in disks {

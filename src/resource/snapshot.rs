@@ -1,4 +1,4 @@
-//! What is known of a snapshot of a guest's disks.
+//! What is known of a snapshot of a guest's disks, and of its memory when it was suspended.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,4 +20,7 @@ pub struct Snapshot {
     pub why: String,
     /// What the disks were made with, as the guest's record had it.
     pub disks: VmSpec,
+    /// What its VMM was started with, where the memory of a suspended guest is part of the snapshot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<VmSpec>,
 }

@@ -11,13 +11,14 @@ use serde_json::Value;
 use crate::{end, eventually, keepers, processes};
 
 /// What is done on QEMU, in this order; after each, everything in [`Life::holds`] must hold.
-const ON_QEMU: [Action; 18] = [
+const ON_QEMU: [Action; 19] = [
     Action::Apply("microvm"),
     Action::Restart,
     Action::RebootInside,
     Action::PauseAndResume,
     Action::Suspend,
     Action::Wake,
+    Action::GoBackTwice,
     Action::Stop,
     Action::Start,
     Action::KillKeeper,
@@ -33,12 +34,13 @@ const ON_QEMU: [Action; 18] = [
 ];
 
 /// What is done on Firecracker. Between it and QEMU the root disk is made anew.
-const ON_FIRECRACKER: [Action; 18] = [
+const ON_FIRECRACKER: [Action; 19] = [
     Action::Apply("firecracker"),
     Action::Restart,
     Action::PauseAndResume,
     Action::Suspend,
     Action::Wake,
+    Action::GoBackTwice,
     Action::Stop,
     Action::Start,
     Action::KillKeeper,
@@ -66,6 +68,8 @@ enum Action {
     PauseAndResume,
     /// Its memory goes to a file; what runs in it goes on when it is woken.
     Suspend,
+    /// To a snapshot with memory.
+    GoBackTwice,
     Wake,
     Stop,
     Start,
@@ -248,6 +252,7 @@ impl Life {
                 self.ok(&["resume", "one"]);
             }
             Action::Suspend => self.suspend(),
+            Action::GoBackTwice => self.go_back_twice(),
             Action::Wake => self.wake(),
             Action::Stop => {
                 self.ok(&["stop", "o*"]);
@@ -312,6 +317,23 @@ impl Life {
         assert!(now.abs_diff(theirs) < 30, "its clock is {theirs}, ours {now}");
         assert!(!self.guest("memory").exists() && !self.guest("memory.waking").exists(), "LESSON 31");
         (self.runs, self.kept, self.suspended) = (true, true, false);
+    }
+
+    /// Twice from one memory: the guest knows nothing of what came after, and its random numbers are others.
+    fn go_back_twice(&mut self) {
+        self.suspend();
+        self.ok(&["snapshot", "create", "one", "--name", "warm"]);
+        let mut numbers = Vec::new();
+        for _ in 0..2 {
+            self.wake();
+            numbers.push(self.inside(&["sh", "-c", "head -c 16 /dev/urandom | od -An -tx1"]));
+            self.inside(&["sh", "-c", "echo later >/run/only-in-memory"]);
+            self.ok(&["stop", "one"]);
+            self.ok(&["snapshot", "restore", "one", "warm", "--yes"]);
+            self.suspended = true;
+        }
+        self.wake();
+        assert_ne!(numbers[0], numbers[1], "LESSON 31");
     }
 
     fn declare(&self, machine: &str) {

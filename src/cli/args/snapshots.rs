@@ -18,7 +18,7 @@ pub(in crate::cli) struct SnapshotArgs {
 /// What to do with snapshots.
 #[derive(Debug, Clone, Subcommand)]
 pub(in crate::cli) enum SnapshotCommand {
-    /// Copy the disks of guests; one that runs stands still meanwhile
+    /// Copy the disks of guests; one that runs stands still meanwhile, and of one that is suspended the memory is copied too
     Create {
         /// Guests: names, patterns with `*` and `?`, or `tag:NAME`
         #[arg(required = true, value_name = "GUEST")]
@@ -33,7 +33,7 @@ pub(in crate::cli) enum SnapshotCommand {
         #[arg(value_name = "GUEST")]
         guests: Vec<Pattern>,
     },
-    /// Give a stopped guest the disks of a snapshot; those that it has become a snapshot themselves
+    /// Give a stopped guest the disks of a snapshot; those that it has become a snapshot themselves. With memory it is suspended then
     Restore {
         /// The guest
         guest: String,

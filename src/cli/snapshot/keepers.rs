@@ -19,6 +19,7 @@ pub(super) struct Kept {
     pub(super) name: String,
     pub(super) taken_s: i64,
     pub(super) while_running: bool,
+    pub(super) with_memory: bool,
     pub(super) why: String,
     /// What it takes on disk, where that is known.
     pub(super) bytes: Option<u64>,
@@ -135,13 +136,15 @@ async fn keepers(
             bytes: Some(kept.allocated),
             taken_s: kept.snapshot.taken_s,
             while_running: kept.snapshot.while_running,
+            with_memory: kept.snapshot.started.is_some(),
             why: kept.snapshot.why,
             name: kept.snapshot.name,
         });
         let runs = match seen.state {
             RunState::Running(_) => Some(true),
-            RunState::Stopped => Some(false),
-            _ => None,
+            // Its memory goes into a snapshot, and is in the way of putting another one back: the driver says so.
+            RunState::Stopped | RunState::Suspended => Some(false),
+            RunState::Unknown(_) => None,
         };
         keepers.push(Keeper { of: SnapshotOf::Local { guest: guest.clone() }, runs, kept: kept.collect() });
     }
@@ -152,6 +155,7 @@ async fn keepers(
             name: kept.name,
             taken_s: kept.taken_s,
             while_running: kept.with_memory,
+            with_memory: kept.with_memory,
             why: kept.why,
             bytes: None,
         });

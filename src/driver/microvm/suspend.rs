@@ -6,9 +6,12 @@
 //! ```
 //! Memory and disks belong together: while there is a `memory`, nothing else uses the disks. And it goes on once: before the
 //! guest can change anything, the file is gone, so that there are never two guests of one memory (LESSON 31). What makes
-//! the guest itself (MAC, machine id, host keys) is in that memory and on its disks, and stays.
+//! the guest itself (MAC, machine id, host keys) is in that memory and on its disks, and stays. A snapshot may have the same
+//! memory for another time: then the guest is what it was, once more, but for its random numbers.
 
 use std::time::Duration;
+
+use uuid::Uuid;
 
 use super::guests::{Guests, process_id};
 use super::vmm::{Memory, Wish};
@@ -26,6 +29,12 @@ const ANSWER_S: u64 = 60;
 
 /// How long setting its clock may take.
 const CLOCK: Duration = Duration::from_secs(20);
+
+/// Mixes what comes in into the kernel's pool, and has its generator take up the pool at once where there is a Perl to ask for it
+/// (`RNDRESEEDCRNG`, random(4)): without, that takes up to a minute.
+const STIR: &str = r#"cat >/dev/urandom || exit 1
+command -v perl >/dev/null || exit 0
+exec perl -e 'open(my $pool, ">", "/dev/urandom") or exit 1; ioctl($pool, 0x5207, 0) or exit 1'"#;
 
 impl Guests {
     /// Keeps the memory of a running guest in a file and ends its VMM. Who calls this holds the host's lock. Fine when it is
@@ -68,7 +77,7 @@ impl Guests {
     pub async fn wake(&self, guest: &str, progress: &dyn Progress) -> Result<(), Failure> {
         let record = self.record(guest)?;
         match self.run_state(&record) {
-            RunState::Suspended => {}
+            RunState::Suspended => self.must_be_whole(guest)?,
             // It runs, or says why nothing is done.
             _ => return self.running(guest).map(drop),
         }
@@ -78,20 +87,28 @@ impl Guests {
         undo.settle(woken).await
     }
 
-    /// Waits until a guest that was woken answers, and sets its clock, which stood still.
+    /// Waits until a guest that was woken answers, sets its clock, which stood still, and stirs its random numbers: of one
+    /// memory it may go on several times, and must not give out the same ones again (LESSON 31).
     ///
     /// # Errors
-    /// When it does not answer, or keeps its clock.
+    /// When it does not answer, or keeps its clock or its random numbers.
     pub async fn greet(&self, guest: &str, progress: &dyn Progress) -> Result<(), Failure> {
         self.await_ready(guest, ANSWER_S, progress).await?;
         let record = self.record(guest)?;
         let shell = self.connect.connect(&self.ssh_target(&record), CLOCK).await?;
         let now = format!("@{}", self.clock.now().as_second());
         let set = shell.exec(&["date", "-u", "-s", &now], &[], CLOCK).await?;
-        if set.success() {
-            return Ok(());
+        if !set.success() {
+            return Err(Failure::permanent(format!("guest `{guest}` goes on, but its clock could not be set")));
         }
-        Err(Failure::permanent(format!("guest `{guest}` goes on, but its clock could not be set")))
+        // More than half of each is random.
+        let seed: Vec<u8> = (0..8).flat_map(|_| Uuid::now_v7().into_bytes()).collect();
+        let stirred = shell.exec(&["sh", "-c", STIR], &seed, CLOCK).await?;
+        if !stirred.success() {
+            let message = format!("guest `{guest}` goes on, but its random numbers are those of its memory");
+            return Err(Failure::permanent(message).hint("restart what makes keys in it"));
+        }
+        Ok(())
     }
 
     /// Gives up the memory of a suspended guest: it is stopped then, as after a power cut.

@@ -1,7 +1,7 @@
-//! Snapshots of guests: copies of both disks as they were at one moment.
+//! Snapshots of guests: copies of both disks as they were at one moment, and of the memory of a guest that was suspended.
 //!
 //! ```text
-//! vms/GUEST/snapshots/NAME/{snapshot.json, root disk, work.img, disks/}     whole
+//! vms/GUEST/snapshots/NAME/{snapshot.json, root disk, work.img, disks/, memory}     whole
 //! vms/GUEST/snapshots/.new-NAME/                                    being made
 //! vms/GUEST/restoring.json                                          a restore that is going on
 //! ```

@@ -1,9 +1,10 @@
-//! Putting a snapshot back. What the guest has now becomes a snapshot itself, so nothing is lost.
+//! Putting a snapshot back. What the guest has now becomes a snapshot itself, so nothing is lost. With memory, the guest is
+//! suspended afterwards.
 //!
 //! Two disks and a record cannot be replaced at once: `restoring.json` is written first and removed last, and nothing uses
 //! the disks while it is there. Doing all of it again finishes it.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::SIZE_LIMIT;
@@ -13,7 +14,7 @@ use crate::driver::microvm::guests::Guests;
 use crate::driver::microvm::identity;
 use crate::effect::{files, paths};
 use crate::exec::{Failure, Progress};
-use crate::resource::VmSpec;
+use crate::resource::{RunState, VmSpec};
 
 /// A restore that is going on, or was cut short.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,13 +61,25 @@ impl Guests {
         progress: &dyn Progress,
     ) -> Result<(), Failure> {
         let mut record = self.record(guest)?;
+        let earlier = self.restoring(guest)?;
+        if earlier.is_some() && self.run_state(&record) == RunState::Suspended {
+            // The memory that the attempt put there which was cut short.
+            self.forget_memory(guest)?;
+        }
         self.must_be_stopped(&record)?;
         let dir = self.dir(guest);
         let folder = dir.snapshot(name);
         let snapshot = super::describe(&folder)?
             .ok_or_else(|| Failure::permanent(format!("guest `{guest}` has no snapshot `{name}`")))?;
+        if snapshot.started.is_some() && snapshot.disks.name != guest {
+            // Its work disk cannot be told another name: the memory knows what is on it.
+            let name_then = &snapshot.disks.name;
+            let message =
+                format!("snapshot `{name}` has the memory of guest `{guest}` when it was called `{name_then}`");
+            return Err(Failure::permanent(message).hint("only disks follow a guest to another name"));
+        }
         // What was kept before an earlier attempt is what was there before.
-        let kept = self.restoring(guest)?.map_or_else(|| kept.to_owned(), |earlier| earlier.kept);
+        let kept = earlier.map_or_else(|| kept.to_owned(), |earlier| earlier.kept);
         let restoring = Restoring { snapshot: name.to_owned(), kept: kept.clone() };
         let text = serde_json::to_vec(&restoring)
             .map_err(|error| Failure::permanent(format!("cannot write down what is restored: {error}")))?;
@@ -97,9 +110,33 @@ impl Guests {
         }
         self.drop_other_disks(&disks)?;
         record.applied.disks = Some(disks);
+        if snapshot.started.is_some() {
+            record.applied.started.clone_from(&snapshot.started);
+        }
         self.write_record(&record)?;
+        if snapshot.started.is_some() {
+            progress.say("copying the memory of the snapshot");
+            self.put_memory_back(guest, &folder).await?;
+            progress.note(&format!("it is suspended: `regatta wake {guest}` lets it go on"));
+        }
         paths::remove_if_there(&dir.restoring())?;
         progress.note(&format!("what was there is kept as snapshot {kept}"));
+        Ok(())
+    }
+
+    /// Copies memory, because it goes on once and is kept for another time. With the last name the guest is suspended.
+    async fn put_memory_back(&self, guest: &str, folder: &Utf8Path) -> Result<(), Failure> {
+        let dir = self.dir(guest);
+        for target in [dir.devices(), dir.memory()] {
+            let from = folder.join(target.file_name().unwrap_or_default());
+            if !paths::exists(&from)? {
+                continue;
+            }
+            let aside = Utf8PathBuf::from(format!("{target}.new"));
+            paths::remove_if_there(&aside)?;
+            copy_to(from, aside.clone()).await?;
+            paths::rename(&aside, &target)?;
+        }
         Ok(())
     }
 }

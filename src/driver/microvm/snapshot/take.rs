@@ -1,4 +1,4 @@
-//! Taking a snapshot: of a stopped guest as it is, of a running one while it stands still.
+//! Taking a snapshot: of a stopped guest as it is, of a running one while it stands still, of a suspended one with its memory.
 
 use std::fs::File;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::{FORMAT_VERSION, UNFINISHED};
 use crate::driver::GuestDir;
 use crate::driver::microvm::Pause;
-use crate::driver::microvm::guests::{Guests, cannot_tell, is_suspended};
+use crate::driver::microvm::guests::{Guests, cannot_tell};
 use crate::driver::store::storage_failure;
 use crate::effect::{copy_sparse, files, paths};
 use crate::exec::{Failure, Progress};
@@ -25,7 +25,7 @@ const PAUSED: &str = "paused";
 
 impl Guests {
     /// Copies both disks of a guest. Does nothing when there is a snapshot of that name. A guest that runs stands still
-    /// meanwhile, having been asked to write what it has in memory.
+    /// meanwhile, having been asked to write what it has in memory; of one that is suspended its memory is copied as well.
     pub(in crate::driver) async fn take_snapshot(
         &self,
         guest: &str,
@@ -45,11 +45,12 @@ impl Guests {
         let paused_by_us = paths::exists(&aside.join(PAUSED))?;
         paths::remove_tree(&aside)?;
         files::private_dir(&aside)?;
-        let while_running = match self.run_state(&record) {
-            RunState::Stopped => false,
-            RunState::Running(_) => true,
-            RunState::Suspended => return Err(is_suspended(guest)),
-            RunState::Unknown(why) => return Err(cannot_tell(guest, why)),
+        let state = self.run_state(&record);
+        let (while_running, started) = match &state {
+            RunState::Stopped => (false, None),
+            RunState::Running(_) => (true, None),
+            RunState::Suspended => (false, record.applied.started.clone().or_else(|| Some(disks.clone()))),
+            RunState::Unknown(why) => return Err(cannot_tell(guest, why.clone())),
         };
         let snapshot = Snapshot {
             format_version: FORMAT_VERSION,
@@ -58,11 +59,13 @@ impl Guests {
             while_running,
             why: why.to_owned(),
             disks,
+            started,
         };
         let copied = match while_running {
             false => {
                 progress.say("copying the disks");
-                self.copy_disks(&snapshot, &aside).await.and_then(|()| self.must_be_stopped(&record))
+                let copied = self.copy_disks(&snapshot, &aside).await;
+                copied.and_then(|()| self.must_be(&state, &record))
             }
             true => self.copy_standing_still(&record, (&snapshot, &aside), paused_by_us, progress).await,
         };
@@ -102,6 +105,14 @@ impl Guests {
         copied.and(resumed)
     }
 
+    /// Succeeds when a guest is what it was: nobody woke or started it meanwhile.
+    fn must_be(&self, state: &RunState, record: &Record) -> Result<(), Failure> {
+        if self.run_state(record) == *state {
+            return Ok(());
+        }
+        Err(Failure::permanent(format!("guest `{}` was started while its disks were copied", record.name)))
+    }
+
     async fn sync(&self, record: &Record) -> Result<(), Failure> {
         let shell = self.connect.connect(&self.ssh_target(record), SYNC_DEADLINE).await?;
         shell.exec(&["sync"], &[], SYNC_DEADLINE).await?;
@@ -115,6 +126,13 @@ impl Guests {
         let disks = further(&dir, &aside.join(DISKS))?;
         for (disk, target) in disks {
             copy_to(disk, target).await?;
+        }
+        let kept = [dir.memory(), dir.devices()].into_iter().filter(|_| snapshot.started.is_some());
+        for file in kept {
+            // Only Firecracker keeps its devices apart.
+            if paths::exists(&file)? {
+                copy(file, aside).await?;
+            }
         }
         Ok(())
     }
@@ -141,7 +159,8 @@ impl Guests {
         for (disk, target) in further(&dir, &aside.join(DISKS))? {
             paths::link(&disk, &target)?;
         }
-        let snapshot = Snapshot { format_version: FORMAT_VERSION, name, taken_s, while_running: false, why, disks };
+        let (while_running, started) = (false, None);
+        let snapshot = Snapshot { format_version: FORMAT_VERSION, name, taken_s, while_running, why, disks, started };
         self.publish_snapshot(&record.name, &snapshot, &aside)
     }
 

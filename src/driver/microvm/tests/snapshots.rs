@@ -4,7 +4,7 @@ use super::{Silent, World, vm};
 use crate::config::{ByteSize, Machine};
 use crate::driver::used;
 use crate::exec::Failure;
-use crate::resource::{AppliedGuest, ContentKey, Record};
+use crate::resource::{AppliedGuest, ContentKey, Record, RunState};
 
 /// A stopped guest whose disks are files of a few bytes.
 fn world() -> World {
@@ -106,6 +106,73 @@ async fn a_restore_that_is_cut_short_is_finished_and_loses_nothing() {
         assert_eq!(disks(&dir.snapshot("kept")), pair("root 2", "work 2"), "{progress}");
         assert_eq!((names(&world), dir.restoring().exists()), (vec!["first".into(), "kept".into()], false));
     }
+}
+
+/// A guest that is suspended, its memory two files of a few bytes.
+fn suspend(world: &World, memory: &str) {
+    let dir = world.guests.dir("web");
+    std::fs::write(dir.devices(), "devices").unwrap();
+    std::fs::write(dir.memory(), memory).unwrap();
+}
+
+/// LESSON 31: what is put back is a copy, which goes on once; the snapshot stays for another time.
+#[tokio::test]
+async fn memory_is_put_back_as_often_as_it_is_asked_for() {
+    let world = world();
+    let (guests, dir) = (&world.guests, world.guests.dir("web"));
+    set(&world, "root 1", "work 1");
+    suspend(&world, "memory 1");
+    guests.take_snapshot("web", "warm", "asked for", &Silent).await.unwrap();
+    assert_eq!(guests.snapshots("web").unwrap()[0].snapshot.started, Some(vm()));
+    let suspended = guests.restore_snapshot("web", "warm", "kept", &Silent).await.unwrap_err();
+    assert_eq!(suspended.causes, ["guest `web` is suspended"]);
+    for kept in ["kept-1", "kept-2"] {
+        guests.forget_memory("web").unwrap();
+        set(&world, "root 2", "work 2");
+        guests.restore_snapshot("web", "warm", kept, &Silent).await.unwrap();
+        assert_eq!(disks(dir.root()), pair("root 1", "work 1"));
+        assert_eq!(std::fs::read_to_string(dir.memory()).unwrap(), "memory 1");
+        assert_eq!(std::fs::read_to_string(dir.devices()).unwrap(), "devices");
+        assert_eq!(guests.run_state(&guests.record("web").unwrap()), RunState::Suspended);
+        assert_eq!(disks(&dir.snapshot(kept)), pair("root 2", "work 2"));
+    }
+    assert_eq!(guests.record("web").unwrap().applied.started, Some(vm()));
+}
+
+/// While it is not known that disks and memory are of one moment, nothing goes on.
+#[tokio::test]
+async fn memory_that_was_put_back_and_not_finished_does_not_go_on() {
+    let world = world();
+    let (guests, dir) = (&world.guests, world.guests.dir("web"));
+    set(&world, "root 1", "work 1");
+    suspend(&world, "memory 1");
+    guests.take_snapshot("web", "warm", "asked for", &Silent).await.unwrap();
+    std::fs::write(dir.restoring(), r#"{"snapshot":"warm","kept":"kept"}"#).unwrap();
+    suspend(&world, "torn");
+    let refusal = guests.wake("web", &Silent).await.unwrap_err();
+    assert_eq!(refusal.causes, ["putting snapshot `warm` of guest `web` back was cut short"]);
+    guests.restore_snapshot("web", "warm", "another", &Silent).await.unwrap();
+    assert_eq!(std::fs::read_to_string(dir.memory()).unwrap(), "memory 1");
+    assert!(!dir.restoring().exists());
+}
+
+/// What a guest is called is in its memory as well, where nobody can change it.
+#[tokio::test]
+async fn memory_does_not_follow_a_guest_to_another_name() {
+    let world = world();
+    let (guests, dir) = (&world.guests, world.guests.dir("web"));
+    set(&world, "root 1", "work 1");
+    suspend(&world, "memory 1");
+    guests.take_snapshot("web", "warm", "asked for", &Silent).await.unwrap();
+    guests.forget_memory("web").unwrap();
+    let description = dir.snapshot("warm").join("snapshot.json");
+    let text = std::fs::read_to_string(&description).unwrap().replace("\"name\": \"web\"", "\"name\": \"old\"");
+    std::fs::write(&description, text).unwrap();
+    let refused = guests.restore_snapshot("web", "warm", "kept", &Silent).await;
+    let expected = Failure::permanent("snapshot `warm` has the memory of guest `web` when it was called `old`")
+        .hint("only disks follow a guest to another name");
+    assert_eq!(refused, Err(expected));
+    assert_eq!(disks(dir.root()), pair("root 1", "work 1"));
 }
 
 #[tokio::test]
