@@ -7,6 +7,7 @@ use super::args::{ApplyArgs, Global};
 use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
+use super::left_behind;
 use super::plan::{self, Shown};
 use super::policy;
 use super::run::{self, CutShort, RunOptions, Telling};
@@ -20,6 +21,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &ApplyArgs) -> Result
     let session = Session::open(global).await?;
     session.tell_warnings(global)?;
     let _lock = run::lock(&session, "regatta apply", args.wait).await?;
+    left_behind::wait(&session).await?;
     let observed = session.observe().await?;
     let saved = match &args.plan {
         Some(file) => plan::saved(file)?,

@@ -4,6 +4,7 @@ use super::args::{DestroyArgs, Global};
 use super::consent::Consent;
 use super::error::{CliError, Exit};
 use super::forms::Form;
+use super::left_behind;
 use super::plan::{self, Shown};
 use super::run::{self, CutShort, RunOptions, Telling};
 use super::session::Session;
@@ -15,6 +16,7 @@ pub(super) async fn run(global: &Global, form: Form, args: &DestroyArgs) -> Resu
     run::check_forms(form, &args.out)?;
     let session = Session::open_for_guests(global).await?;
     let _lock = run::lock(&session, "regatta destroy", args.wait).await?;
+    left_behind::wait(&session).await?;
     let observed = session.observe().await?;
     let plan = crate::plan::plan(session.desired(), &observed, &Options { goal: Goal::Destroy, ..Options::default() });
     run::show_before(&plan, global.format, Shown { length: Length::Short, next: "" })?;

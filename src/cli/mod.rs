@@ -29,6 +29,7 @@ mod hosts;
 mod init;
 mod journal;
 mod keep_way;
+mod left_behind;
 mod loader;
 mod lock;
 mod lock_file;

@@ -28,7 +28,7 @@ pub use estimate::{Durations, estimate};
 pub use event::{Event, EventKind};
 pub use gatekeeper::Gatekeeper;
 pub use journal::{Identity, Journal, Journals};
-pub use perform::{Failure, FailureKind, Perform, Progress};
+pub use perform::{Failure, FailureKind, Perform, Progress, Task};
 pub use rehearsed::{Asked, Rehearsed};
 pub use report::{Counts, Outcome, REPORT_FORMAT_VERSION, Report, StepOutcome, StepReport, StopCause};
 pub use retry::Retry;

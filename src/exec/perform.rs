@@ -25,6 +25,20 @@ pub trait Progress: Send + Sync {
     fn note(&self, text: &str) {
         self.say(text);
     }
+
+    /// Names what was begun elsewhere and outlives this process: the journal keeps it, so that the next run can wait for it.
+    fn task(&self, task: Task) {
+        drop(task);
+    }
+}
+
+/// Something that a step began elsewhere and that goes on without it, such as a task of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Who does it: the name of a cluster.
+    pub on: String,
+    /// What it is called there: one line, no secret.
+    pub name: String,
 }
 
 /// Whether a failed step may have had an effect, and whether trying again could help.

@@ -11,7 +11,7 @@ use super::claim::Limits;
 use super::event::{Event, EventKind};
 use super::gatekeeper::{Gatekeeper, Watch};
 use super::journal::{Fact, Journal, between_ms};
-use super::perform::{Failure, FailureKind, Perform};
+use super::perform::{Failure, FailureKind, Perform, Task};
 use super::report::{Report, StepOutcome, StepReport, StopCause};
 use super::retry::Retry;
 use super::schedule::{Fallout, Schedule};
@@ -275,6 +275,7 @@ impl Coordinator<'_> {
         match message {
             Message::Progress(step, text) => self.progress(step, text),
             Message::Noted(step, text) => self.noted(step, text),
+            Message::Begun(step, task) => self.begun(step, task),
             Message::Waited(step) if self.report.stopped.is_some() => self.give_up_retry(step, schedule),
             Message::Waited(step) => self.start(step, schedule),
             // An abort ended the wait before it could say so.
@@ -288,6 +289,14 @@ impl Coordinator<'_> {
     fn progress(&mut self, step: StepId, text: String) {
         if self.report.steps[step.0 as usize].outcome == StepOutcome::NotStarted {
             self.tell(EventKind::StepProgress { step, text });
+        }
+    }
+
+    /// What a step began elsewhere is recorded while the step runs; once it has ended, nobody has to wait for it any more.
+    fn begun(&mut self, step: StepId, task: Task) {
+        let index = step.0 as usize;
+        if self.report.steps[index].outcome == StepOutcome::NotStarted && self.retrying[index].is_none() {
+            self.batch.facts.push(Fact::Task { step, task });
         }
     }
 

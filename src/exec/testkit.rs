@@ -10,7 +10,7 @@ use super::audit::{Audit, AuditFact};
 use super::cancel::Cancel;
 use super::gatekeeper::Gatekeeper;
 use super::journal::{Identity, Journal, Log};
-use super::perform::{Failure, Perform, Progress};
+use super::perform::{Failure, Perform, Progress, Task};
 use super::{Event, Limits, Report, Retry, RunId, Runner};
 use crate::effect::Clock;
 use crate::plan::gate::{Agreement, Caller, Grants, Policy, Provenance};
@@ -128,6 +128,8 @@ pub(super) enum Act {
     FailTimes(u32, Failure),
     Hang,
     Panic,
+    /// Begins so many tasks elsewhere.
+    Begin(u32),
     /// Asks for the run to be stopped, so many times, and then hangs or succeeds.
     Cancel(u32, bool),
 }
@@ -148,7 +150,7 @@ impl Scripted {
 
 #[async_trait]
 impl Perform for Scripted {
-    async fn perform(&self, step: &Step, _: &dyn Progress) -> Result<(), Failure> {
+    async fn perform(&self, step: &Step, progress: &dyn Progress) -> Result<(), Failure> {
         self.performed.lock().unwrap().push(step.id.0);
         let act = self.acts.lock().unwrap().get(&step.id.0).cloned();
         match act {
@@ -160,6 +162,11 @@ impl Perform for Scripted {
                 Err(failure)
             }
             Some(Act::Hang) => std::future::pending().await,
+            Some(Act::Begin(count)) => {
+                let name = |number| Task { on: "pve".into(), name: format!("UPID {number}") };
+                (0..count).for_each(|number| progress.task(name(number)));
+                Ok(())
+            }
             Some(Act::Panic) => panic!("as scripted"),
             Some(Act::Cancel(times, hangs)) => {
                 (0..times).for_each(|_| self.cancel.request());

@@ -9,7 +9,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::timeout;
 
 use super::cancel::{Cancel, CancelLevel};
-use super::perform::{Failure, Perform, Progress};
+use super::perform::{Failure, Perform, Progress, Task as Begun};
 use crate::plan::{Step, StepId};
 
 /// Words of running steps that are kept until the coordinator takes them; more are dropped, because they only tell how it
@@ -26,6 +26,8 @@ pub(super) enum Message {
     Progress(StepId, String),
     /// What a step said is worth knowing.
     Noted(StepId, String),
+    /// What a step began elsewhere.
+    Begun(StepId, Begun),
     /// The wait before another attempt is over, or the run is being stopped.
     Waited(StepId),
     /// An attempt ended.
@@ -45,19 +47,23 @@ pub(super) struct Workers {
     steps: HashMap<Id, StepId>,
     words: mpsc::Receiver<Message>,
     speaker: mpsc::Sender<Message>,
+    /// Never dropped, unlike words: as many as steps send requests that begin something.
+    begun: mpsc::UnboundedReceiver<Message>,
+    herald: mpsc::UnboundedSender<Message>,
 }
 
 impl Workers {
     pub(super) fn new() -> Self {
         let (speaker, words) = mpsc::channel(PROGRESS_KEPT);
-        Self { tasks: JoinSet::new(), steps: HashMap::new(), words, speaker }
+        let (herald, begun) = mpsc::unbounded_channel();
+        Self { tasks: JoinSet::new(), steps: HashMap::new(), words, speaker, begun, herald }
     }
 
     /// Performs a step. After its deadline it cannot be told what it did: it is dropped, and its failure is `unknown`
     /// (LESSON 39).
     pub(super) fn perform(&mut self, perform: Arc<dyn Perform>, step: Step) {
         let id = step.id;
-        let mouth = Mouth { step: id, speaker: self.speaker.clone() };
+        let mouth = Mouth { step: id, speaker: self.speaker.clone(), herald: self.herald.clone() };
         let task = self.tasks.spawn(async move {
             let limit = Duration::from_secs(step.deadline_s);
             Task::Ended(timeout(limit, perform.perform(&step, &mouth)).await.unwrap_or_else(|_| Err(overdue(limit))))
@@ -80,13 +86,16 @@ impl Workers {
         tokio::select! {
             biased;
             ended = self.tasks.join_next_with_id() => self.message(ended?),
+            Some(begun) = self.begun.recv() => Some(begun),
             Some(words) = self.words.recv() => Some(words),
         }
     }
 
     /// What was said so far, without waiting: before a step's end is told, its words are.
     pub(super) fn words_so_far(&mut self) -> Vec<Message> {
-        std::iter::from_fn(|| self.words.try_recv().ok()).take(PROGRESS_KEPT).collect()
+        let begun = std::iter::from_fn(|| self.begun.try_recv().ok());
+        let words = std::iter::from_fn(|| self.words.try_recv().ok());
+        begun.chain(words.take(PROGRESS_KEPT)).collect()
     }
 
     /// What has ended already, without waiting.
@@ -128,6 +137,7 @@ fn lost(error: JoinError) -> Failure {
 struct Mouth {
     step: StepId,
     speaker: mpsc::Sender<Message>,
+    herald: mpsc::UnboundedSender<Message>,
 }
 
 impl Progress for Mouth {
@@ -138,6 +148,12 @@ impl Progress for Mouth {
 
     fn note(&self, text: &str) {
         let _ = self.speaker.try_send(Message::Noted(self.step, plain(text)));
+    }
+
+    fn task(&self, task: Begun) {
+        let task = Begun { on: plain(&task.on), name: plain(&task.name) };
+        // The coordinator is gone only when the run is.
+        let _ = self.herald.send(Message::Begun(self.step, task));
     }
 }
 

@@ -99,6 +99,10 @@ pub fn journal_story(listed: &Listed, story: &Story, screen: Screen) -> String {
     push(&mut text, "");
     for step in &story.steps {
         push(&mut text, &step_line(story, step, screen));
+        for task in &step.tasks {
+            let (name, on) = (scrub::line(&task.name), scrub::line(&task.on));
+            push(&mut text, &format!("{:TASK_INDENT$}began {name} on `{on}`", ""));
+        }
     }
     text
 }
@@ -120,6 +124,9 @@ fn step_line(story: &Story, step: &StepStory, screen: Screen) -> String {
         why(story, step)
     )
 }
+
+/// Columns before a step's title.
+const TASK_INDENT: usize = 8 + 1 + 8 + 2 + PHASE_WIDTH + 1;
 
 /// Columns of the longest phase.
 const PHASE_WIDTH: usize = "not started".len();
@@ -239,6 +246,7 @@ mod tests {
             attempts: 1 + id % 2,
             started: times.map(|(started, _)| at(started)),
             ended: times.map(|(_, ended)| at(ended)),
+            tasks: Vec::new(),
         }
     }
 

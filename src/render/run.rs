@@ -171,8 +171,14 @@ mod tests {
             digest: Digest::of(b""),
             repeat: Repeat::CheckFirst,
         };
-        let step =
-            |step, op, phase| StepStory { planned: planned(step, op), phase, attempts: 1, started: None, ended: None };
+        let step = |step, op, phase| StepStory {
+            planned: planned(step, op),
+            phase,
+            attempts: 1,
+            started: None,
+            ended: None,
+            tasks: Vec::new(),
+        };
         let steps = vec![
             step(0, "create-guest", StepPhase::Done),
             step(1, "start-guest", StepPhase::Started(1)),

@@ -9,6 +9,7 @@ use crate::cli::args::{Format, Global};
 use crate::cli::consent::Consent;
 use crate::cli::error::{CliError, Exit};
 use crate::cli::forms::Form;
+use crate::cli::left_behind;
 use crate::cli::policy::Policies;
 use crate::cli::run::{self, CutShort, RunOptions, Telling};
 use crate::cli::session::Session;
@@ -60,6 +61,7 @@ async fn apply(
     };
     let session = Session::open(&global).await?;
     let _lock = run::lock(&session, "regatta watch", 0).await?;
+    left_behind::wait(&session).await?;
     let (planned, seal, observed) = look(&session).await?;
     let digests: Vec<Digest> = given.iter().filter_map(digest_of).collect();
     let is_new = agent.seen.as_ref() != Some(&(seal.clone(), digests.clone()));

@@ -12,11 +12,15 @@ use super::beside::Asked;
 use super::cluster::Cluster;
 use super::examine::failed;
 use super::snapshots::{Act, GuestSnapshot};
+use super::task::Upid;
 use super::waiting::Watch;
-use crate::exec::{Failure, Perform, Progress};
+use crate::exec::{Failure, Perform, Progress, Task};
 use crate::plan::{Op, Step};
 use crate::resource::cluster::ClusterGuestSpec;
 use crate::resource::{Desired, Finding, Observed, Reading, Resource};
+
+/// How long a task is waited for that a run left behind which died.
+const LEFT_BEHIND: Duration = Duration::from_secs(30 * 60);
 
 /// How a cluster is come by: its token is asked for when it is first needed, and once.
 #[async_trait]
@@ -90,6 +94,17 @@ impl Clusters {
                 Err(failure) => drop(observed.clusters.insert(name, Reading::Unreadable(words(&failure)))),
             }
         }
+    }
+
+    /// Waits for a task that an earlier run began, up to half an hour.
+    ///
+    /// # Errors
+    /// It failed; or nobody knows how it ended, or whether it has.
+    pub async fn wait_for(&self, task: &Task, progress: &dyn Progress) -> Result<(), Failure> {
+        let unknown = || Failure::unknown(format!("found `{}`, which is no name of a task", task.name));
+        let name = Upid::parse(&task.name).ok_or_else(unknown)?;
+        let watch = Watch { progress, until: Instant::now() + LEFT_BEHIND };
+        self.get(&task.on).await?.finish(&name, watch).await.map_err(Failure::from)
     }
 
     /// The snapshots of a guest on a cluster, oldest first.

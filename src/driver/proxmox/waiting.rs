@@ -10,7 +10,7 @@ use super::cluster::Cluster;
 use super::error::ApiError;
 use super::exchange::Call;
 use super::task::{Ended, Upid};
-use crate::exec::Progress;
+use crate::exec::{Progress, Task};
 
 /// Whom to tell, and until when to wait.
 #[derive(Clone, Copy)]
@@ -31,15 +31,7 @@ impl Cluster {
         let mut wait = self.pace.first;
         let patience = watch.until.min(Instant::now() + self.pace.patience);
         loop {
-            let ended = match self.api.call(call).await {
-                Ok(Value::String(name)) => match Upid::parse(&name) {
-                    Some(task) => self.finish(&task, watch).await,
-                    None => Ok(()),
-                },
-                Ok(_) => Ok(()),
-                Err(error) => Err(error),
-            };
-            match ended {
+            match self.follow(self.api.call(call).await, watch).await {
                 Err(error) if error.is_in_the_way() && Instant::now() + wait < patience => {
                     watch.say(&format!("waits: {error}"));
                     sleep(wait).await;
@@ -48,6 +40,14 @@ impl Cluster {
                 other => return other,
             }
         }
+    }
+
+    /// Waits for the task that an answer names, if it names one.
+    pub(super) async fn follow(&self, answer: Result<Value, ApiError>, watch: Watch<'_>) -> Result<(), ApiError> {
+        let Value::String(name) = answer? else { return Ok(()) };
+        let Some(task) = Upid::parse(&name) else { return Ok(()) };
+        watch.progress.task(Task { on: self.name.clone(), name });
+        self.finish(&task, watch).await
     }
 
     /// Waits until a task is over. A server that does not answer for a while says nothing about the task.

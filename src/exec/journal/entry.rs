@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::exec::RunId;
-use crate::exec::perform::Failure;
+use crate::exec::perform::{Failure, Task};
 use crate::exec::report::Outcome;
 use crate::plan::{Repeat, StepId};
 use crate::resource::{Address, Digest};
@@ -59,6 +59,14 @@ pub enum Fact {
         step: StepId,
         /// 1, and one more each time it is tried again.
         attempt: u32,
+    },
+    /// A running step began something elsewhere that goes on without it.
+    Task {
+        /// Which.
+        step: StepId,
+        /// What, and who does it.
+        #[serde(flatten)]
+        task: Task,
     },
     /// The attempt had no effect, and another will follow.
     Retrying {
@@ -139,6 +147,7 @@ impl Fact {
             Self::Begun { .. } => "begun",
             Self::Planned(_) => "planned",
             Self::Started { .. } => "started",
+            Self::Task { .. } => "task",
             Self::Retrying { .. } => "retrying",
             Self::Done { .. } => "done",
             Self::Failed { .. } => "failed",
@@ -156,6 +165,7 @@ impl Fact {
         match self {
             Self::Planned(PlannedStep { step, .. })
             | Self::Started { step, .. }
+            | Self::Task { step, .. }
             | Self::Retrying { step, .. }
             | Self::Done { step }
             | Self::Failed { step, .. }

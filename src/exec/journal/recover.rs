@@ -2,6 +2,7 @@
 
 use super::PlannedStep;
 use super::story::{StepPhase, Story};
+use crate::exec::perform::Task;
 use crate::plan::Repeat;
 
 /// What may be done about a step that was left open.
@@ -22,6 +23,8 @@ pub struct LeftOpen {
     pub step: PlannedStep,
     /// What may be done.
     pub verdict: Verdict,
+    /// What it began elsewhere, in this order: all but the last have ended.
+    pub tasks: Vec<Task>,
 }
 
 /// Judges every step that an unfinished run left open, in order of id.
@@ -30,7 +33,8 @@ pub fn recover(story: &Story) -> Vec<LeftOpen> {
         .steps
         .iter()
         .filter_map(|step| {
-            Some(LeftOpen { verdict: verdict(&step.phase, step.planned.repeat)?, step: step.planned.clone() })
+            let verdict = verdict(&step.phase, step.planned.repeat)?;
+            Some(LeftOpen { verdict, step: step.planned.clone(), tasks: step.tasks.clone() })
         })
         .collect()
 }

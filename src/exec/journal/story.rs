@@ -5,7 +5,7 @@
 //! run    new ──begun──▶ planning ──the last planned──▶ open ──finished──▶ closed
 //!                          └────────interrupted─────────┴───interrupted───▶ closed
 //!
-//! step   planned ──started 1──▶ started n ──done──▶ done
+//! step   planned ──started 1──▶ started n ──done──▶ done                (`task` stays at started n)
 //!           │                   │ ▲     ├──unknown──▶ unknown
 //!           │            retrying │     └──failed──▶ failed
 //!           │                   ▼ started n+1          ▲
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::entry::{Entry, Fact, JOURNAL_FORMAT_VERSION, PlannedStep};
 use crate::exec::RunId;
-use crate::exec::perform::Failure;
+use crate::exec::perform::{Failure, Task};
 use crate::exec::report::Outcome;
 use crate::plan::StepId;
 
@@ -77,6 +77,9 @@ pub struct StepStory {
     pub started: Option<Timestamp>,
     /// When it ended.
     pub ended: Option<Timestamp>,
+    /// What it began elsewhere, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<Task>,
 }
 
 /// How a run began.
@@ -142,6 +145,7 @@ enum Change {
     Begin(Beginning),
     Plan(PlannedStep),
     Step(StepId, StepPhase),
+    Task(StepId, Task),
     Close(Outcome),
 }
 
@@ -160,6 +164,11 @@ impl Story {
             }
             Change::Plan(planned) => self.plan(planned),
             Change::Step(step, phase) => self.advance(step, phase, entry.at),
+            Change::Task(step, task) => {
+                if let Some(story) = self.steps.get_mut(step.0 as usize) {
+                    story.tasks.push(task);
+                }
+            }
             Change::Close(outcome) => self.phase = RunPhase::Closed(outcome),
         }
         Ok(())
@@ -183,6 +192,7 @@ impl Story {
             (Open, Some(Waiting(last)), Fact::Started { step, attempt }) if attempt == last + 1 => {
                 Change::Step(step, Started(attempt))
             }
+            (Open, Some(Started(_)), Fact::Task { step, task }) => Change::Task(step, task),
             (Open, Some(Started(attempt)), Fact::Retrying { step, .. }) => Change::Step(step, Waiting(*attempt)),
             (Open, Some(Started(_)), Fact::Done { step }) => Change::Step(step, StepPhase::Done),
             (Open, Some(Started(_) | Waiting(_)), Fact::Failed { step, failure }) => {
@@ -212,7 +222,8 @@ impl Story {
     }
 
     fn plan(&mut self, planned: PlannedStep) {
-        self.steps.push(StepStory { planned, phase: StepPhase::Planned, attempts: 0, started: None, ended: None });
+        let phase = StepPhase::Planned;
+        self.steps.push(StepStory { planned, phase, attempts: 0, started: None, ended: None, tasks: Vec::new() });
         let expected = self.beginning.as_ref().map_or(0, |beginning| beginning.steps as usize);
         if self.steps.len() == expected {
             self.phase = RunPhase::Open;

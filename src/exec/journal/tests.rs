@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use super::entry::{Entry, Fact};
 use super::read::load;
 use super::*;
-use crate::exec::perform::Failure;
+use crate::exec::perform::{Failure, Task};
 use crate::exec::report::Outcome;
 use crate::exec::testkit::{MemoryLog, graph, id, identity};
 use crate::plan::{Graph, Repeat, StepId};
@@ -107,6 +107,7 @@ fn the_transition_function_is_total() {
             Fact::Finished { outcome: Outcome::Done },
             Fact::Interrupted { by: id() },
             Fact::Unneeded { step: STEP },
+            Fact::Task { step: STEP, task: task() },
         ]
     };
     let entry = |fact| Entry { at: NOW, fact };
@@ -115,11 +116,12 @@ fn the_transition_function_is_total() {
         Journal::begin(log, identity(), &graph(&[("a", &[])]), NOW).unwrap().story
     };
     // Every state, by the facts that lead to it, and the facts that may follow.
-    let [start, again, retry, done, failed, unknown, skipped, finished, interrupted, unneeded] =
-        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
-    let table: [(&[usize], &[usize]); 9] = [
+    let [start, again, retry, done, failed, unknown, skipped, finished, interrupted, unneeded, task] =
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10];
+    let table: [(&[usize], &[usize]); 10] = [
         (&[], &[start, skipped, finished, interrupted, unneeded]),
-        (&[start], &[retry, done, failed, unknown, interrupted]),
+        (&[start], &[retry, done, failed, unknown, interrupted, task]),
+        (&[start, task], &[retry, done, failed, unknown, interrupted, task]),
         (&[start, retry], &[again, failed, interrupted]),
         (&[start, done], &[finished, interrupted]),
         (&[start, failed], &[finished, interrupted]),
@@ -141,6 +143,20 @@ fn the_transition_function_is_total() {
     let mut story = open();
     let error = story.record(&entry(facts()[done].clone())).unwrap_err();
     assert_eq!(error.to_string(), "`done` of step 0 cannot follow: the run is Open, the step is Planned");
+}
+
+fn task() -> Task {
+    Task { on: "pve".into(), name: "UPID:pve1:0000017A:0003A5FB:6B026B5B:vzcreate:101:root@pam!ci:".into() }
+}
+
+/// PROXMOX C10: whoever takes the work up knows what goes on without the process that began it.
+#[test]
+fn what_was_begun_elsewhere_is_left_with_the_step() {
+    let mut journal = Journal::begin(Box::new(MemoryLog::default()), identity(), &graph(&[("a", &[])]), NOW).unwrap();
+    let facts = [Fact::Started { step: STEP, attempt: 1 }, Fact::Task { step: STEP, task: task() }];
+    journal.record(NOW, facts).unwrap();
+    let left = recover(journal.story());
+    assert_eq!((left.len(), &left[0].tasks), (1, &vec![task()]));
 }
 
 #[test]

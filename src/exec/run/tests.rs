@@ -16,6 +16,17 @@ async fn every_beginning_is_recorded_before_and_every_end_before_what_needs_it()
     );
 }
 
+/// PROXMOX C10: what a step begins elsewhere is on disk as soon as its name is known, however much it talks.
+#[tokio::test]
+async fn what_a_step_begins_elsewhere_is_recorded_while_it_runs() {
+    let (script, log) = (Scripted::new([(0, Act::Begin(300))]), MemoryLog::default());
+    let (report, _) = run(&graph(&[("a", &[])]), &script, &log, 4).await;
+    assert_eq!(report.outcome(), Outcome::Done);
+    let facts = log.facts();
+    assert_eq!(facts.iter().filter(|fact| *fact == "task 0").count(), 300);
+    assert_eq!(facts[facts.len() - 2..], ["done 0", "finished"]);
+}
+
 #[tokio::test]
 async fn a_failure_takes_only_its_descendants_with_it() {
     // LESSON 40: other guests go on.
