@@ -209,14 +209,14 @@ pub enum ClusterOrigin {
         /// The volume.
         volume: Spanned<String>,
         /// Where it comes from when it is not there.
-        download: Option<Download>,
+        source: Option<VolumeSource>,
     },
     /// `disk-image "local:import/…"`.
     DiskImage {
         /// The volume that becomes disk 0.
         volume: Spanned<String>,
         /// Where it comes from when it is not there.
-        download: Option<Download>,
+        source: Option<VolumeSource>,
     },
     /// `restore "backups:backup/…"`.
     Restore {
@@ -240,13 +240,23 @@ pub enum ClusterOrigin {
     Existing,
 }
 
-/// A file that a node downloads.
+/// Where a volume comes from that its storage does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Download {
-    /// Where from.
-    pub url: String,
-    /// The digest that it must have.
-    pub sha256: String,
+pub enum VolumeSource {
+    /// A node downloads it.
+    Url {
+        /// Where from.
+        url: String,
+        /// The digest that it must have.
+        sha256: String,
+    },
+    /// It is uploaded from this machine.
+    File {
+        /// As it is written: `~/…`, absolute, or beside the fleet file that names it.
+        path: Spanned<String>,
+        /// The digest that it must have.
+        sha256: String,
+    },
 }
 
 /// `ha …`: how high availability looks after a guest. Whether it runs follows from the guest itself.

@@ -39,8 +39,8 @@ mod template;
 mod units;
 
 pub use cluster::{
-    CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, Download,
-    HighAvailability, Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume,
+    CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, HighAvailability,
+    Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume, VolumeSource,
 };
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use firewall::{Firewall, FirewallRule};

@@ -239,6 +239,16 @@ pub fn expect_root_owned(path: &Utf8Path) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Opens a regular file to read it piece by piece, and tells its size in bytes; `None` when there is none.
+///
+/// # Errors
+/// It is something else, or the system refuses.
+pub fn open_to_read(path: &Utf8Path) -> Result<Option<(File, u64)>, FileError> {
+    let Some(file) = open_regular(path)? else { return Ok(None) };
+    let size = file.metadata().map_err(FileError::io("look at", path))?.len();
+    Ok(Some((file, size)))
+}
+
 /// Opens a regular file to read it; `None` when there is none.
 fn open_regular(path: &Utf8Path) -> Result<Option<File>, FileError> {
     let fail = |cause| FileError::io("read", path)(cause);

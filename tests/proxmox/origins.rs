@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::fake::Fake;
+use regatta::resource::Digest;
+
 use crate::fake::guest::Guest;
+use crate::fake::{Fake, Manner};
 use crate::fleet::{EVERYTHING, EVERYTHING_OF_A_VM, Regatta, desired, told};
 
 const NOTHING: [&str; 0] = [];
@@ -109,6 +111,40 @@ async fn a_download_that_fails_is_told_and_nothing_is_made() {
         let failures = Regatta::new(&fake).apply(&wish).await;
         assert!(causes(&failures).iter().all(|cause| cause.starts_with(said)) && failures.len() == 3, "{failures:#?}");
         assert_eq!(fake.world().guests, before);
+    }
+}
+
+/// A file of this machine, streamed to the node where the guest is made: once, however many guests want it.
+#[tokio::test]
+async fn a_template_is_uploaded_where_it_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("debian.tar.zst");
+    std::fs::write(&file, b"a template").unwrap();
+    let fleet = |file: &str, bytes: &[u8]| {
+        let source = format!("tar.zst\" file=\"{file}\" sha256=\"{}\"\n", Digest::of(bytes).as_str());
+        let block = EVERYTHING.replace("tar.zst\"\n", &source);
+        desired(&format!("container \"web\" count=3 {{ cluster \"pve\"\n{block} }}"))
+    };
+    let path = file.to_str().unwrap();
+    for manner in [Manner::V8, Manner::V9] {
+        let fake = Fake::of(manner);
+        fake.world().volumes = Some(BTreeSet::new());
+        fake.world().polls = 1;
+        let (regatta, before) = (Regatta::new(&fake), fake.world().guests.clone());
+        for (wish, said) in [
+            (fleet(path, b"another"), "the task `imgcopy` ended with `checksum mismatch"),
+            (fleet("/nowhere/x", b""), "found no file `/nowhere/x` to upload"),
+        ] {
+            let failures = regatta.apply(&wish).await;
+            assert!(causes(&failures).iter().all(|cause| cause.contains(said)) && failures.len() == 3, "{failures:#?}");
+            assert_eq!(fake.world().guests, before);
+        }
+        fake.world().requests.clear();
+        let wish = fleet(path, b"a template");
+        assert_eq!(regatta.apply(&wish).await, []);
+        assert_eq!(told(&regatta.plan(&wish).await), NOTHING);
+        assert_eq!(fake.world().requests.iter().filter(|request| request.ends_with("/upload")).count(), 1);
+        assert_eq!(fake.world().uploaded, b"a template");
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
 const VERSION: &str = "0.5.0";
 
@@ -18,7 +20,7 @@ async def main(cert, key, manner):
     pve.time_scale = 0
     pve.apitokens['ci@pve!regatta'] = 'secret-1'
     privileges = ['VM.Audit', 'VM.Allocate', 'VM.Config.Disk', 'VM.Config.CPU', 'VM.Config.Memory', 'VM.Config.Network',
-                  'VM.Config.Options', 'VM.Config.HWType', 'VM.Config.Cloudinit', 'VM.Clone', 'VM.PowerMgmt', 'Datastore.AllocateSpace', 'Datastore.Audit', 'SDN.Use', 'Sys.Audit', 'Sys.Modify']
+                  'VM.Config.Options', 'VM.Config.HWType', 'VM.Config.Cloudinit', 'VM.Clone', 'VM.PowerMgmt', 'Datastore.AllocateSpace', 'Datastore.AllocateTemplate', 'Datastore.Audit', 'SDN.Use', 'Sys.Audit', 'Sys.Modify']
     privileges += ['Pool.Allocate', 'Pool.Audit', 'VM.Snapshot', 'VM.Snapshot.Rollback']
     if manner == 'no-allocate':
         privileges.remove('VM.Allocate')
@@ -26,6 +28,9 @@ async def main(cert, key, manner):
     pve.add_ct(900, 'other', status='running', config={'hostname': 'other', 'memory': 64})
     if manner == 'no-quorum':
         pve.lose_quorum()
+    if manner == 'slow':
+        pve.time_scale = 1
+        pve.ct_secs['create'] = 5
     if manner == 'node-down':
         pve.add_node('pve2', online=False)
     await pve.start(cert, key)
@@ -124,15 +129,22 @@ impl Peer {
         fs::write(self.dir.join("fleet.kdl"), text).unwrap();
     }
 
+    fn command(&self, arguments: &[&str], token: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_regatta"));
+        command.args(arguments).current_dir(&self.dir).env("NO_COLOR", "1");
+        command.env("PVE_TOKEN", token).env("REGATTA_STATE_DIR", self.dir.join("state"));
+        command
+    }
+
+    /// The journals of all runs, as they are on disk.
+    fn journals(&self) -> String {
+        let runs = fs::read_dir(self.dir.join("state/fleets/shop/runs"));
+        let files = runs.into_iter().flatten().flatten().map(|entry| entry.path());
+        files.filter_map(|path| fs::read_to_string(path).ok()).collect()
+    }
+
     fn regatta(&self, arguments: &[&str], token: &str) -> (i32, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_regatta"))
-            .args(arguments)
-            .current_dir(&self.dir)
-            .env("PVE_TOKEN", token)
-            .env("REGATTA_STATE_DIR", self.dir.join("state"))
-            .env("NO_COLOR", "1")
-            .output()
-            .unwrap();
+        let output = self.command(arguments, token).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&text).into_owned())
     }
@@ -294,6 +306,21 @@ fn status_and_doctor_know_clusters() {
     assert_eq!(found("cluster.pve privileges")["verdict"], "pass", "{text}");
 }
 
+/// A template of this machine becomes a volume of the cluster, over the wire.
+#[test]
+fn a_template_is_uploaded() {
+    let Some(peer) = Peer::start("upload", "plain") else { return };
+    fs::write(peer.dir.join("ours.tar.zst"), vec![7; 3 << 20]).unwrap();
+    let digest = run(Path::new("sha256sum"), &[peer.dir.join("ours.tar.zst").to_str().unwrap()]).unwrap().stdout;
+    let digest = String::from_utf8(digest).unwrap()[..64].to_owned();
+    let ours = format!("template \"local:vztmpl/ours.tar.zst\" file=\"ours.tar.zst\" sha256=\"{digest}\"");
+    let theirs = "template \"local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst\"";
+    peer.fleet(&peer.fingerprint, &five("256MiB").replace("count=5", "").replace(theirs, &ours));
+    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+    assert!(code == 0 && text.contains("uploads ours.tar.zst: "), "{code}\n{text}");
+    peer.settles("No changes: 2 resources are as declared.");
+}
+
 /// PROXMOX C13: a guest that nobody managed is written down as it is, and the plan is empty then. Whatever is refused leaves the
 /// fleet file alone.
 #[test]
@@ -319,6 +346,32 @@ fn a_guest_that_was_there_is_adopted() {
     assert!(code == 0 && text.contains("No changes: 2 resources are as declared."), "{code}\n{text}");
     let (code, text) = peer.regatta(&["adopt", "--cluster", "pve", "900", "--yes"], TOKEN);
     assert!(code == 1 && text.contains("guest 900 is `other` of this fleet already"), "{code}\n{text}");
+}
+
+/// PROXMOX C10: the name of a task is on disk while it goes on. The run after one that was killed waits for it, and makes nothing a
+/// second time.
+#[test]
+fn a_run_that_is_killed_in_a_task_is_taken_up_by_its_name() {
+    let Some(peer) = Peer::start("killed", "slow") else { return };
+    peer.fleet(&peer.fingerprint, &five("256MiB").replace("count=5", "").replace("on-boot #true", "running #false"));
+    let mut first =
+        peer.command(&["apply", "--yes"], TOKEN).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !peer.journals().contains("\"fact\":\"task\"") {
+        assert!(Instant::now() < deadline && first.try_wait().unwrap().is_none(), "no task: {}", peer.journals());
+        thread::yield_now();
+    }
+    first.kill().unwrap();
+    first.wait().unwrap();
+
+    let (code, text) = peer.regatta(&["apply", "--yes"], TOKEN);
+    let waited = "died while `vzcreate` was going on on the cluster `pve`: waits for it\n  it is done\n";
+    assert!(code == 0 && text.contains(waited), "{code}\n{text}");
+    assert!(!text.contains("makes guest"), "{text}");
+    let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);
+    assert!(code == 0 && text.contains("No changes: 2 resources are as declared."), "{code}\n{text}");
+    let (code, text) = peer.regatta(&["journal"], TOKEN);
+    assert!(code == 0 && text.contains("interrupted"), "{code}\n{text}");
 }
 
 /// A command that prints a token may cost money, or ask somebody: it runs when a cluster is asked something.

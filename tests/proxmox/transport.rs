@@ -2,15 +2,17 @@
 //! length for every body and none where none may be; and that hangs up whenever it likes.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use regatta::driver::proxmox::exchange::{Call, Exchange as _, Verb};
+use regatta::driver::proxmox::exchange::{Call, Exchange as _, Upload, Verb};
 use regatta::driver::proxmox::{ApiError, Servers, Token};
 use regatta::effect::http::{Endpoint, Trust};
+use regatta::resource::Digest;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -102,7 +104,7 @@ async fn serve(mut stream: impl AsyncRead + tokio::io::AsyncWrite + Unpin, manne
             return;
         };
         assert!(count <= REQUESTS, "more requests on one connection than Proxmox answers");
-        let (status, wrong) = match request.contains("/missing") {
+        let (status, wrong) = match request.head.contains("/missing") {
             true => ("500 Configuration file does not exist", true),
             false => ("200 OK", false),
         };
@@ -112,7 +114,10 @@ async fn serve(mut stream: impl AsyncRead + tokio::io::AsyncWrite + Unpin, manne
             (true, _) => "Connection: close\r\n",
             (false, _) => "Connection: Keep-Alive\r\n",
         };
-        let body = "{\"data\":null}";
+        let body = match uploaded(&request) {
+            Some(digest) => format!("{{\"data\":\"{digest}\"}}"),
+            None => "{\"data\":null}".to_owned(),
+        };
         let answer = format!("HTTP/1.1 {status}\r\n{connection}Content-Length: {}\r\n\r\n{body}", body.len());
         stream.write_all(answer.as_bytes()).await.unwrap();
         stream.flush().await.unwrap();
@@ -123,8 +128,22 @@ async fn serve(mut stream: impl AsyncRead + tokio::io::AsyncWrite + Unpin, manne
     }
 }
 
-/// A whole request that Proxmox would take, by its head; nothing when the client hung up.
-async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
+struct Asked {
+    head: String,
+    body: Vec<u8>,
+}
+
+/// The digest of the file in a form of several parts.
+fn uploaded(request: &Asked) -> Option<String> {
+    let boundary = request.head.split("boundary=").nth(1)?.split("\r\n").next()?;
+    let (begin, end) = (b"octet-stream\r\n\r\n", format!("\r\n--{boundary}--\r\n"));
+    let at = request.body.windows(begin.len()).position(|window| window == begin)? + begin.len();
+    let file = request.body[at..].strip_suffix(end.as_bytes())?;
+    Some(Digest::of(file).as_str().to_owned())
+}
+
+/// A whole request that Proxmox would take; nothing when the client hung up.
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Asked> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -145,8 +164,8 @@ async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     );
     let mut body = vec![0; length.unwrap_or_default()];
     stream.read_exact(&mut body).await.ok()?;
-    assert!(body.len() < 512 << 10, "501 for data too large");
-    Some(head)
+    assert!(body.len() < 512 << 10 || head.contains("/upload"), "501 for data too large");
+    Some(Asked { head, body })
 }
 
 /// PROXMOX A1, C7.
@@ -174,6 +193,26 @@ async fn connections_live_with_the_rules_of_the_server() {
         let connections = server.connections.load(Ordering::SeqCst);
         assert!(connections <= most + lost && lost <= 12, "{name}: {connections} connections, {lost} lost");
     }
+}
+
+/// A file is streamed, whole and with its length: servers know no chunks.
+#[tokio::test]
+async fn a_file_is_uploaded_byte_for_byte() {
+    let server = Server::start("upload", Manner::Patient).await;
+    let bytes: Vec<u8> = (0..3_000_001_u32).map(|number| number.to_le_bytes()[0] ^ number.to_le_bytes()[1]).collect();
+    let file = |length: u64| Upload {
+        name: "d.tar.zst".into(),
+        length,
+        from: Box::new(Cursor::new(bytes.clone())),
+        within: Duration::from_secs(30),
+    };
+    let call = Call::new(Verb::Post, "/nodes/pve1/storage/local/upload").with("content", "vztmpl");
+    let answer = server.client().upload(&call, file(bytes.len() as u64)).await.unwrap();
+    let expected = format!("{{\"data\":\"{}\"}}", Digest::of(&bytes).as_str());
+    assert_eq!(String::from_utf8(answer.body).unwrap(), expected);
+    // One that became shorter meanwhile is broken off, and nobody says that it arrived.
+    let short = server.client().upload(&call, file(bytes.len() as u64 + 1)).await;
+    assert!(matches!(short, Err(ApiError::Unknown(_))), "{short:?}");
 }
 
 /// After an error the server closes the connection: the next request goes over another.

@@ -52,6 +52,7 @@ impl Open for Opening {
             declared.endpoints.iter().map(|url| endpoint(&url.value, &trust)).collect();
         let servers = Servers::new(endpoints?, self.token().await?);
         let cluster = Cluster::new(&declared.name, &self.fleet, Arc::new(servers), Pace::default());
+        let cluster = cluster.at_home(self.home.clone());
         Ok(if declared.trust == ClusterTrust::Nothing { cluster.unverified() } else { cluster })
     }
 }

@@ -4,8 +4,8 @@
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::config::{
-    AuthorizedKey, Cluster, ClusterGuest, ClusterTrust, File, FileContent, FileSync, Fleet, ImageSource, Secret,
-    SecretSource, TokenSource,
+    AuthorizedKey, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, File, FileContent, FileSync, Fleet, ImageSource,
+    Secret, SecretSource, TokenSource, VolumeSource,
 };
 use crate::syntax::{SourceId, SourceMap, Spanned};
 
@@ -70,8 +70,13 @@ struct Found<'a> {
 }
 
 impl Found<'_> {
-    /// What goes into a guest of a cluster, and the key that logs in to it.
+    /// What a guest of a cluster is made from, what goes into it, and the key that logs in to it.
     fn inside(&mut self, address: &str, guest: &ClusterGuest) {
+        if let ClusterOrigin::Template { source, .. } | ClusterOrigin::DiskImage { source, .. } = &guest.origin
+            && let Some(VolumeSource::File { path, .. }) = source
+        {
+            self.path(address, &path.value, path.span.source);
+        }
         let inside = &guest.inside;
         self.files(address, &inside.authorized_keys, &inside.file_syncs, &inside.files);
         if let Some((ssh, identity)) = inside.ssh.as_ref().and_then(|ssh| Some((ssh, ssh.value.identity.as_ref()?))) {

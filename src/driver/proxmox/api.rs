@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::answer::{clean, flag, integer, list, scalar, text};
 use super::error::ApiError;
-use super::exchange::{Call, Exchange, Verb};
+use super::exchange::{Call, Exchange, Upload, Verb};
 use super::task::{Ended, Upid};
 use crate::resource::cluster::{GuestKind, Power, percent};
 
@@ -113,6 +113,14 @@ impl Api {
     /// There was no answer, or it was no success.
     pub async fn call(&self, call: &Call) -> Result<Value, ApiError> {
         self.exchange.exchange(call).await?.data()
+    }
+
+    /// Sends a request with a file.
+    ///
+    /// # Errors
+    /// As [`Self::call`].
+    pub(super) async fn upload(&self, call: &Call, file: Upload) -> Result<Value, ApiError> {
+        self.exchange.upload(call, file).await?.data()
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, ApiError> {

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::Utf8PathBuf;
 use tokio::sync::{Mutex, OnceCell};
 
 use super::api::{Api, Listed, Listing, Place};
@@ -54,16 +55,25 @@ pub struct Cluster {
     pub(super) reserved: Mutex<BTreeSet<u32>>,
     /// Whether what earlier runs began was waited for.
     pub(super) begun: OnceCell<()>,
-    /// Held while a node downloads.
-    pub(super) downloading: Mutex<()>,
+    /// Held while a volume is downloaded or uploaded.
+    pub(super) fetching: Mutex<()>,
+    /// What `~/` is in paths of files that are uploaded.
+    pub(super) home: Option<Utf8PathBuf>,
 }
 
 impl Cluster {
     /// A cluster behind an exchange.
     pub fn new(name: &str, fleet: &str, exchange: Arc<dyn Exchange>, pace: Pace) -> Self {
         let (name, fleet) = (name.to_owned(), fleet.to_owned());
-        let (reserved, begun, downloading) = (Mutex::default(), OnceCell::new(), Mutex::default());
-        Self { name, fleet, api: Api::new(exchange), pace, unverified: false, reserved, begun, downloading }
+        let (reserved, begun, fetching) = (Mutex::default(), OnceCell::new(), Mutex::default());
+        let api = Api::new(exchange);
+        Self { name, fleet, api, pace, unverified: false, reserved, begun, fetching, home: None }
+    }
+
+    /// Says what `~/` is in paths of files that are uploaded.
+    #[must_use]
+    pub fn at_home(self, home: Option<Utf8PathBuf>) -> Self {
+        Self { home, ..self }
     }
 
     /// Says that its certificate is not looked at: every plan repeats it.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cluster::Cluster;
 use crate::exec::Failure;
 use crate::resource::Finding;
-use crate::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, Value};
+use crate::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, Value, VolumeSource};
 
 /// Privileges by path of Proxmox's access control.
 type Needs = BTreeMap<String, BTreeSet<&'static str>>;
@@ -96,10 +96,12 @@ fn needs(guests: &[&ClusterGuestSpec]) -> Needs {
     for guest in guests {
         ALWAYS.iter().for_each(|privilege| add("/vms".into(), privilege));
         match &guest.origin {
-            GuestOrigin::Template { volume, download } | GuestOrigin::DiskImage { volume, download } => {
+            GuestOrigin::Template { volume, source } | GuestOrigin::DiskImage { volume, source } => {
                 let storage = format!("/storage/{}", volume.split(':').next().unwrap_or_default());
-                if download.is_some() {
+                if source.is_some() {
                     add(storage.clone(), "Datastore.AllocateTemplate");
+                }
+                if let Some(VolumeSource::Url { .. }) = source {
                     ["Sys.Audit", "Sys.Modify"].iter().for_each(|privilege| add("/".into(), privilege));
                 }
                 add(storage, "Datastore.Audit");

@@ -1,8 +1,10 @@
 //! One request and its answer: the only way in which this driver reaches a cluster.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::AsyncRead;
 
 use super::answer::Answer;
 use super::error::ApiError;
@@ -88,11 +90,54 @@ pub trait Exchange: Send + Sync {
     /// There was no answer: [`ApiError::Unreachable`] or [`ApiError::Untrusted`] when the request certainly did not
     /// arrive, else [`ApiError::Unknown`].
     async fn exchange(&self, call: &Call) -> Result<Answer, ApiError>;
+
+    /// Sends a file with a request, once.
+    ///
+    /// # Errors
+    /// As [`Self::exchange`].
+    async fn upload(&self, call: &Call, file: Upload) -> Result<Answer, ApiError>;
+}
+
+/// A file that goes with a request, as the last part of a form of several.
+pub struct Upload {
+    /// What it is called there.
+    pub name: String,
+    /// Bytes.
+    pub length: u64,
+    /// Where they come from. Less of them breaks the request off.
+    pub from: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    /// How long all of it may take.
+    pub within: Duration,
+}
+
+/// What stands before the file and after it, in the form of RFC 7578. The boundary occurs in no file: it is random.
+pub fn multipart(call: &Call, name: &str, boundary: &str) -> (Vec<u8>, Vec<u8>) {
+    let field = |(key, value): &(String, String)| {
+        format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n{value}\r\n")
+    };
+    let fields: String = call.parameters.iter().map(field).collect();
+    let file = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"filename\"; filename=\"{name}\"\r\n\
+         Content-Type: application/octet-stream\r\n\r\n"
+    );
+    ((fields + &file).into_bytes(), format!("\r\n--{boundary}--\r\n").into_bytes())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_file_is_the_last_part_of_a_form() {
+        let call = Call::new(Verb::Post, "/x").with("content", "vztmpl").with("checksum", "00");
+        let (before, after) = multipart(&call, "d.tar.zst", "b0");
+        let form = [before, b"FILE".to_vec(), after].concat();
+        let expected = "--b0\r\nContent-Disposition: form-data; name=\"content\"\r\n\r\nvztmpl\r\n\
+            --b0\r\nContent-Disposition: form-data; name=\"checksum\"\r\n\r\n00\r\n\
+            --b0\r\nContent-Disposition: form-data; name=\"filename\"; filename=\"d.tar.zst\"\r\n\
+            Content-Type: application/octet-stream\r\n\r\nFILE\r\n--b0--\r\n";
+        assert_eq!(String::from_utf8(form).unwrap(), expected);
+    }
 
     #[test]
     fn parameters_of_reads_and_removals_are_in_the_query() {

@@ -29,6 +29,7 @@ mod server;
 mod snapshots;
 pub mod task;
 mod update;
+mod upload;
 mod volumes;
 mod waiting;
 mod whereabouts;

@@ -3,16 +3,18 @@
 //! Proxmox closes a connection that is idle for 5 s, after 100 requests, and after every error. A connection that was
 //! closed in the very moment it was used looks like a lost answer: so connections retire before that.
 
+use std::io::Cursor;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::error::ApiError;
-use super::exchange::{Call, Exchange, Verb};
-use crate::effect::http::{Connection, Deadlines, Endpoint, HttpError, Method, Request, Response};
+use super::exchange::{Call, Exchange, Upload, Verb, multipart};
+use crate::effect::http::{Connection, Deadlines, Endpoint, HttpError, Method, Payload, Request, Response};
 
 /// A connection that was idle for longer is not used again; Proxmox's own limit is 5 s.
 const IDLE: Duration = Duration::from_secs(3);
@@ -130,11 +132,11 @@ impl Servers {
         })
     }
 
-    async fn open(&self, from: usize) -> Result<Kept, ApiError> {
+    async fn open(&self, from: usize, deadlines: Deadlines) -> Result<Kept, ApiError> {
         let mut causes = Vec::new();
         for offset in 0..self.endpoints.len() {
             let server = (from + offset) % self.endpoints.len();
-            match Connection::open(&self.endpoints[server], DEADLINES).await {
+            match Connection::open(&self.endpoints[server], deadlines).await {
                 Ok(connection) => return Ok(Kept { server, connection, requests: 0, since: Instant::now() }),
                 // Whoever pretends to be one server may pretend to be the others: that is not passed over.
                 Err(error @ HttpError::Trust { .. }) => return Err(ApiError::Untrusted(error.to_string())),
@@ -156,18 +158,42 @@ impl Exchange for Servers {
         }
         let mut kept = match kept {
             Some(kept) => kept,
-            None => self.open(first).await?,
+            None => self.open(first, DEADLINES).await?,
         };
         let request = self.request(call).map_err(|error| ApiError::Refused(error.to_string()))?;
-        let response = kept.connection.send(request).await.map_err(|error| lost(&error))?;
-        let closes = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
-        let Response { status, reason, body, .. } = response;
-        let body = body.bytes(ANSWER_LIMIT).await.map_err(|error| lost(&error))?;
-        if status.as_u16() < 400 && !closes {
+        let (answer, closes) = answered(&mut kept.connection, request).await?;
+        if answer.status < 400 && !closes {
             self.keep(Kept { requests: kept.requests + 1, since: Instant::now(), ..kept });
         }
-        Ok(Answer { status: status.as_u16(), reason, body })
+        Ok(answer)
     }
+
+    /// Over a connection of its own, which has as long as the file takes.
+    async fn upload(&self, call: &Call, file: Upload) -> Result<Answer, ApiError> {
+        let deadlines = Deadlines { first_byte: file.within, total: file.within, ..DEADLINES };
+        let first = self.state.lock().map_or(0, |state| state.first);
+        let boundary = uuid::Uuid::now_v7().simple().to_string();
+        let (before, after) = multipart(call, &file.name, &boundary);
+        let length = before.len() as u64 + file.length + after.len() as u64;
+        let from = Cursor::new(before).chain(file.from.take(file.length)).chain(Cursor::new(after));
+        let plain = Call { parameters: Vec::new(), ..call.clone() };
+        let request = self
+            .request(&plain)
+            .and_then(|request| request.header("Content-Type", &format!("multipart/form-data; boundary={boundary}")));
+        let request = request.map_err(|error| ApiError::Refused(error.to_string()))?;
+        let mut kept = self.open(first, deadlines).await?;
+        let request = request.payload(Payload::Stream { length, from: Box::new(from) });
+        Ok(answered(&mut kept.connection, request).await?.0)
+    }
+}
+
+/// Sends a request and reads its answer; whether the server closes the connection then.
+async fn answered(connection: &mut Connection, request: Request) -> Result<(Answer, bool), ApiError> {
+    let response = connection.send(request).await.map_err(|error| lost(&error))?;
+    let closes = response.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"));
+    let Response { status, reason, body, .. } = response;
+    let body = body.bytes(ANSWER_LIMIT).await.map_err(|error| lost(&error))?;
+    Ok((Answer { status: status.as_u16(), reason, body }, closes))
 }
 
 fn lost(error: &HttpError) -> ApiError {

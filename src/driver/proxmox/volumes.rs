@@ -1,4 +1,4 @@
-//! Volumes that guests are made from: downloaded by the node when its storage does not have them.
+//! Volumes that guests are made from: downloaded by the node, or uploaded, when its storage does not have them.
 
 use super::answer::{list, text};
 use super::api::Place;
@@ -7,17 +7,17 @@ use super::error::ApiError;
 use super::exchange::{Call, Verb};
 use super::waiting::Watch;
 use crate::exec::Failure;
-use crate::resource::cluster::{ClusterGuestSpec, Download, GuestOrigin, percent};
+use crate::resource::cluster::{ClusterGuestSpec, GuestOrigin, VolumeSource, percent};
 
-/// How often is looked again, when somebody else may have downloaded the same.
+/// How often is looked again, when somebody else may have been faster.
 const ATTEMPTS: usize = 3;
 
 /// `STORAGE:CONTENT/FILE`.
-struct Volume<'a> {
+pub(super) struct Volume<'a> {
     whole: &'a str,
     storage: &'a str,
-    content: &'a str,
-    file: &'a str,
+    pub(super) content: &'a str,
+    pub(super) file: &'a str,
 }
 
 impl<'a> Volume<'a> {
@@ -27,7 +27,7 @@ impl<'a> Volume<'a> {
         Some(Self { whole, storage, content, file })
     }
 
-    fn path(&self, node: &str, below: &str) -> String {
+    pub(super) fn path(&self, node: &str, below: &str) -> String {
         format!("/nodes/{}/storage/{}/{below}", percent::encode(node), percent::encode(self.storage))
     }
 }
@@ -40,8 +40,8 @@ impl Cluster {
         place: &Place,
         watch: Watch<'_>,
     ) -> Result<(), Failure> {
-        let (GuestOrigin::Template { volume, download: Some(download) }
-        | GuestOrigin::DiskImage { volume, download: Some(download) }) = &spec.origin
+        let (GuestOrigin::Template { volume, source: Some(source) }
+        | GuestOrigin::DiskImage { volume, source: Some(source) }) = &spec.origin
         else {
             return Ok(());
         };
@@ -49,15 +49,14 @@ impl Cluster {
             let message = format!("found the volume `{volume}`, expected one such as `local:vztmpl/NAME.tar.zst`");
             return Err(Failure::permanent(message));
         };
-        // One download at a time: others want the same.
-        let _one = self.downloading.lock().await;
+        // One at a time: others want the same.
+        let _one = self.fetching.lock().await;
         let mut last = None;
         for _ in 0..ATTEMPTS {
             if self.has_volume(&place.node, &volume).await.map_err(Failure::from)? {
                 return Ok(());
             }
-            watch.say(&format!("downloads {} to `{}`", volume.file, place.node));
-            match self.run(&request(&place.node, &volume, download), watch).await {
+            match self.fetch(&place.node, &volume, source, watch).await? {
                 Ok(()) => last = None,
                 // Somebody else may have been faster, or it goes on: what is there then decides.
                 Err(error @ (ApiError::Unknown(_) | ApiError::Refused(_))) => {
@@ -70,10 +69,32 @@ impl Cluster {
             }
         }
         let failure = last.map_or_else(
-            || Failure::permanent(format!("`{}` is not there, although its download is done", volume.whole)),
+            || Failure::permanent(format!("`{}` is not there, although its task is done", volume.whole)),
             Failure::from,
         );
-        Err(failure.context(format!("cannot download `{}`", volume.whole)))
+        let verb = if matches!(source, VolumeSource::Url { .. }) { "download" } else { "upload" };
+        Err(failure.context(format!("cannot {verb} `{}`", volume.whole)))
+    }
+
+    /// Downloads or uploads it once. The outer error is about this machine: there is nothing to upload.
+    async fn fetch(
+        &self,
+        node: &str,
+        volume: &Volume<'_>,
+        source: &VolumeSource,
+        watch: Watch<'_>,
+    ) -> Result<Result<(), ApiError>, Failure> {
+        match source {
+            VolumeSource::Url { url, sha256 } => {
+                watch.say(&format!("downloads {} to `{node}`", volume.file));
+                let call = request(node, volume, "download-url", sha256).with("filename", volume.file).with("url", url);
+                Ok(self.run(&call, watch).await)
+            }
+            VolumeSource::File { file, sha256 } => {
+                let call = request(node, volume, "upload", sha256);
+                self.upload(&call, volume.file, file, watch).await
+            }
+        }
     }
 
     async fn has_volume(&self, node: &str, volume: &Volume<'_>) -> Result<bool, ApiError> {
@@ -83,11 +104,9 @@ impl Cluster {
     }
 }
 
-fn request(node: &str, volume: &Volume<'_>, download: &Download) -> Call {
-    Call::new(Verb::Post, volume.path(node, "download-url"))
+fn request(node: &str, volume: &Volume<'_>, below: &str, sha256: &str) -> Call {
+    Call::new(Verb::Post, volume.path(node, below))
         .with("content", volume.content)
-        .with("filename", volume.file)
-        .with("url", &download.url)
-        .with("checksum", &download.sha256)
+        .with("checksum", sha256)
         .with("checksum-algorithm", "sha256")
 }

@@ -23,6 +23,6 @@ pub use mark::Mark;
 pub use observed::{ObservedCluster, ObservedClusterGuest, Power};
 pub use properties::Properties;
 pub use reach::Reach;
-pub use spec::{ClusterGuestSpec, ClusterSpec, Download, GuestOrigin, Restart, VmidRange};
+pub use spec::{ClusterGuestSpec, ClusterSpec, GuestOrigin, Restart, VmidRange, VolumeSource};
 pub use value::Value;
 pub use written::written;

@@ -92,7 +92,7 @@ pub enum GuestOrigin {
         volume: String,
         /// Where it comes from when its storage does not have it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        download: Option<Download>,
+        source: Option<VolumeSource>,
     },
     /// A disk image, which becomes the first disk of a virtual machine.
     DiskImage {
@@ -100,7 +100,7 @@ pub enum GuestOrigin {
         volume: String,
         /// Where it comes from when its storage does not have it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        download: Option<Download>,
+        source: Option<VolumeSource>,
     },
     /// A backup.
     Restore {
@@ -124,13 +124,24 @@ pub enum GuestOrigin {
     Existing,
 }
 
-/// A file that a node downloads.
+/// Where a volume comes from that its storage does not have. Digests are SHA-256, in lower-case hexadecimal digits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Download {
-    /// Where from.
-    pub url: String,
-    /// The SHA-256 digest that it must have, in lower-case hexadecimal digits.
-    pub sha256: String,
+#[serde(untagged)]
+pub enum VolumeSource {
+    /// A node downloads it.
+    Url {
+        /// Where from.
+        url: String,
+        /// The digest that it must have.
+        sha256: String,
+    },
+    /// It is uploaded from this machine.
+    File {
+        /// Its path; `~/` is the home of whoever applies.
+        file: String,
+        /// The digest that it must have.
+        sha256: String,
+    },
 }
 
 impl GuestOrigin {

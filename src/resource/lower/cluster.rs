@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use camino::Utf8Path;
+
 use super::Lowering;
 use super::files::{OwnKeys, Owner};
 use crate::config::{
@@ -9,10 +11,11 @@ use crate::config::{
     HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, Download, GuestKind, GuestOrigin, Properties, Reach, Restart, Value, VmidRange,
+    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, Properties, Reach, Restart, Value, VmidRange, VolumeSource,
     beside, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
+use crate::syntax::SourceMap;
 
 /// Where SSH servers listen.
 const SSH_PORT: u16 = 22;
@@ -66,7 +69,7 @@ impl Lowering<'_> {
             cluster: guest.cluster.value.clone(),
             nodes: guest.nodes.iter().map(|node| node.value.clone()).collect(),
             vmid: VmidRange { from, to },
-            origin: origin(&guest.origin),
+            origin: origin(&guest.origin, self.sources),
             unprivileged: false,
             keys: Vec::new(),
             reach: reach(guest, std::iter::empty()),
@@ -95,13 +98,14 @@ impl Lowering<'_> {
     }
 }
 
-fn origin(origin: &ClusterOrigin) -> GuestOrigin {
+fn origin(origin: &ClusterOrigin, sources: &SourceMap) -> GuestOrigin {
+    let from = |source: &config::VolumeSource| volume_source(source, sources);
     match origin {
-        ClusterOrigin::Template { volume, download } => {
-            GuestOrigin::Template { volume: volume.value.clone(), download: download.as_ref().map(from) }
+        ClusterOrigin::Template { volume, source } => {
+            GuestOrigin::Template { volume: volume.value.clone(), source: source.as_ref().map(from) }
         }
-        ClusterOrigin::DiskImage { volume, download } => {
-            GuestOrigin::DiskImage { volume: volume.value.clone(), download: download.as_ref().map(from) }
+        ClusterOrigin::DiskImage { volume, source } => {
+            GuestOrigin::DiskImage { volume: volume.value.clone(), source: source.as_ref().map(from) }
         }
         ClusterOrigin::Restore { volume, same, storage } => {
             GuestOrigin::Restore { volume: volume.value.clone(), same: *same, storage: storage.clone() }
@@ -113,8 +117,19 @@ fn origin(origin: &ClusterOrigin) -> GuestOrigin {
     }
 }
 
-fn from(download: &config::Download) -> Download {
-    Download { url: download.url.clone(), sha256: download.sha256.clone() }
+/// A file is looked for beside the fleet file that names it.
+fn volume_source(source: &config::VolumeSource, sources: &SourceMap) -> VolumeSource {
+    match source {
+        config::VolumeSource::Url { url, sha256 } => VolumeSource::Url { url: url.clone(), sha256: sha256.clone() },
+        config::VolumeSource::File { path, sha256 } => {
+            let beside = sources.file(path.span.source).path.parent().unwrap_or_else(|| Utf8Path::new(""));
+            let file = match path.value.starts_with("~/") {
+                true => path.value.clone(),
+                false => beside.join(&path.value).into_string(),
+            };
+            VolumeSource::File { file, sha256: sha256.clone() }
+        }
+    }
 }
 
 fn high_availability(ha: &HighAvailability) -> Value {

@@ -22,9 +22,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use regatta::driver::proxmox::ApiError;
 use regatta::driver::proxmox::answer::Answer;
-use regatta::driver::proxmox::exchange::{Call, Exchange, Verb};
+use regatta::driver::proxmox::exchange::{Call, Exchange, Upload, Verb};
 use regatta::resource::cluster::{GuestKind, percent};
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
 use crate::schema;
 use beside::Beside;
@@ -75,6 +76,8 @@ pub(crate) struct World {
     pub(crate) requests: Vec<String>,
     /// How long each answer takes.
     pub(crate) latency: Duration,
+    /// The file that came with the last upload.
+    pub(crate) uploaded: Vec<u8>,
     pub(crate) strike: Option<Strike>,
     macs: u32,
     /// How often a task says that it still runs.
@@ -163,6 +166,16 @@ impl Exchange for Fake {
             Some(fault) => world.struck(fault, call),
         }
     }
+
+    async fn upload(&self, call: &Call, mut file: Upload) -> Result<Answer, ApiError> {
+        let mut bytes = Vec::new();
+        let read = file.from.read_to_end(&mut bytes).await;
+        assert_eq!(read.unwrap() as u64, file.length);
+        // A genuine server takes the file into its temporary directory, and hands its name on as one more parameter.
+        let call = call.clone().with("filename", file.name);
+        self.world().uploaded = bytes;
+        self.exchange(&call).await
+    }
 }
 
 impl World {
@@ -227,6 +240,7 @@ impl World {
             (verb, ["cluster", "ha", "resources", rest @ ..]) => self.on_services(verb, rest, call),
             (Verb::Get, ["nodes", node, "storage", storage, "content"]) => self.content(node, storage, call),
             (Verb::Post, ["nodes", node, "storage", storage, "download-url"]) => self.download(node, storage, call),
+            (Verb::Post, ["nodes", node, "storage", storage, "upload"]) => self.take_upload(node, storage, call),
             (Verb::Post, ["nodes", node, "lxc"]) => self.create(GuestKind::Container, node, call),
             (Verb::Post, ["nodes", node, "qemu"]) => self.create(GuestKind::Vm, node, call),
             (verb, ["nodes", node, kind @ ("lxc" | "qemu"), vmid, rest @ ..]) => {

@@ -57,7 +57,7 @@ pub(super) static TEMPLATE: NodeRule = NodeRule {
         WORD,
         "Such as `local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst`.",
     )],
-    properties: &[rules::URL, rules::SHA256],
+    properties: &[rules::URL, rules::FILE, rules::SHA256],
     ..NodeRule::new(
         "template",
         "The container template that it is made from. One of this, `clone` and `restore` is needed.",

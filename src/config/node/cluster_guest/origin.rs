@@ -3,21 +3,21 @@
 use super::{Reading, container_rules, rules, truth, vm_rules};
 use crate::config::block::Block;
 use crate::config::problems::Problems;
-use crate::config::{ClusterOrigin, Download};
+use crate::config::{ClusterOrigin, VolumeSource};
 use crate::syntax::{Diagnostic, Spanned, shown};
 
 impl Reading<'_> {
     /// The origin of a container.
     pub(super) fn origin_of_container(&mut self) -> Option<ClusterOrigin> {
         let template = self.volume(&container_rules::TEMPLATE);
-        let template = template.map(|(volume, download)| ClusterOrigin::Template { volume, download });
+        let template = template.map(|(volume, source)| ClusterOrigin::Template { volume, source });
         self.origin("container", "`template`, `clone`, `restore` and `existing`", template)
     }
 
     /// The origin of a virtual machine.
     pub(super) fn origin_of_vm(&mut self) -> Option<ClusterOrigin> {
         let image = self.volume(&vm_rules::DISK_IMAGE);
-        let image = image.map(|(volume, download)| ClusterOrigin::DiskImage { volume, download });
+        let image = image.map(|(volume, source)| ClusterOrigin::DiskImage { volume, source });
         self.origin("vm", "`clone`, `disk-image`, `restore` and `existing`", image)
     }
 
@@ -50,30 +50,46 @@ impl Reading<'_> {
     fn volume(
         &mut self,
         rule: &'static crate::config::language::NodeRule,
-    ) -> Option<(Spanned<String>, Option<Download>)> {
+    ) -> Option<(Spanned<String>, Option<VolumeSource>)> {
         let node = self.block.children(rule.name).next()?;
         let block = Block::read(node, rule, self.problems);
-        let download = download(&block, self.problems);
-        Some((block.text("volume")?, download))
+        let source = source(&block, self.problems);
+        Some((block.text("volume")?, source))
     }
 }
 
-/// Both properties or none.
-fn download(block: &Block<'_>, problems: &mut Problems) -> Option<Download> {
-    match (block.text("url"), block.text("sha256")) {
-        (Some(url), Some(sha256)) => {
+/// One of `url` and `file`, together with the digest, or nothing.
+fn source(block: &Block<'_>, problems: &mut Problems) -> Option<VolumeSource> {
+    let sha256 = block.text("sha256");
+    let wrong = |span, message: &str, label| Diagnostic::error("config::contradiction", message, span, label);
+    let lonely = |span, message| wrong(span, message, "one without the other");
+    match (block.text("url"), block.text("file"), sha256) {
+        (None, None, None) => None,
+        (Some(url), None, Some(sha256)) => {
             if !url.value.starts_with("http") {
                 let message =
                     format!("found `{}`, expected an address that nodes can download from", shown(&url.value));
                 let help = "nodes download over `http://` and `https://`";
                 problems.push(Diagnostic::error("config::wrong-value", message, url.span, "not accepted").help(help));
             }
-            Some(Download { url: url.value, sha256: sha256.value })
+            Some(VolumeSource::Url { url: url.value, sha256: sha256.value })
         }
-        (None, None) => None,
-        (Some(lonely), None) | (None, Some(lonely)) => {
-            let message = "`url` and `sha256` stand together";
-            problems.push(Diagnostic::error("config::contradiction", message, lonely.span, "one without the other"));
+        (None, Some(path), Some(sha256)) => Some(VolumeSource::File { path, sha256: sha256.value }),
+        (Some(_), Some(file), _) => {
+            let message = "`url` and `file` both say where the volume comes from";
+            problems.push(wrong(file.span, message, "one too many"));
+            None
+        }
+        (Some(alone), None, None) => {
+            problems.push(lonely(alone.span, "`url` and `sha256` stand together"));
+            None
+        }
+        (None, Some(alone), None) => {
+            problems.push(lonely(alone.span, "`file` and `sha256` stand together"));
+            None
+        }
+        (None, None, Some(alone)) => {
+            problems.push(lonely(alone.span, "`sha256` stands together with `url` or `file`"));
             None
         }
     }

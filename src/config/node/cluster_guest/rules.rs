@@ -100,8 +100,13 @@ pub(super) const URL: PropertyRule = PropertyRule::optional(
     Kind::Url,
     "Where the node downloads it from when its storage does not have it; together with `sha256`.",
 );
+pub(super) const FILE: PropertyRule = PropertyRule::optional(
+    "file",
+    Kind::HostPath,
+    "The file on this machine that is uploaded when the storage does not have it; together with `sha256`.",
+);
 pub(super) const SHA256: PropertyRule =
-    PropertyRule::optional("sha256", Kind::Sha256, "The digest that the download must have.");
+    PropertyRule::optional("sha256", Kind::Sha256, "The digest that the volume must have; its storage checks it.");
 
 pub(super) static POOL: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("pool", WORD, "Its name. The pool exists already.")],

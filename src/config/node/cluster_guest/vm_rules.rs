@@ -61,7 +61,7 @@ const ORIGINAL: &str = "that of its original";
 
 pub(super) static DISK_IMAGE: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("volume", WORD, "Such as `local:import/debian-12-genericcloud-amd64.qcow2`.")],
-    properties: &[rules::URL, rules::SHA256],
+    properties: &[rules::URL, rules::FILE, rules::SHA256],
     ..NodeRule::new(
         "disk-image",
         "The disk image that `disk 0` is imported from when the guest is made. One of this, `clone` and `restore` is needed.",

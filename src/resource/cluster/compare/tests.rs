@@ -24,7 +24,7 @@ fn spec(wish: Raw<'_>) -> ClusterGuestSpec {
         cluster: "pve".into(),
         nodes: vec![],
         vmid: VmidRange { from: 100, to: 200 },
-        origin: GuestOrigin::Template { volume: "local:vztmpl/x".into(), download: None },
+        origin: GuestOrigin::Template { volume: "local:vztmpl/x".into(), source: None },
         unprivileged: true,
         keys: vec![],
         values: values(wish).0,
