@@ -10,10 +10,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use regatta::driver::privilege::{By, Mark, RootCommand, Rules, UNFINISHED, admit, entries, needed};
+use regatta::driver::privilege::{By, Mark, RootCommand, Rules, UNFINISHED, admit, entries, needed, needed_on_nodes};
+use regatta::resource::cluster::field::canonical;
+use regatta::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, Reach, Restart, VmidRange};
 use regatta::resource::{BridgeSpec, LinkName, PortForward, Tap};
 
 /// A network with one of everything.
@@ -55,7 +57,45 @@ fn commands() -> Vec<RootCommand> {
         applied: UNFINISHED.into(),
         rules: UNFINISHED.into(),
     };
-    needed(&network(), &owner, 1000, &[]).unwrap()
+    let mut all = needed(&network(), &owner, 1000, &[]).unwrap();
+    all.extend(on_nodes());
+    all
+}
+
+/// What root may be asked for on a node of a cluster, of a container and a virtual machine with everything.
+fn on_nodes() -> Vec<RootCommand> {
+    let guest = |kind, name: &str, vmid, set: &[(&str, &str)]| ClusterGuestSpec {
+        fleet: "shop".into(),
+        name: name.into(),
+        kind,
+        cluster: "pve".into(),
+        nodes: Vec::new(),
+        vmid: VmidRange { from: vmid, to: vmid },
+        origin: GuestOrigin::Clone { vmid: 900, full: true, storage: None },
+        unprivileged: true,
+        keys: Vec::new(),
+        values: set.iter().map(|(key, raw)| canonical(kind, key, raw).unwrap()).collect(),
+        notes: None,
+        running: true,
+        restart: Restart::IfNeeded,
+        reach: Reach {
+            cluster: "pve".into(),
+            guest: name.into(),
+            host: None,
+            port: 22,
+            identity: None,
+            host_key: None,
+        },
+    };
+    let set = [
+        ("features", "nesting=1,keyctl=1"),
+        ("mp0", "/mnt/usb/data,mp=/srv/data,ro=1"),
+        ("dev0", "/dev/ttyUSB0,gid=20,mode=0600"),
+        ("hookscript", "local:snippets/hook.sh"),
+    ];
+    let web = guest(GuestKind::Container, "web", 105, &set);
+    let db = guest(GuestKind::Vm, "db", 106, &[("hookscript", "local:snippets/hook.sh")]);
+    needed_on_nodes(&[&web, &db]).unwrap()
 }
 
 /// A program and its arguments.
@@ -179,11 +219,51 @@ fn by_hand() -> Vec<Vector> {
         "/usr/sbin/nft".into(),
         "/usr/sbin/visudo -f /etc/sudoers".into(),
     ];
+    let texts = texts.into_iter().chain(of_nodes());
     let split = |text: String| {
         let mut words = text.split(' ').map(str::to_owned);
         (words.next().unwrap(), words.collect())
     };
-    texts.into_iter().map(split).collect()
+    texts.map(split).collect()
+}
+
+/// The same of what runs on the nodes of clusters.
+fn of_nodes() -> impl Iterator<Item = String> {
+    let digest = "0123456789abcdef0123456789abcdef01234567";
+    let of_nodes = [
+        "set 107 --digest {} --features keyctl=1,nesting=1",
+        "set 105 --features keyctl=1,nesting=1",
+        "set 105 --digest {} --features keyctl=1,nesting=1,mount=nfs",
+        "set 105 --digest {} --features fuse=1",
+        "set 105 --digest {} --mp0 /etc,mp=/srv/data,ro=1",
+        "set 105 --digest {} --mp0 /,mp=/srv/data,ro=1",
+        "set 105 --digest {} --mp0 /mnt/usb/data,mp=/srv/data",
+        "set 105 --digest {} --mp0 /mnt/usb/../../etc,mp=/srv/data,ro=1",
+        "set 105 --digest {} --mp0 /mnt/usb/data,mp=/srv/data,ro=1 --mp1 /etc,mp=/x",
+        "set 105 --digest {} --rootfs /mnt/usb/data",
+        "set 105 --digest {} --dev0 /dev/sda",
+        "set 105 --digest {} --dev0 /dev/ttyUSB0,gid=20,mode=0666",
+        "set 105 --digest {} --delete protection",
+        "set 105 --digest {} --delete dev0,features",
+        "set 105 --digest {} --hookscript local:snippets/evil.sh",
+        "set 105 --digest {} --lock backup",
+        "set 105 --digest {} --unprivileged 0",
+        "set 105 --digest ../../etc/passwd --features keyctl=1,nesting=1",
+        "set 105 --digest {} --features keyctl=1,nesting=1 --force",
+        "set 0105 --digest {} --features keyctl=1,nesting=1",
+        "set 105 106 --digest {} --features keyctl=1,nesting=1",
+        "exec 105 -- sh",
+        "enter 105",
+        "push 105 /etc/shadow /x",
+        "pull 105 /x /etc/shadow",
+        "mount 105",
+        "destroy 105",
+        "create 107 local:vztmpl/x",
+    ];
+    let of_nodes = of_nodes.map(|rest| format!("/usr/sbin/pct {}", rest.replace("{}", digest)));
+    let of_machines =
+        ["set 106 --args -drive", "set 106 --hostpci0 00:02.0", "monitor 106", "sendkey 106 ctrl-alt-delete"];
+    of_nodes.into_iter().chain(of_machines.map(|rest| format!("/usr/sbin/qm {rest}")))
 }
 
 /// The same text, cut into arguments elsewhere: sudo, which joins them, cannot tell. (LESSON 34)
@@ -231,6 +311,8 @@ fn the_catalogue_admits_what_it_names_and_nothing_else() {
 
 /// A user and his rules; both go when this goes.
 struct User {
+    /// Programs of Proxmox VE that stand-ins are in the place of.
+    stand_ins: Vec<&'static str>,
     name: String,
     rules: PathBuf,
     namespace: String,
@@ -239,7 +321,14 @@ struct User {
 impl User {
     fn new(allowed: &[RootCommand]) -> Self {
         let name = format!("rgtsudo{}", std::process::id());
-        let user = Self { rules: PathBuf::from("/etc/sudoers.d").join(&name), namespace: name.clone(), name };
+        let stand_ins = ["/usr/sbin/pct", "/usr/sbin/qm"].into_iter().filter(|it| !Path::new(it).exists()).collect();
+        let rules = PathBuf::from("/etc/sudoers.d").join(&name);
+        let user = Self { stand_ins, rules, namespace: name.clone(), name };
+        // sudo does not answer for programs that are not there.
+        for program in &user.stand_ins {
+            std::fs::write(program, include_str!("common/stand_in_pct.sh")).unwrap();
+            std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
         succeeds(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", &user.name]));
         succeeds(Command::new("ip").args(["netns", "add", &user.namespace]));
         let text = Rules::new(&user.name, "shop", allowed).unwrap().to_string();
@@ -261,6 +350,7 @@ impl User {
 impl Drop for User {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.rules);
+        self.stand_ins.iter().for_each(|program| drop(std::fs::remove_file(program)));
         let _ = Command::new("userdel").arg(&self.name).output();
         let _ = Command::new("ip").args(["netns", "delete", &self.namespace]).output();
     }

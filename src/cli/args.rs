@@ -215,6 +215,9 @@ pub(super) struct SudoersArgs {
     /// Print what sudo does not allow yet, and exit with 1 when there is anything
     #[arg(long)]
     pub check: bool,
+    /// The rules of a cluster's node, for the user that its `fence` names
+    #[arg(long, value_name = "NODE")]
+    pub node: Option<String>,
 }
 
 /// Arguments of `explain`.

@@ -19,10 +19,12 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
     let state = StateDir::new(session::state_root(global, &environment)?);
     let networks = session::networks(&declared, &state);
     let here = hypervisors(&declared.fleet, &state, &CommandRunner, Trial::Known).await;
+    let nodes = session::nodes(&declared, &state, &environment);
     let doctor = Doctor::new(Arc::new(networks), state, Arc::new(CommandRunner));
     let mut findings = doctor.examine(&declared.desired).await;
     findings.extend(doctor::machines(&resource::chosen(&declared.fleet, &here)));
     findings.extend(declared.clusters.examine(&declared.desired).await);
+    findings.extend(nodes.examine().await);
     match global.format {
         Format::Human => output::data(&render::doctor(&findings, output::data_screen())),
         Format::Json => output::data(&render::doctor_json(&findings)?),

@@ -190,7 +190,7 @@ async fn perform(
     signals::listen(cancel.clone())?;
     let local = LocalDriver::new(session.guests(), session.networks()).starting_with_host(session.boot());
     let runner = Runner {
-        perform: Arc::new(FleetDriver::new(local, session.clusters(), session.insides())),
+        perform: Arc::new(FleetDriver::new(local, session.clusters(), session.insides(), session.nodes())),
         clock,
         limits: Limits::with_parallel(options.parallel),
         retry: Retry::default(),

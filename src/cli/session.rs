@@ -21,6 +21,7 @@ use crate::driver::doctor::preflight;
 use crate::driver::inputs::{self, Secrets, User};
 use crate::driver::microvm::{self, Effects, Guests, Jails, Trial};
 use crate::driver::network::{Guard, Networks};
+use crate::driver::nodes::{NodeDoors, Nodes};
 use crate::driver::pins::Ask;
 use crate::driver::privilege::Privileged;
 use crate::driver::proxmox::Clusters;
@@ -119,7 +120,7 @@ pub(super) struct Declared {
     /// What should exist.
     pub desired: Desired,
     /// The fleet's clusters, none of which was asked yet.
-    pub clusters: Clusters,
+    pub clusters: Arc<Clusters>,
     /// Who has to agree.
     pub policies: Policies,
 }
@@ -127,7 +128,7 @@ pub(super) struct Declared {
 /// Reads the fleet file and nothing else.
 pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Declared, CliError> {
     let loaded = load(global, environment)?;
-    let clusters = clusters(&loaded, environment);
+    let clusters = Arc::new(clusters(&loaded, environment));
     let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
     let Loaded { sources, fleet, origin } = loaded;
     match resource::lower(&fleet, &sources, &Inputs::default()) {
@@ -144,6 +145,18 @@ pub(super) fn networks(declared: &Declared, state: &StateDir) -> Networks {
     let (runner, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
     let audit = Arc::new(audit_log(state, &declared.policies));
     Networks::new(&declared.desired.fleet, declared.origin.as_str(), runner, clock, audit)
+}
+
+/// The nodes in the fences of a fleet that was read and nothing else.
+pub(super) fn nodes(declared: &Declared, state: &StateDir, environment: &Environment) -> Nodes {
+    let audit = Arc::new(audit_log(state, &declared.policies));
+    let clusters = Arc::clone(&declared.clusters);
+    Nodes::new(&declared.desired, clusters, node_doors(audit), state.clone(), environment.home.clone())
+}
+
+fn node_doors(audit: Arc<AuditFile>) -> NodeDoors {
+    let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
+    NodeDoors { connect: Arc::new(SshClient::default()), run, clock, audit }
 }
 
 /// Where decisions, and what runs as root, are written down.
@@ -169,6 +182,7 @@ pub(super) struct Session {
     lock: Option<(LockPath, LockFile)>,
     clusters: Arc<Clusters>,
     insides: Arc<Insides>,
+    nodes: Arc<Nodes>,
     policies: Policies,
     /// What approvals name this host by.
     host: String,
@@ -239,6 +253,8 @@ impl Session {
         let boot = BootUnit::new(&fleet.name.value, origin.as_str(), &state, units, Arc::clone(&runner) as _)?;
         let guard = Guard::new(&fleet.name.value, origin.as_str(), state.clone(), Arc::new(Detacher));
         let audit = Arc::new(audit_log(&state, &policies));
+        let doors = node_doors(Arc::clone(&audit));
+        let nodes = Nodes::new(&desired, Arc::clone(&clusters), doors, state.clone(), environment.home.clone());
         let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, audit).guarded(guard);
         Ok(Self {
             state,
@@ -252,6 +268,7 @@ impl Session {
             guests,
             clusters,
             insides: Arc::new(insides),
+            nodes: Arc::new(nodes),
             networks: Arc::new(networks),
             boot: Arc::new(boot),
             lock,
@@ -313,6 +330,11 @@ impl Session {
     /// The insides of guests on clusters.
     pub(super) fn insides(&self) -> Arc<Insides> {
         Arc::clone(&self.insides)
+    }
+
+    /// The nodes on which root is asked for what no token may do.
+    pub(super) fn nodes(&self) -> Arc<Nodes> {
+        Arc::clone(&self.nodes)
     }
 
     /// The fleet's bridged networks on this machine.

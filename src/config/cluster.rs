@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::fence::FenceNode;
 use super::firewall::Firewall;
 use super::{ByteSize, Inside, Setting};
 use crate::syntax::{SourceId, Span, Spanned};
@@ -19,6 +20,8 @@ pub struct Cluster {
     pub trust: ClusterTrust,
     /// Where the API token comes from.
     pub token: Spanned<TokenSource>,
+    /// The nodes on which may be done what no token may.
+    pub fence: Vec<FenceNode>,
     /// The file that declared it, whose directory relative paths start at.
     pub declared_in: SourceId,
 }
@@ -99,6 +102,8 @@ pub struct ClusterGuest {
     pub protection: Setting<bool>,
     /// Whether it starts with its node.
     pub on_boot: Setting<bool>,
+    /// The script that Proxmox runs at each of its starts and stops.
+    pub hook_script: Option<Spanned<String>>,
     /// Whether it runs.
     pub running: Setting<bool>,
     /// When regatta restarts it for what needs that.
@@ -135,6 +140,10 @@ pub struct Container {
     pub root_disk: Option<Spanned<Volume>>,
     /// Disks beside it, with their paths.
     pub mounts: Vec<Spanned<(String, Volume)>>,
+    /// Directories of the node in it.
+    pub binds: Vec<Spanned<Bind>>,
+    /// Devices of the node in it.
+    pub devices: Vec<Spanned<Device>>,
     /// Network interfaces.
     pub interfaces: Vec<Spanned<Interface>>,
     /// Features of LXC that are switched on.
@@ -281,6 +290,30 @@ pub struct Volume {
     pub backup: bool,
     /// Whether it cannot be written.
     pub read_only: bool,
+}
+
+/// `bind PATH from=…`: a directory of the node in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// Where it is in the container.
+    pub path: String,
+    /// Where it is on the node.
+    pub from: String,
+    /// Whether it cannot be written.
+    pub read_only: bool,
+}
+
+/// `device PATH …`: a device of the node in a container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its path, here and there.
+    pub path: String,
+    /// Permission bits in the container, in octal digits; Proxmox's own (`0660`) when `None`.
+    pub mode: Option<String>,
+    /// Its owner in the container.
+    pub uid: Option<u32>,
+    /// Its group in the container.
+    pub gid: Option<u32>,
 }
 
 /// A network interface of a container.

@@ -6,7 +6,10 @@ use super::guests::{check_sessions, check_targets};
 use super::language::is_label;
 use super::node::cluster_guest::{ClusterGuestNode, OnCluster};
 use super::problems::Problems;
-use super::{ClusterGuest, ClusterOrigin, ClusterVm, Container, Fleet};
+use super::{
+    Bind, ClusterGuest, ClusterOrigin, ClusterVm, Container, Fleet, is_plain_path, is_shareable, is_shareable_device,
+    is_snippet,
+};
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// Adds all guests on clusters to the fleet, whose local guests and clusters are complete.
@@ -21,6 +24,7 @@ pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mu
             OnCluster::Container(container) => check_container(container, problems),
             OnCluster::Vm(vm) => check_vm(vm, problems),
         }
+        check_root(&guest, problems);
         check_targets(&common.inside.file_syncs, &common.inside.files, problems);
         check_sessions(&common.inside.sessions, problems);
         check_number(common, count, &mut numbers, problems);
@@ -100,6 +104,49 @@ fn check_existing(guest: &ClusterGuest, problems: &mut Problems) {
     }
 }
 
+/// What root itself is asked for on the node: each is checked against what it names, and the guest has one number, because
+/// sudo's rules name it.
+fn check_root(guest: &OnCluster, problems: &mut Problems) {
+    let hook = guest.common().hook_script.iter();
+    let mut asked: Vec<(Span, Option<String>)> = hook
+        .map(|hook| {
+            let wrong = !is_snippet(&hook.value);
+            (hook.span, wrong.then(|| format!("found `{}`, expected `STORAGE:snippets/FILE`", shown(&hook.value))))
+        })
+        .collect();
+    if let OnCluster::Container(container) = guest {
+        asked.extend(container.binds.iter().map(|bind| (bind.span, wrong_bind(&bind.value))));
+        asked.extend(container.devices.iter().map(|device| (device.span, wrong_device(&device.value.path))));
+        let features = container.features.iter();
+        let features = features.filter(|feature| !container.unprivileged.value || feature.value != "nesting");
+        asked.extend(features.map(|feature| (feature.span, None)));
+    }
+    for message in asked.iter_mut().filter_map(|(span, wrong)| Some((*span, wrong.take()?))) {
+        problems.push(Diagnostic::error("config::wrong-value", message.1, message.0, "not accepted"));
+    }
+    let (from, to) = guest.common().vmid.value;
+    if let Some((span, _)) = asked.first().filter(|_| from < to) {
+        let message = format!("`{}` needs root on its node, and has no number of its own", guest.common().name);
+        problems.push(
+            Diagnostic::error("config::contradiction", message, *span, "no API token may do this")
+                .help("give the guest one number, such as `vmid 105`: the rules of sudo name it"),
+        );
+    }
+}
+
+fn wrong_bind(bind: &Bind) -> Option<String> {
+    if !is_plain_path(&bind.path) {
+        return Some(format!("found the path `{}`, expected an absolute one of plain characters", shown(&bind.path)));
+    }
+    let message = format!("found `{}`, expected a directory that is no part of the node's system", shown(&bind.from));
+    (!is_shareable(&bind.from)).then_some(message)
+}
+
+fn wrong_device(path: &str) -> Option<String> {
+    let message = format!("found `{}`, expected a device that a guest may have, such as `/dev/ttyUSB0`", shown(path));
+    (!is_shareable_device(path)).then_some(message)
+}
+
 /// What may be there only once in one virtual machine.
 fn check_vm(vm: &ClusterVm, problems: &mut Problems) {
     let mut seen: BTreeMap<(&str, u32), Span> = BTreeMap::new();
@@ -117,7 +164,9 @@ fn check_container(container: &Container, problems: &mut Problems) {
     let mut seen: BTreeMap<(&str, &str), Span> = BTreeMap::new();
     let interfaces = container.interfaces.iter().map(|net| (("interface", net.value.name.as_str()), net.span));
     let mounts = container.mounts.iter().map(|mount| (("mount", mount.value.0.as_str()), mount.span));
-    for ((kind, name), span) in interfaces.chain(mounts) {
+    let binds = container.binds.iter().map(|bind| (("mount", bind.value.path.as_str()), bind.span));
+    let devices = container.devices.iter().map(|device| (("device", device.value.path.as_str()), device.span));
+    for ((kind, name), span) in interfaces.chain(mounts).chain(binds).chain(devices) {
         if let Some(first) = seen.insert((kind, name), span) {
             problems.declared_twice(kind, &Spanned::new(name.to_owned(), span), first);
         }

@@ -9,6 +9,7 @@ mod cluster;
 mod cluster_guests;
 mod expand;
 mod explain;
+mod fence;
 pub mod filter;
 mod firewall;
 mod fleet;
@@ -39,10 +40,11 @@ mod template;
 mod units;
 
 pub use cluster::{
-    CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, HighAvailability,
-    Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume, VolumeSource,
+    Bind, CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, Device,
+    HighAvailability, Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume, VolumeSource,
 };
 pub use explain::{Decided, Explained, Explanation, explain};
+pub use fence::{FenceNode, NodeRoad, is_plain_path, is_shareable, is_shareable_device, is_snippet};
 pub use firewall::{Firewall, FirewallRule};
 pub use fleet::{
     Accelerator, Attachment, AuthorizedKey, Bridge, Chosen, Disk, File, FileContent, FileForm, FileSync, Fleet,

@@ -35,6 +35,7 @@ impl From<CommandError> for Failure {
         match error {
             // It was killed in the middle: whatever it did by then stays done.
             CommandError::Deadline { .. } => Self::unknown(error.to_string()),
+            CommandError::Remote { command, cause } => Self::from(cause).context(format!("cannot run `{command}`")),
             CommandError::Failed { ref output, .. } if disk_is_full(output) => {
                 Self::permanent(error.to_string()).hint(DISK_FULL_HINT)
             }

@@ -4,22 +4,24 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::nodes::Nodes;
 use super::proxmox::Clusters;
 use super::{Insides, LocalDriver};
 use crate::exec::{Failure, Perform, Progress};
 use crate::plan::{Op, Step};
 
-/// This machine, the clusters of the fleet, and the insides of their guests.
+/// This machine, the clusters of the fleet, their nodes, and the insides of their guests.
 pub struct FleetDriver {
     local: LocalDriver,
     clusters: Arc<Clusters>,
     insides: Arc<Insides>,
+    nodes: Arc<Nodes>,
 }
 
 impl FleetDriver {
     /// A driver for all of it.
-    pub const fn new(local: LocalDriver, clusters: Arc<Clusters>, insides: Arc<Insides>) -> Self {
-        Self { local, clusters, insides }
+    pub const fn new(local: LocalDriver, clusters: Arc<Clusters>, insides: Arc<Insides>, nodes: Arc<Nodes>) -> Self {
+        Self { local, clusters, insides, nodes }
     }
 }
 
@@ -36,6 +38,7 @@ impl Perform for FleetDriver {
             | Op::DeleteClusterSnapshot { .. }
             | Op::StopClusterGuest { .. }
             | Op::DestroyClusterGuest { .. } => self.clusters.perform(step, progress).await,
+            Op::SetOnNode { .. } => self.nodes.perform(step, progress).await,
             Op::WriteFiles { reach: Some(_), .. } | Op::EnsureSessions { reach: Some(_), .. } => {
                 self.insides.perform(step, progress).await
             }

@@ -101,6 +101,7 @@ impl Perform for LocalDriver {
             Op::AdoptGuest { guest, at } => guests.adopt(guest, at),
             Op::CreateClusterGuest { .. }
             | Op::UpdateClusterGuest { .. }
+            | Op::SetOnNode { .. }
             | Op::StartClusterGuest { .. }
             | Op::RestartClusterGuest { .. }
             | Op::SnapshotClusterGuest { .. }

@@ -21,6 +21,7 @@ mod meter;
 pub mod microvm;
 mod namespace;
 pub mod network;
+pub mod nodes;
 pub mod pins;
 pub mod privilege;
 pub mod proxmox;

@@ -165,6 +165,19 @@ impl Command {
         &self.env
     }
 
+    /// What it reads from memory on its standard input.
+    pub(super) fn input(&self) -> &[u8] {
+        match &self.stdin {
+            Input::Bytes(bytes) => bytes,
+            Input::Shared(_) => &[],
+        }
+    }
+
+    /// How long it may take.
+    pub(super) const fn limit(&self) -> Duration {
+        self.deadline
+    }
+
     /// The arguments.
     pub fn arguments(&self) -> &[String] {
         &self.args
@@ -239,6 +252,14 @@ pub enum CommandError {
         command: String,
         /// The deadline.
         deadline: Duration,
+    },
+    /// It was to run on another machine, and the way there failed.
+    #[error("cannot run `{command}`: {cause}")]
+    Remote {
+        /// The command line.
+        command: String,
+        /// What became of it.
+        cause: super::ConnectError,
     },
     /// It ended badly.
     #[error("`{command}` {}: {}", ending(output.status), last_lines(&output.stderr))]

@@ -22,6 +22,7 @@ mod known_hosts;
 mod login;
 #[cfg(test)]
 pub(crate) mod loopback;
+mod over;
 mod quote;
 mod system;
 #[cfg(test)]
@@ -34,6 +35,7 @@ pub use copy::{Depth, Transfer, scp_arguments};
 pub use destination::{Destination, Login, Passphrase, Trust};
 pub use include::{with_include, without_include};
 pub use known_hosts::KnownHosts;
+pub use over::OverShell;
 pub use system::{known_hosts_line, ssh_arguments};
 
 /// A guest's SSH server and how to log in.

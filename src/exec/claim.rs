@@ -63,7 +63,7 @@ impl Claim {
                 }
                 claims
             }
-            Op::UpdateClusterGuest { guest: spec } => {
+            Op::UpdateClusterGuest { guest: spec } | Op::SetOnNode { guest: spec } => {
                 vec![Self::Host(format!("cluster {}", spec.cluster)), guest(&spec.name)]
             }
             Op::SnapshotClusterGuest { cluster, guest: name, .. }
@@ -130,6 +130,7 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::RestoreSnapshot { .. }
         | Op::StartClusterGuest { .. }
         | Op::UpdateClusterGuest { .. }
+        | Op::SetOnNode { .. }
         | Op::SnapshotClusterGuest { .. }
         | Op::RollBackClusterGuest { .. }
         | Op::DeleteClusterSnapshot { .. }

@@ -6,6 +6,9 @@
 //! stopped    update → start
 //! unwanted   stop → destroy
 //! ```
+//! What no API token may change is set on the node, before the update that writes down what was applied.
+
+mod root;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +62,7 @@ pub(super) fn plan(desired: &Desired, observed: &Observed, taken: &Taken<'_>, dr
         }
     }
     for guest in guests.values() {
-        planned.declared(*guest, observed, draft);
+        planned.declared(*guest, desired, observed, draft);
     }
     let known: BTreeSet<&str> = desired.resources.values().filter_map(|declared| name_of(&declared.resource)).collect();
     for (name, reading) in observed.cluster_guests.iter().filter(|(name, _)| !known.contains(name.as_str())) {
@@ -116,7 +119,13 @@ fn notes(seen: &ObservedCluster) -> Option<String> {
 }
 
 impl Planned {
-    fn declared(&mut self, (address, declared, spec): Guest<'_>, observed: &Observed, draft: &mut Draft) {
+    fn declared(
+        &mut self,
+        (address, declared, spec): Guest<'_>,
+        desired: &Desired,
+        observed: &Observed,
+        draft: &mut Draft,
+    ) {
         let mut change = Change::none(address, declared.source.as_ref());
         let cluster = observed.clusters.get(&spec.cluster);
         let reading = observed.cluster_guests.get(&spec.name);
@@ -139,17 +148,22 @@ impl Planned {
             self.refusals.push(nothing_to_take_over(&change, vmid));
             found = Found::Unknown;
         }
+        let mut for_root = Vec::new();
         match (found, seen) {
-            (Found::Absent, _) => change.attributes = anew(spec),
+            (Found::Absent, _) => {
+                change.attributes = anew(spec);
+                for_root.extend(spec.left_to_root().map(str::to_owned));
+            }
             (Found::Up | Found::Down, Some(seen)) if seen.kind != spec.kind || seen.cluster != spec.cluster => {
                 found = Found::Unknown;
                 change.note = Some(format!("found it as another kind of guest, or on the cluster `{}`", seen.cluster));
             }
-            (Found::Up | Found::Down, Some(seen)) => self.compare(&mut change, spec, seen),
+            (Found::Up | Found::Down, Some(seen)) => for_root = self.compare(&mut change, spec, seen),
             _ => {}
         }
+        self.refusals.extend(root::refusal(&change, spec, seen, desired, &for_root));
         let last = match found {
-            Found::Up | Found::Down | Found::Absent => steps(draft, &change, spec, found, seen),
+            Found::Up | Found::Down | Found::Absent => steps(draft, &change, spec, found, seen, !for_root.is_empty()),
             Found::Unfinished | Found::Unknown => None,
         };
         let runs = seen.is_some_and(|seen| seen.power == Power::On);
@@ -157,8 +171,10 @@ impl Planned {
         self.push(change, found);
     }
 
-    fn compare(&mut self, change: &mut Change, spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) {
+    /// Adds what differs; the paths of what only root may change.
+    fn compare(&mut self, change: &mut Change, spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Vec<String> {
         let found = compare(spec, seen);
+        let for_root = found.all.iter().filter(|it| it.needs_root(spec)).map(|it| it.path.clone()).collect();
         for (_, message, help) in found.refused {
             let (rule, source) = (Rule::DiskStays, change.source.clone());
             self.refusals.push(Refusal { address: change.address.clone(), rule, message, help, source });
@@ -198,6 +214,7 @@ impl Planned {
                 seen.mark.origin
             ));
         }
+        for_root
     }
 
     fn push(&mut self, mut change: Change, found: Found) {
@@ -359,6 +376,7 @@ fn steps(
     spec: &ClusterGuestSpec,
     found: Found,
     seen: Option<&ObservedClusterGuest>,
+    needs_root: bool,
 ) -> Option<Drafted> {
     let (cluster, name) = (spec.cluster.clone(), spec.name.clone());
     let differs = |path: &str| change.attributes.iter().any(|attribute| attribute.path == path);
@@ -368,12 +386,18 @@ fn steps(
     match (found, seen) {
         (Found::Absent, _) => {
             ops.push((Op::CreateClusterGuest { guest: spec.clone() }, "it must be there"));
+            if needs_root {
+                ops.push((Op::SetOnNode { guest: spec.clone() }, "the mark says what was applied"));
+            }
             // A clone is as its original was; firewall and high availability are told once there is a guest.
             if !spec.is_made_whole() {
                 ops.push((Op::UpdateClusterGuest { guest: spec.clone() }, "it starts as declared"));
             }
         }
         (_, Some(_)) if configure => {
+            if needs_root {
+                ops.push((Op::SetOnNode { guest: spec.clone() }, "the mark says what was applied"));
+            }
             ops.push((Op::UpdateClusterGuest { guest: spec.clone() }, "it starts as declared"));
         }
         _ => {}

@@ -32,6 +32,7 @@ impl Op {
             Self::AdoptGuest { .. } => "adopt-guest",
             Self::CreateClusterGuest { .. } => "create-cluster-guest",
             Self::UpdateClusterGuest { .. } => "update-cluster-guest",
+            Self::SetOnNode { .. } => "set-on-node",
             Self::StartClusterGuest { .. } => "start-cluster-guest",
             Self::RestartClusterGuest { .. } => "restart-cluster-guest",
             Self::StopClusterGuest { .. } => "stop-cluster-guest",
@@ -71,7 +72,7 @@ impl Op {
             | Self::SnapshotClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }
             | Self::DeleteClusterSnapshot { .. } => 1800,
-            Self::UpdateClusterGuest { .. } | Self::DestroyClusterGuest { .. } => 600,
+            Self::UpdateClusterGuest { .. } | Self::SetOnNode { .. } | Self::DestroyClusterGuest { .. } => 600,
             Self::StartClusterGuest { .. } | Self::RestartClusterGuest { .. } | Self::StopClusterGuest { .. } => 300,
         }
     }
@@ -100,6 +101,7 @@ impl Op {
             | Self::ForgetGuest { .. }
             | Self::AdoptGuest { .. }
             | Self::UpdateClusterGuest { .. }
+            | Self::SetOnNode { .. }
             | Self::SnapshotClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }
             | Self::DeleteClusterSnapshot { .. } => Repeat::Safe,
@@ -151,7 +153,7 @@ impl Op {
             | Self::SnapshotClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }
             | Self::DeleteClusterSnapshot { .. } => Privilege::User,
-            Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } => Privilege::Root,
+            Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } | Self::SetOnNode { .. } => Privilege::Root,
         }
     }
 
@@ -181,6 +183,7 @@ impl Op {
             | Self::DeleteSnapshot { .. }
             | Self::DestroyGuest { .. }
             | Self::UpdateClusterGuest { .. }
+            | Self::SetOnNode { .. }
             | Self::RestartClusterGuest { .. }
             | Self::DestroyClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }

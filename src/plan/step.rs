@@ -75,6 +75,8 @@ pub enum Rule {
     FileInTheWay,
     /// Something of the host that is not ours stands in the way of a network.
     HostInTheWay,
+    /// No API token may do it, and the fleet file names no way to root on the guest's node.
+    NeedsRoot,
 }
 
 /// A directed acyclic graph of steps; a step's id is its index, and edges only point to smaller ids.
@@ -273,6 +275,11 @@ pub enum Op {
     },
     /// Bring the configuration of a cluster's guest to what is declared; disks grow.
     UpdateClusterGuest {
+        /// What.
+        guest: ClusterGuestSpec,
+    },
+    /// Set on its node what no API token may set of a cluster's guest.
+    SetOnNode {
         /// What.
         guest: ClusterGuestSpec,
     },

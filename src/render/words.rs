@@ -124,6 +124,7 @@ pub(super) const fn rule(rule: Rule) -> &'static str {
         Rule::DirectoryInTheWay => "directory-in-the-way",
         Rule::FileInTheWay => "file-in-the-way",
         Rule::HostInTheWay => "host-in-the-way",
+        Rule::NeedsRoot => "needs-root",
     }
 }
 
@@ -167,6 +168,7 @@ mod tests {
             Rule::DirectoryInTheWay,
             Rule::FileInTheWay,
             Rule::HostInTheWay,
+            Rule::NeedsRoot,
         ] {
             assert_eq!(json(value), rule(value));
         }

@@ -5,7 +5,7 @@ use crate::rules::Source;
 use crate::tokens::{Kind, tokens};
 
 /// Folders, and the words that their code may not use.
-const FENCES: [(&[&str], &[&str], &str); 2] = [
+const FENCES: [(&[&str], &[&str], &str); 3] = [
     (
         &["driver/privilege/", "driver/network/"],
         &["http", "hyper", "russh", "Connect", "Shell", "SshClient", "TcpStream", "UnixStream"],
@@ -15,6 +15,11 @@ const FENCES: [(&[&str], &[&str], &str); 2] = [
         &["effect/http/", "driver/proxmox/"],
         &["Run", "CommandRunner", "Command", "process", "Privileged", "RootCommand"],
         "what speaks to a network runs no commands",
+    ),
+    (
+        &["driver/nodes/"],
+        &["http", "hyper", "TcpStream", "UnixStream", "Exchange", "Api"],
+        "what runs as root on nodes speaks no HTTP",
     ),
 ];
 
@@ -58,6 +63,7 @@ mod tests {
         let found = crossings(&[
             source("driver/privilege/runner.rs", "use crate::effect::http::Client; // Connect"),
             source("driver/proxmox/client.rs", "fn f(run: &dyn Run) {}"),
+            source("driver/nodes/set.rs", "use crate::effect::http::Client; use crate::effect::Shell;"),
             source("driver/local.rs", "Command::new(\"sudo\")"),
             source("driver/files/mod.rs", "use crate::effect::{Connect, Run};"),
         ]);
@@ -66,6 +72,7 @@ mod tests {
             [
                 "driver/privilege/runner.rs:1: driver/privilege/ and driver/network/ names `http`: what runs as root speaks to no network",
                 "driver/proxmox/client.rs:1: effect/http/ and driver/proxmox/ names `Run`: what speaks to a network runs no commands",
+                "driver/nodes/set.rs:1: driver/nodes/ names `http`: what runs as root on nodes speaks no HTTP",
                 "driver/local.rs: names sudo, which only driver/privilege/ and driver/doctor/ and exec/rehearsed.rs may",
             ]
         );

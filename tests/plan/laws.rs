@@ -195,7 +195,9 @@ proptest! {
 
 fn op_guest(op: &Op) -> Option<&String> {
     match op {
-        Op::CreateClusterGuest { guest } | Op::UpdateClusterGuest { guest } => Some(&guest.name),
+        Op::CreateClusterGuest { guest } | Op::UpdateClusterGuest { guest } | Op::SetOnNode { guest } => {
+            Some(&guest.name)
+        }
         Op::StartClusterGuest { guest, .. }
         | Op::RestartClusterGuest { guest, .. }
         | Op::StopClusterGuest { guest, .. }

@@ -122,13 +122,13 @@ const EXPECTED: &str = "container \"wiki\" {
     cluster \"pve\"
     vmid 105
     existing
+    bind \"/photos\" from=\"/srv/photos\"
     cores 2
     feature \"nesting\"
     interface \"eth0\" bridge=\"vmbr0\" gateway=\"10.0.0.1\" ip=\"10.0.0.9/24\"
     // `interface \"eth1\"` has rate: it stays as it is
     memory \"1GiB\"
     mount \"/data\" backup=#true size=\"2GiB\" storage=\"local\"
-    // `mount \"/photos\"` is no volume of a storage: it stays as it is
     on-boot #true
     root-disk size=\"8GiB\" storage=\"local\"
     startup order=3

@@ -8,6 +8,7 @@ use camino::Utf8Path;
 use regatta::config::{self, LoadError, Loader};
 use regatta::driver::Insides;
 use regatta::driver::inputs::{self, Secrets, User};
+use regatta::driver::nodes::Nodes;
 use regatta::driver::proxmox::exchange::Exchange;
 use regatta::driver::proxmox::{Cluster, Clusters, Open, Pace};
 use regatta::effect::{CommandRunner, DigestCache};
@@ -148,6 +149,7 @@ impl Open for Opener {
 pub(crate) struct Regatta {
     pub(crate) clusters: Arc<Clusters>,
     insides: Option<Arc<Insides>>,
+    nodes: Option<Arc<Nodes>>,
 }
 
 impl Regatta {
@@ -164,12 +166,21 @@ impl Regatta {
             settle: Duration::ZERO,
         };
         let open: Box<dyn Open> = Box::new(Opener { exchange, pace });
-        Self { clusters: Arc::new(Clusters::new([("pve".to_owned(), open)])), insides: None }
+        Self { clusters: Arc::new(Clusters::new([("pve".to_owned(), open)])), insides: None, nodes: None }
     }
 
     /// The same, logging in to guests.
     pub(crate) fn with_insides(self, make: impl FnOnce(Arc<Clusters>) -> Insides) -> Self {
         Self { insides: Some(Arc::new(make(Arc::clone(&self.clusters)))), ..self }
+    }
+
+    /// The same, with a way to root on nodes.
+    pub(crate) fn with_nodes(self, make: impl FnOnce(Arc<Clusters>) -> Nodes) -> Self {
+        Self { nodes: Some(Arc::new(make(Arc::clone(&self.clusters)))), ..self }
+    }
+
+    pub(crate) fn nodes(&self) -> Arc<Nodes> {
+        Arc::clone(self.nodes.as_ref().unwrap())
     }
 
     pub(crate) async fn observe(&self, desired: &Desired) -> Observed {
@@ -224,8 +235,9 @@ impl Regatta {
         let mut attempts = 0;
         loop {
             attempts += 1;
-            let done = match (&step.op, &self.insides) {
-                (Op::WriteFiles { .. }, Some(insides)) => insides.perform(step, &Quiet).await,
+            let done = match (&step.op, &self.insides, &self.nodes) {
+                (Op::WriteFiles { .. }, Some(insides), _) => insides.perform(step, &Quiet).await,
+                (Op::SetOnNode { .. }, _, Some(nodes)) => nodes.perform(step, &Quiet).await,
                 _ => self.clusters.perform(step, &Quiet).await,
             };
             match done {

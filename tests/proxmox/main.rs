@@ -9,15 +9,18 @@ mod apply;
 mod beside;
 mod fake;
 mod faults;
+mod fence;
 mod fleet;
 mod golden;
 #[path = "../common/golden.rs"]
 mod golden_files;
 mod house;
 mod inside;
+mod node;
 mod origins;
 mod process;
 mod random;
+mod real_node;
 mod recorded;
 mod replay;
 mod schema;

@@ -1,5 +1,6 @@
 //! `cluster NAME { … }`
 
+use super::fence::{self, FENCE};
 use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::problems::Problems;
@@ -15,6 +16,7 @@ pub(in crate::config) static CLUSTER: NodeRule = NodeRule {
         ChildRule::at_most_once(&CA),
         ChildRule::at_most_once(&INSECURE),
         ChildRule::once(&TOKEN),
+        ChildRule::at_most_once(&FENCE),
     ],
     ..NodeRule::new("cluster", "A Proxmox VE cluster, or a single node of it, that runs guests.")
 };
@@ -96,6 +98,7 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
     }
     let trust = trust(&block, problems);
     let token = block.children("token").filter_map(|token| decode_token(token, problems)).next();
+    let fence = block.children(FENCE.name).next().map(|node| fence::decode(node, problems));
     let name = block.text("name")?;
     let cluster = Cluster {
         name: name.value.clone(),
@@ -103,6 +106,7 @@ pub(in crate::config) fn decode(node: &Node, problems: &mut Problems) -> Option<
         endpoints,
         trust: trust?,
         token: token?,
+        fence: fence.unwrap_or_default(),
         declared_in: node.span.source,
     };
     Some((name, cluster))

@@ -5,6 +5,7 @@ pub(super) mod cluster;
 pub(super) mod cluster_guest;
 pub(super) mod control;
 pub(super) mod disk;
+mod fence;
 pub(super) mod file;
 pub(super) mod file_sync;
 pub(super) mod fleet;

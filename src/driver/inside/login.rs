@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 use tokio::time::{Instant, sleep};
 
 use super::Insides;
+use crate::driver::StateDir;
 use crate::driver::microvm::Login;
 use crate::driver::proxmox::Whereabouts;
 use crate::effect::{Shell, SshTarget, files, known_hosts_line};
@@ -50,14 +51,7 @@ impl Insides {
     }
 
     fn identity(&self, reach: &Reach) -> Result<Utf8PathBuf, Failure> {
-        match (&reach.identity, &self.home) {
-            (None, _) => Ok(self.state.identity()),
-            (Some(path), home) => match (path.strip_prefix("~/"), home) {
-                (None, _) => Ok(path.into()),
-                (Some(below), Some(home)) => Ok(home.join(below)),
-                (Some(_), None) => Err(Failure::permanent("found no home directory: HOME is not set")),
-            },
-        }
+        key_file(reach.identity.as_deref(), self.home.as_deref(), &self.state)
     }
 
     /// Logs in to a guest that may just have been started: tries until it works.
@@ -89,6 +83,22 @@ impl Insides {
     async fn try_to_enter(&self, reach: &Reach) -> Result<Box<dyn Shell>, Failure> {
         let login = self.login(reach).await?;
         Ok(self.doors.connect.connect(&login.target, TRY).await?)
+    }
+}
+
+/// The private key that logs in, as a fleet file names it: regatta's own when it names none.
+pub(in crate::driver) fn key_file(
+    path: Option<&str>,
+    home: Option<&Utf8Path>,
+    state: &StateDir,
+) -> Result<Utf8PathBuf, Failure> {
+    match path.map(|path| (path, path.strip_prefix("~/"))) {
+        None => Ok(state.identity()),
+        Some((path, None)) => Ok(path.into()),
+        Some((_, Some(below))) => match home {
+            Some(home) => Ok(home.join(below)),
+            None => Err(Failure::permanent("found no home directory: HOME is not set")),
+        },
     }
 }
 

@@ -10,7 +10,7 @@
 //! **Invariant:** no host key is accepted because it was seen first. It is declared, vouched for (`regatta repin`), or was
 //! read over a channel that is trusted already.
 
-mod login;
+pub(super) mod login;
 mod observe;
 mod pin;
 mod write;

@@ -1,6 +1,7 @@
 //! Every command that runs as root, as data. The runner admits nothing else, and sudo's rules are printed from it.
 
 use std::fmt;
+use std::time::Duration;
 
 use super::slot::Slot;
 use crate::effect::paths;
@@ -18,6 +19,10 @@ pub enum Program {
     Pkill,
     /// Firecracker's.
     Jailer,
+    /// Proxmox VE: containers of its node.
+    Pct,
+    /// Proxmox VE: virtual machines of its node.
+    Qm,
 }
 
 /// Where distributions put programs of the system; all of these are root's.
@@ -53,11 +58,21 @@ impl Program {
             Self::Dnsmasq => "dnsmasq",
             Self::Pkill => "pkill",
             Self::Jailer => "jailer",
+            Self::Pct => "pct",
+            Self::Qm => "qm",
         }
     }
 
-    /// Its absolute path on this machine; its usual one where it is not installed.
+    /// Whether it is run on the nodes of clusters, which need not be this machine.
+    pub const fn is_of_nodes(self) -> bool {
+        matches!(self, Self::Pct | Self::Qm)
+    }
+
+    /// Its absolute path on this machine; its usual one where it is not installed. On nodes, that of Proxmox's packages.
     pub fn path(self) -> String {
+        if self.is_of_nodes() {
+            return format!("/usr/sbin/{}", self.name());
+        }
         installed(self.name(), self == Self::Jailer)
     }
 }
@@ -92,7 +107,7 @@ const CHANGES: &str = "it changes the host's network (CAP_NET_ADMIN)";
 const READS: &str = "the kernel shows rules to CAP_NET_ADMIN only";
 
 /// Everything that runs as root.
-static ENTRIES: [Entry; 16] = [
+static ENTRIES: [Entry; 23] = [
     ip("add-bridge", "link add name {link} address {mac} type bridge"),
     ip("mark", "link set dev {link} alias {mark}"),
     ip("add-address", "address add {address4} dev {link}"),
@@ -144,7 +159,19 @@ static ENTRIES: [Entry; 16] = [
         // run for a jail that is there writes where root may (LESSON 33).
         by: By::Root,
     },
+    on_node("set-features", Program::Pct, "set {vmid} --digest {digest} --features {features}"),
+    on_node("set-directory", Program::Pct, "set {vmid} --digest {digest} {mount-key} {directory}"),
+    on_node("set-device", Program::Pct, "set {vmid} --digest {digest} {device-key} {device}"),
+    on_node("set-container-hook", Program::Pct, "set {vmid} --digest {digest} --hookscript {snippet}"),
+    on_node("unset-container", Program::Pct, "set {vmid} --digest {digest} --delete {root-key}"),
+    on_node("set-vm-hook", Program::Qm, "set {vmid} --digest {digest} --hookscript {snippet}"),
+    on_node("unset-vm-hook", Program::Qm, "set {vmid} --digest {digest} --delete hookscript"),
 ];
+
+/// Proxmox's rule is that the user is `root@pam` itself.
+const fn on_node(name: &'static str, program: Program, pattern: &'static str) -> Entry {
+    Entry { name, program, pattern, why: "Proxmox lets no API token do it, not even one of root's", by: By::Sudo }
+}
 
 const fn ip(name: &'static str, pattern: &'static str) -> Entry {
     Entry { name, program: Program::Ip, pattern, why: CHANGES, by: By::Sudo }
@@ -228,6 +255,12 @@ impl RootCommand {
     /// The arguments.
     pub fn arguments(&self) -> &[String] {
         &self.arguments
+    }
+
+    /// How long it may take.
+    pub(super) const fn deadline(&self) -> Duration {
+        // Those of nodes wait 10 s for a lock of Proxmox's; the others are done in milliseconds.
+        Duration::from_secs(if self.entry.program.is_of_nodes() { 60 } else { 20 })
     }
 
     /// Its shape.

@@ -2,7 +2,6 @@
 //! `sudo -n`. Every call is in the audit log before it begins, and its end afterwards.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -13,20 +12,24 @@ use crate::exec::{Audit, AuditFact, Failure};
 /// Found by the search path: what it does as root it decides by its own rules, not by ours.
 pub(super) const SUDO: &str = "sudo";
 
-/// Every one of these commands is done in milliseconds.
-const DEADLINE: Duration = Duration::from_secs(20);
-
 /// Runs admitted commands as root.
 pub struct Privileged {
     run: Arc<dyn Run>,
     clock: Arc<dyn Clock>,
     audit: Arc<dyn Audit>,
+    is_root: bool,
 }
 
 impl Privileged {
     /// A runner that writes down here what it runs.
     pub fn new(run: Arc<dyn Run>, clock: Arc<dyn Clock>, audit: Arc<dyn Audit>) -> Self {
-        Self { run, clock, audit }
+        Self { run, clock, audit, is_root: process::user_id() == 0 }
+    }
+
+    /// The same where commands are run by this user, and not by ours: on another machine.
+    #[must_use]
+    pub fn logged_in_as(self, user: &str) -> Self {
+        Self { is_root: user == "root", ..self }
     }
 
     /// Runs a command that must exit with 0.
@@ -47,7 +50,7 @@ impl Privileged {
     /// # Errors
     /// As [`Privileged::run_ok`], but for its own exit codes.
     pub async fn run(&self, command: &RootCommand) -> Result<Output, Failure> {
-        let is_root = process::user_id() == 0;
+        let is_root = self.is_root;
         may_run(command, is_root)?;
         let prepared = prepare(command, is_root);
         let call = Uuid::now_v7();
@@ -112,12 +115,14 @@ fn prepare(command: &RootCommand, is_root: bool) -> Command {
         true => Command::new(program).args(arguments),
         false => Command::new(SUDO).args(["-n", "--"]).arg(program).args(arguments),
     };
-    prepared.deadline(DEADLINE).without_environment()
+    prepared.deadline(command.deadline()).without_environment()
 }
 
 /// sudo exits with 1 when it refuses, as the command itself may: only its words tell.
 fn refused_by_sudo(output: &Output) -> bool {
-    output.status == Status::Code(1) && output.stderr.starts_with(b"sudo:")
+    // A login on another machine may have said something before.
+    let said = output.stderr.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"sudo:"));
+    output.status == Status::Code(1) && said
 }
 
 #[cfg(test)]
@@ -147,12 +152,12 @@ mod tests {
         let ip = command.program();
         let expected = Command::new("sudo")
             .args(["-n", "--", &ip, "link", "set", "dev", "rgt0123456789ab", "up"])
-            .deadline(DEADLINE)
+            .deadline(command.deadline())
             .without_environment();
         assert_eq!(prepare(&command, false), expected);
         let direct = Command::new(&ip)
             .args(["link", "set", "dev", "rgt0123456789ab", "up"])
-            .deadline(DEADLINE)
+            .deadline(command.deadline())
             .without_environment();
         assert_eq!(prepare(&command, true), direct);
     }
@@ -220,6 +225,7 @@ mod tests {
         let output =
             |code, stderr: &str| Output { status: Status::Code(code), stdout: Vec::new(), stderr: stderr.into() };
         assert!(refused_by_sudo(&output(1, "sudo: a password is required\n")));
+        assert!(refused_by_sudo(&output(1, "Could not chdir to home\nsudo: a password is required\n")));
         assert!(!refused_by_sudo(&output(1, "Cannot find device \"rgt0123456789ab\"\n")));
         assert!(!refused_by_sudo(&output(2, "sudo: x")));
     }

@@ -4,7 +4,8 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
 use std::str::FromStr;
 
-use crate::config::{Mac, Subnet4, Subnet6};
+use super::on_node;
+use crate::config::{self, Mac, Subnet4, Subnet6};
 use crate::resource::LinkName;
 
 /// What an argument names.
@@ -60,10 +61,28 @@ pub(super) enum Slot {
     Firecracker,
     /// The user or group of a jail, by number: not root.
     Jailed,
+    /// The number of a guest of a cluster.
+    Vmid,
+    /// What names a guest's configuration as it was read.
+    Digest,
+    /// Features of a container.
+    Features,
+    /// The option for a mount point of a container.
+    MountKey,
+    /// A directory of a node in a container.
+    Directory,
+    /// The option for a device of a container.
+    DeviceKey,
+    /// A device of a node in a container.
+    Device,
+    /// A snippet on a storage.
+    Snippet,
+    /// What only root takes away from a container.
+    RootKey,
 }
 
 /// What patterns call the kinds of arguments.
-const NAMES: [(&str, Slot); 25] = [
+const NAMES: [(&str, Slot); 34] = [
     ("{link}", Slot::Link),
     ("{table}", Slot::Table),
     ("{mac}", Slot::Mac),
@@ -89,6 +108,15 @@ const NAMES: [(&str, Slot); 25] = [
     ("{uuid}", Slot::Uuid),
     ("{firecracker}", Slot::Firecracker),
     ("{jailed}", Slot::Jailed),
+    ("{vmid}", Slot::Vmid),
+    ("{digest}", Slot::Digest),
+    ("{features}", Slot::Features),
+    ("{mount-key}", Slot::MountKey),
+    ("{directory}", Slot::Directory),
+    ("{device-key}", Slot::DeviceKey),
+    ("{device}", Slot::Device),
+    ("{snippet}", Slot::Snippet),
+    ("{root-key}", Slot::RootKey),
 ];
 
 impl Slot {
@@ -135,6 +163,15 @@ impl Slot {
             Self::Uuid => is_canonical::<uuid::Uuid>(text),
             Self::Firecracker => super::catalogue::is_jailed_program(text),
             Self::Jailed => number(text).is_some_and(|user| (1..u32::MAX).contains(&user)),
+            Self::Vmid => number(text).is_some_and(|vmid| (100..=999_999_999).contains(&vmid)),
+            Self::Digest => on_node::is_digest(text),
+            Self::Features => on_node::are_features(text),
+            Self::MountKey => on_node::is_numbered("--mp", text),
+            Self::Directory => on_node::is_directory(text),
+            Self::DeviceKey => on_node::is_numbered("--dev", text),
+            Self::Device => on_node::is_device(text),
+            Self::Snippet => config::is_snippet(text),
+            Self::RootKey => matches!(text, "features" | "hookscript") || on_node::is_numbered("dev", text),
         }
     }
 
@@ -147,6 +184,11 @@ impl Slot {
                 Some(format!("regatta:1:{}:{}:{}:[0-9a-f]{{12}}:[0-9a-f]{{12}}", mark.fleet, mark.network, mark.origin))
             }
             Self::AnyAddress => Some("[0-9a-f.:]{2,39}/[0-9]{1,3}".into()),
+            Self::Digest => Some("[0-9a-f]{40}".into()),
+            // Which number is free is known when it is set.
+            Self::MountKey => Some("--mp[0-9]{1,3}".into()),
+            Self::DeviceKey => Some("--dev[0-9]{1,3}".into()),
+            Self::RootKey => given.starts_with("dev").then(|| "dev[0-9]{1,3}".into()),
             _ => None,
         }
     }
@@ -260,6 +302,15 @@ mod tests {
             (Slot::Uuid, "0190c2a4-7c3e-7000-8000-0000000000ab"),
             (Slot::Firecracker, "/usr/local/bin/firecracker"),
             (Slot::Jailed, "998"),
+            (Slot::Vmid, "105"),
+            (Slot::Digest, "0123456789abcdef0123456789abcdef01234567"),
+            (Slot::Features, "keyctl=1,nesting=1"),
+            (Slot::MountKey, "--mp0"),
+            (Slot::Directory, "/mnt/usb,mp=/srv,ro=1"),
+            (Slot::DeviceKey, "--dev12"),
+            (Slot::Device, "/dev/ttyUSB0,gid=20,mode=0660,uid=0"),
+            (Slot::Snippet, "local:snippets/hook.sh"),
+            (Slot::RootKey, "dev0"),
         ];
         for (slot, text) in good {
             assert!(slot.accepts(text), "{slot:?} {text}");
@@ -284,6 +335,35 @@ mod tests {
             (Slot::Firecracker, "/tmp/firecracker"),
             (Slot::Firecracker, "/usr/bin/../../tmp/firecracker"),
             (Slot::Jailed, "0"),
+        ] {
+            assert!(!slot.accepts(wrong), "{slot:?} {wrong}");
+        }
+    }
+
+    /// LESSON 33, on the nodes of clusters.
+    #[test]
+    fn what_root_sets_on_a_node_has_one_spelling() {
+        for (slot, wrong) in [
+            (Slot::Vmid, "99"),
+            (Slot::Vmid, "0105"),
+            (Slot::Features, "nesting=1,keyctl=1"),
+            (Slot::Features, "nesting=1,nesting=1"),
+            (Slot::Features, "mount=nfs"),
+            (Slot::Features, "keyctl=2"),
+            (Slot::MountKey, "--mp"),
+            (Slot::MountKey, "--mp00"),
+            (Slot::MountKey, "--mp256"),
+            (Slot::Directory, "/etc,mp=/srv"),
+            (Slot::Directory, "/mnt/usb"),
+            (Slot::Directory, "/mnt/usb,mp=/srv,ro=0"),
+            (Slot::Directory, "/mnt/usb,mp=/srv,mp=/"),
+            (Slot::Directory, "/mnt/usb,ro=1,mp=/srv"),
+            (Slot::Directory, "local:8,mp=/srv"),
+            (Slot::Device, "/dev/sda"),
+            (Slot::Device, "/dev/ttyUSB0,mode=4777"),
+            (Slot::Device, "/dev/ttyUSB0,uid=0,gid=0"),
+            (Slot::RootKey, "mp0"),
+            (Slot::RootKey, "protection"),
         ] {
             assert!(!slot.accepts(wrong), "{slot:?} {wrong}");
         }

@@ -41,11 +41,7 @@ impl Rules {
 
 impl fmt::Display for Rules {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "# regatta: what `{}` may do as root for the bridged networks of the fleet `{}`.",
-            self.user, self.fleet
-        )?;
+        writeln!(f, "# regatta: what `{}` may do as root for the fleet `{}`.", self.user, self.fleet)?;
         writeln!(
             f,
             "# Printed by `regatta sudoers`; needs sudo 1.9.10 or later. Print it again when the fleet changes."

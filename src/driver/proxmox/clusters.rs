@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 use super::beside::Asked;
 use super::cluster::Cluster;
-use super::examine::failed;
+use super::examine::{Fence, failed};
 use super::snapshots::{Act, GuestSnapshot};
 use super::task::Upid;
 use super::waiting::Watch;
 use crate::exec::{Failure, Perform, Progress, Task};
 use crate::plan::{Op, Step};
 use crate::resource::cluster::ClusterGuestSpec;
-use crate::resource::{Desired, Finding, Observed, Reading, Resource};
+use crate::resource::{Address, Desired, Finding, Observed, Reading, Resource};
 
 /// How long a task is waited for that a run left behind which died.
 const LEFT_BEHIND: Duration = Duration::from_secs(30 * 60);
@@ -61,7 +61,9 @@ impl Clusters {
         for (name, lazy) in &self.0 {
             let check = format!("cluster.{name}");
             match lazy.get().await {
-                Ok(cluster) => findings.extend(cluster.examine(&check, &specs(desired, name)).await),
+                Ok(cluster) => {
+                    findings.extend(cluster.examine(&check, &specs(desired, name), fence(desired, name)).await);
+                }
                 Err(failure) => findings.push(failed(&check, &failure)),
             }
         }
@@ -137,6 +139,13 @@ fn add<T>(all: &mut BTreeMap<String, Reading<T>>, name: String, reading: Reading
         }
         (Some(Reading::Present(_) | Reading::Unreadable(_)), Reading::Absent) => {}
         _ => drop(all.insert(name, reading)),
+    }
+}
+
+fn fence(desired: &Desired, cluster: &str) -> Fence {
+    match desired.resources.get(&Address::cluster(cluster)).map(|declared| &declared.resource) {
+        Some(Resource::Cluster(spec)) if !spec.fence.is_empty() => Fence::Some,
+        _ => Fence::None,
     }
 }
 

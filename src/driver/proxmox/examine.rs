@@ -4,8 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cluster::Cluster;
 use crate::exec::Failure;
-use crate::resource::Finding;
 use crate::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, Value, VolumeSource};
+use crate::resource::{Address, Finding};
+
+/// Whether there is a way to root on nodes of a cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fence {
+    None,
+    Some,
+}
 
 /// Privileges by path of Proxmox's access control.
 type Needs = BTreeMap<String, BTreeSet<&'static str>>;
@@ -27,7 +34,7 @@ const GRANT: &str = "give them with `pveum acl modify PATH --roles ROLE --tokens
 
 impl Cluster {
     /// Connection, certificate, token, nodes, and privileges that these guests need.
-    pub(super) async fn examine(&self, check: &str, guests: &[&ClusterGuestSpec]) -> Vec<Finding> {
+    pub(super) async fn examine(&self, check: &str, guests: &[&ClusterGuestSpec], fence: Fence) -> Vec<Finding> {
         let version = match self.api.version().await {
             Ok(version) => version,
             Err(error) => return vec![failed(check, &error.into())],
@@ -40,7 +47,9 @@ impl Cluster {
         }];
         findings.extend(self.nodes(&format!("{check} nodes")).await);
         findings.push(self.privileges(&format!("{check} privileges"), guests).await);
-        findings.extend(guests.iter().filter_map(|guest| only_root(guest)));
+        if fence == Fence::None {
+            findings.extend(guests.iter().filter_map(|guest| for_root(guest)));
+        }
         findings
     }
 
@@ -147,14 +156,12 @@ fn needs_of(kind: GuestKind, path: &str, value: &Value) -> Vec<(String, &'static
     needs
 }
 
-/// Features that Proxmox lets no token switch on, not even one of root's.
-fn only_root(guest: &ClusterGuestSpec) -> Option<Finding> {
-    let features = guest.values.get("features")?.as_properties()?;
-    let refused = features.iter().map(|(name, _)| name).filter(|name| !guest.unprivileged || *name != "nesting");
-    let refused: Vec<String> = refused.map(|name| format!("`{name}`")).collect();
+/// What Proxmox lets no token do, not even one of root's, and nobody else does for it.
+fn for_root(guest: &ClusterGuestSpec) -> Option<Finding> {
+    let refused: Vec<String> = guest.left_to_root().map(|path| format!("`{path}`")).collect();
     (!refused.is_empty()).then(|| {
-        let found = format!("no API token may switch on {}", refused.join(", "));
-        let fix = "leave them out; as root on the node: `pct set VMID --features …`";
-        Finding::fail(format!("container.{}", guest.name), found, fix)
+        let found = format!("no API token may set {} as declared, and the cluster has no fence", refused.join(", "));
+        let fix = "write a `fence` into the cluster, or leave them out";
+        Finding::fail(Address::on_cluster(guest.kind, &guest.name).to_string(), found, fix)
     })
 }

@@ -106,7 +106,7 @@ fn with_fields(call: Call, spec: &ClusterGuestSpec, mark: Mark, place: &Place) -
         power: Power::Off,
         lock: None,
     };
-    let set = compare(spec, &nothing).all.into_iter().filter(|difference| difference.home.is_set_when_made());
+    let set = compare(spec, &nothing).all.into_iter().filter(|it| it.home.is_set_when_made() && !it.needs_root(spec));
     set.fold(call, |call, difference| match difference.act {
         Act::Set { key, value } => call.with(&key, value),
         Act::Delete { .. } | Act::Grow { .. } => call,

@@ -122,8 +122,10 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
     if let Some((_, message, help)) = found.refused.into_iter().next() {
         return Err(Failure::permanent(message).hint(help));
     }
+    let (for_root, found): (Vec<Difference>, Vec<Difference>) =
+        found.all.into_iter().partition(|difference| difference.needs_root(spec));
     let (growing, fields): (Vec<Difference>, Vec<Difference>) =
-        found.all.into_iter().partition(|difference| matches!(difference.act, Act::Grow { .. }));
+        found.into_iter().partition(|difference| matches!(difference.act, Act::Grow { .. }));
     // First: what else is set of a disk has its size in it.
     if let Some(Difference { act: Act::Grow { disk, size }, .. }) = growing.into_iter().next() {
         return Ok(Some(Next::Grow { disk, size }));
@@ -145,7 +147,16 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
         return Ok(Some(Next::Fields { set, delete }));
     }
     let paths: Vec<String> = beside.into_iter().map(|difference| difference.path).collect();
-    Ok(beside::change(spec, seen, &paths).map(Next::Beside).or_else(|| marked(spec, seen)))
+    if let Some(change) = beside::change(spec, seen, &paths) {
+        return Ok(Some(Next::Beside(change)));
+    }
+    match for_root.first() {
+        None => Ok(marked(spec, seen)),
+        Some(first) => {
+            let failure = Failure::permanent(format!("no API token may change `{}`", first.path));
+            Err(failure.hint("it changed since the plan was made: plan again"))
+        }
+    }
 }
 
 /// The mark, when it does not say what was applied now, or the notes are not as declared.

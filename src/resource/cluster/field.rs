@@ -118,6 +118,8 @@ pub static FIELDS: &[Field] = &[
     field("swap", "swap", Of::Containers, Form::Mebibytes, Effect::Live).absent("512MiB"),
     field("root-disk", "rootfs", Of::Containers, Form::Disk(&forms::ROOT_DISK), Effect::AtStart),
     field("mount", "mp", Of::Containers, Form::Disk(&forms::MOUNT), Effect::AtStart).by("mp"),
+    field("bind", "mp", Of::Containers, Form::Properties(&forms::BIND), Effect::AtStart).by("mp"),
+    field("device", "dev", Of::Containers, Form::Properties(&forms::DEVICE), Effect::AtStart).by("path"),
     field("disk", "scsi", Of::Vms, Form::Disk(&forms::VM_DISK), Effect::AtStart).numbered(),
     field("disk-controller", "scsihw", Of::Vms, Form::Text, Effect::AtStart),
     field("interface", "net", Of::Containers, Form::Properties(&forms::CONTAINER_NET), Effect::Live).by("name"),
@@ -129,6 +131,7 @@ pub static FIELDS: &[Field] = &[
     field("dns-servers", "nameserver", Of::Both, Form::Words, Effect::AtStart),
     field("search-domain", "searchdomain", Of::Both, Form::Words, Effect::AtStart),
     field("features", "features", Of::Containers, Form::Properties(&forms::FEATURES), Effect::AtStart),
+    field("hook-script", "hookscript", Of::Both, Form::Text, Effect::Live),
     field("agent", "agent", Of::Vms, Form::Properties(&forms::AGENT), Effect::AtStart),
     field("tags", "tags", Of::Both, Form::Set, Effect::Live),
     field("startup", "startup", Of::Both, Form::Properties(&forms::STARTUP), Effect::Live),
@@ -167,7 +170,8 @@ impl GuestKind {
     }
 }
 
-/// The row of a key as Proxmox writes it (`net0`), and its number where it has one.
+/// The row of a key as Proxmox writes it (`net0`), and its number where it has one. Of mount points, which may be volumes
+/// or directories of the node, it is that of volumes.
 pub fn by_key(kind: GuestKind, key: &str) -> Option<(&'static Field, Option<u32>)> {
     let stem = key.trim_end_matches(|c: char| c.is_ascii_digit());
     FIELDS.iter().filter(|field| kind.has(field.of)).find_map(|field| match field.several {
@@ -191,6 +195,7 @@ pub fn by_path(kind: GuestKind, path: &str) -> Option<(&'static Field, Option<&s
 /// values that mean the same as no value.
 pub fn canonical(kind: GuestKind, key: &str, raw: &str) -> Option<(String, super::Value)> {
     let (field, number) = by_key(kind, key)?;
+    let field = if field.path == "mount" && raw.starts_with('/') { by_path(kind, "bind /")?.0 } else { field };
     let value = field.form.canonical(raw)?;
     let path = match (field.several, number, &value) {
         (Several::By(property), _, super::Value::Properties(all)) => {
@@ -246,6 +251,8 @@ mod tests {
                 "model=virtio,macaddr=BC:24:11:00:00:01,bridge=b",
             ),
             (GuestKind::Container, "mp0", "l:101/a.raw,mp=/d,size=1024M", "l:101/a.raw,backup=0,mp=/d,size=1G"),
+            (GuestKind::Container, "mp3", "/mnt/usb,mp=/srv,ro=0", "/mnt/usb,backup=0,mp=/srv"),
+            (GuestKind::Container, "dev0", "/dev/ttyUSB0", "path=/dev/ttyUSB0,mode=0660,gid=0"),
             (GuestKind::Vm, "memory", "512", "512.0"),
             (GuestKind::Container, "onboot", "1", "true"),
             (GuestKind::Container, "nameserver", "10.0.0.1,10.0.0.2", "10.0.0.1 10.0.0.2"),

@@ -59,6 +59,16 @@ pub static MOUNT: Shape = Shape {
     ..ROOT_DISK
 };
 
+/// `mpN` of a container that is a directory of its node.
+pub static BIND: Shape = Shape { first: Some("from"), absent: MOUNT.absent, ..PLAIN };
+
+/// `devN` of a container.
+pub static DEVICE: Shape = Shape {
+    first: Some("path"),
+    absent: &[("deny-write", "0"), ("gid", "0"), ("mode", "0660"), ("uid", "0")],
+    ..PLAIN
+};
+
 /// `scsiN` of a virtual machine.
 pub static VM_DISK: Shape = Shape {
     carried: &["volume", "aio", "cache", "format", "serial", "wwn"],

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{GuestKind, Reach, Value, field};
+use super::field::Home;
+use super::{GuestKind, NodeSpec, Reach, Value, field, root};
 use crate::config::{ClusterTrust, TokenSource};
 
 /// A cluster: how it is reached. Its token is named here, and read where it is used.
@@ -18,6 +19,9 @@ pub struct ClusterSpec {
     pub trust: ClusterTrust,
     /// Where the API token comes from.
     pub token: TokenSource,
+    /// The nodes on which may be done what no token may, by name: the fence.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fence: BTreeMap<String, NodeSpec>,
 }
 
 /// A guest of a cluster.
@@ -56,8 +60,9 @@ pub struct ClusterGuestSpec {
 impl ClusterGuestSpec {
     /// The values that a request which makes the guest as declared sets.
     pub fn set_when_made(&self) -> BTreeMap<String, Value> {
-        let values = self.values.iter().filter(|(path, _)| {
-            field::by_path(self.kind, path).is_some_and(|(field, _)| field.home.is_set_when_made())
+        let values = self.values.iter().filter(|(path, value)| {
+            let home = field::by_path(self.kind, path).map(|(field, _)| field.home);
+            home.is_some_and(Home::is_set_when_made) && !root::is_needed(self, path, None, Some(value))
         });
         values.map(|(path, value)| (path.clone(), value.clone())).collect()
     }
@@ -65,6 +70,12 @@ impl ClusterGuestSpec {
     /// The number of the guest that is taken over, where that is how it is come by.
     pub fn taken_over(&self) -> Option<u32> {
         (self.origin == GuestOrigin::Existing && self.vmid.from == self.vmid.to).then_some(self.vmid.from)
+    }
+
+    /// The paths of what is declared and no API token may set.
+    pub fn left_to_root(&self) -> impl Iterator<Item = &str> {
+        let values = self.values.iter().filter(|(path, value)| root::is_needed(self, path, None, Some(value)));
+        values.map(|(path, _)| path.as_str())
     }
 
     /// Whether nothing has to be changed once it is made.

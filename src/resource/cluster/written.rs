@@ -1,7 +1,7 @@
 //! A guest as the fleet file would write it: the way back from Proxmox's configuration to the user's words.
 
 use super::{GuestKind, ObservedClusterGuest, Power, Properties, Value, mark};
-use crate::config::is_label;
+use crate::config::{is_label, is_shareable, is_shareable_device, is_snippet};
 
 /// The node of a guest that is to be taken over. What the language has no word for is named in a comment, is left out, and so stays
 /// as it is.
@@ -32,7 +32,7 @@ struct Block {
 type Words = &'static [(&'static str, &'static str)];
 
 const VOLUME: Words = &[("storage", "storage"), ("size", "size"), ("backup", "backup"), ("ro", "read-only")];
-const CARRIED: [&str; 5] = ["volume", "hwaddr", "macaddr", "mp", "name"];
+const CARRIED: [&str; 6] = ["volume", "hwaddr", "macaddr", "mp", "name", "path"];
 const CONTAINER_NET: Words = &[
     ("bridge", "bridge"),
     ("ip", "ip"),
@@ -53,6 +53,8 @@ const VM_DISK: Words = &[
     ("ssd", "ssd"),
     ("iothread", "io-thread"),
 ];
+const BIND: Words = &[("from", "from"), ("ro", "read-only")];
+const DEVICE: Words = &[("mode", "mode"), ("uid", "uid"), ("gid", "gid")];
 const STARTUP: Words = &[("order", "order"), ("up", "up"), ("down", "down")];
 
 impl Block {
@@ -65,6 +67,7 @@ impl Block {
             ("cores" | "sockets", _) => self.line(&format!("{path} {text}")),
             ("memory", _) | ("swap", GuestKind::Container) => self.line(&format!("{path} {}", quoted(text))),
             ("protection" | "on-boot", _) if text == "true" => self.line(&format!("{path} #true")),
+            ("hook-script", _) if is_snippet(text) => self.line(&format!("hook-script {}", quoted(text))),
             ("pool", _) => self.line(&format!("pool {}", quoted(text))),
             ("tags", _) => {
                 let tags = text.split(';').filter(|tag| is_label(tag) && !tag.starts_with(&mark::tag("")));
@@ -86,6 +89,11 @@ impl Block {
             ("disk", GuestKind::Vm) => self.node("disk", which, all, VM_DISK),
             ("startup", _) => self.node("startup", "", all, STARTUP),
             ("features", _) => self.features(all),
+            ("bind", _) if all.get("from").is_some_and(is_shareable) => self.node("bind", &quoted(which), all, BIND),
+            ("device", _) if is_shareable_device(which) => self.node("device", &quoted(which), all, DEVICE),
+            ("bind" | "device", _) => {
+                self.line(&format!("// `{path} {}` is the node's own: it stays as it is", comment(which)));
+            }
             _ => {}
         }
     }
@@ -135,7 +143,9 @@ impl Block {
 /// A property's value in the language's types.
 fn typed(key: &str, value: &str) -> String {
     match (key, value) {
-        ("tag" | "mtu" | "order" | "up" | "down", number) if number.bytes().all(|b| b.is_ascii_digit()) => {
+        ("tag" | "mtu" | "order" | "up" | "down" | "uid" | "gid", number)
+            if number.bytes().all(|b| b.is_ascii_digit()) =>
+        {
             number.into()
         }
         ("backup" | "ro" | "firewall" | "ssd" | "iothread", "1") | ("discard", "on") => "#true".into(),

@@ -7,12 +7,12 @@ use camino::Utf8Path;
 use super::Lowering;
 use super::files::{OwnKeys, Owner};
 use crate::config::{
-    self, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Firewall, Fleet,
-    HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
+    self, Bind, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Device, Firewall,
+    Fleet, HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, Properties, Reach, Restart, Value, VmidRange, VolumeSource,
-    beside, field, mark, percent,
+    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeSpec, Properties, Reach, Restart, Value, VmidRange,
+    VolumeSource, beside, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
 use crate::syntax::SourceMap;
@@ -28,6 +28,7 @@ impl Lowering<'_> {
             endpoints: cluster.endpoints.iter().map(|endpoint| endpoint.value.clone()).collect(),
             trust: cluster.trust.clone(),
             token: cluster.token.value.clone(),
+            fence: fence(cluster),
         };
         self.declare(Address::cluster(&cluster.name), Resource::Cluster(spec), cluster.span, BTreeSet::new());
     }
@@ -84,7 +85,12 @@ impl Lowering<'_> {
         }
     }
 
-    fn on_cluster(&mut self, guest: &ClusterGuest, spec: ClusterGuestSpec) {
+    fn on_cluster(&mut self, guest: &ClusterGuest, mut spec: ClusterGuestSpec) {
+        // What needs root on its node is made where there is a way to it.
+        if spec.nodes.is_empty() && spec.left_to_root().next().is_some() {
+            let cluster = self.fleet.clusters.get(&spec.cluster);
+            spec.nodes = cluster.into_iter().flat_map(|it| &it.fence).map(|node| node.name.value.clone()).collect();
+        }
         let needs = BTreeSet::from([Address::cluster(&spec.cluster)]);
         let address = Address::on_cluster(spec.kind, &guest.name);
         let own_key = spec.reach.identity.is_none();
@@ -96,6 +102,14 @@ impl Lowering<'_> {
             self.files(&Owner::on_cluster(guest), &address, if own_key { OwnKeys::Added } else { OwnKeys::Left });
         }
     }
+}
+
+fn fence(cluster: &Cluster) -> BTreeMap<String, NodeSpec> {
+    let nodes = cluster.fence.iter().map(|node| {
+        let (name, road) = (node.name.value.clone(), node.road.clone());
+        (name.clone(), NodeSpec { cluster: cluster.name.clone(), name, road })
+    });
+    nodes.collect()
 }
 
 fn origin(origin: &ClusterOrigin, sources: &SourceMap) -> GuestOrigin {
@@ -214,6 +228,7 @@ impl Fields {
         }
         fields.add("protection", &guest.protection.value.to_string());
         fields.add("onboot", &guest.on_boot.value.to_string());
+        fields.some("hookscript", guest.hook_script.as_ref().map(|script| &script.value));
         fields
     }
 
@@ -239,6 +254,12 @@ fn container_values(container: &Container, fleet: &str) -> BTreeMap<String, Valu
     for mount in &container.mounts {
         let (path, disk) = &mount.value;
         fields.add("mp0", &volume(disk, Some(path)));
+    }
+    for bind in &container.binds {
+        fields.add("mp0", &bind_mount(&bind.value));
+    }
+    for device in &container.devices {
+        fields.add("dev0", &node_device(&device.value));
     }
     for net in &container.interfaces {
         fields.add("net0", &interface(&net.value));
@@ -329,6 +350,20 @@ fn volume(volume: &Volume, path: Option<&str>) -> String {
     set_true(&mut all, "ro", volume.read_only);
     set(&mut all, "mp", path);
     all.text(None)
+}
+
+fn bind_mount(bind: &Bind) -> String {
+    let mut all = Properties::from([("from", bind.from.as_str()), ("mp", bind.path.as_str())]);
+    set_true(&mut all, "ro", bind.read_only);
+    all.text(Some("from"))
+}
+
+fn node_device(device: &Device) -> String {
+    let mut all = Properties::from([("path", device.path.as_str())]);
+    set(&mut all, "mode", device.mode.as_ref());
+    set(&mut all, "uid", device.uid);
+    set(&mut all, "gid", device.gid);
+    all.text(Some("path"))
 }
 
 fn interface(net: &Interface) -> String {

@@ -37,7 +37,7 @@ const CONTAINER: [&str; 26] = [
 ];
 
 /// Fields of virtual machines, numbers left out.
-const VM: [&str; 27] = [
+const VM: [&str; 28] = [
     "agent",
     "boot",
     "cipassword",
@@ -47,6 +47,7 @@ const VM: [&str; 27] = [
     "cpulimit",
     "cpuunits",
     "description",
+    "hookscript",
     "ide",
     "ipconfig",
     "memory",

@@ -4,7 +4,7 @@ use super::container_rules as own;
 use super::{Reading, connection, decided, truth};
 use crate::config::block::Block;
 use crate::config::problems::Problems;
-use crate::config::{ByteSize, ClusterOrigin, Container, Interface, Volume};
+use crate::config::{Bind, ByteSize, ClusterOrigin, Container, Device, Interface, Volume};
 use crate::syntax::Diagnostic;
 
 /// Memory and swap space of a container that names none: Proxmox's own default.
@@ -23,13 +23,27 @@ pub(super) fn decode(block: &Block<'_>, problems: &mut Problems) -> Option<Conta
     let memory = decided(reading.size(&own::MEMORY, "memory"), DEFAULT_MEMORY);
     let swap = decided(reading.size(&own::SWAP, "swap"), DEFAULT_MEMORY);
     let mounts = reading.each(&own::MOUNT, |block| Some((block.text("path")?.value, volume(block)?)));
+    let binds = reading.each(&own::BIND, bind);
+    let devices = reading.each(&own::DEVICE, device);
     let interfaces = reading.each(&own::INTERFACE, interface);
     let features = reading.texts(&own::FEATURE, "feature");
     if problems.count() == before && has_template && root_disk.is_none() {
         missing_disk(block, problems);
     }
     let guest = guest?;
-    Some(Container { guest, unprivileged, cores, memory, swap, root_disk, mounts, interfaces, features })
+    Some(Container {
+        guest,
+        unprivileged,
+        cores,
+        memory,
+        swap,
+        root_disk,
+        mounts,
+        binds,
+        devices,
+        interfaces,
+        features,
+    })
 }
 
 /// A template has no root disk of its own.
@@ -46,6 +60,18 @@ fn volume(block: &Block<'_>) -> Option<Volume> {
         backup: truth(block, "backup"),
         read_only: truth(block, "read-only"),
     })
+}
+
+fn bind(block: &Block<'_>) -> Option<Bind> {
+    let (path, from) = (block.text("path")?.value, block.text("from")?.value);
+    Some(Bind { path, from, read_only: truth(block, "read-only") })
+}
+
+fn device(block: &Block<'_>) -> Option<Device> {
+    let number = |name| block.integer(name).map(|number| number.value);
+    // Octal digits, as Proxmox has them: four, the first is 0.
+    let mode = block.integer("mode").map(|mode| format!("{:04o}", mode.value));
+    Some(Device { path: block.text("path")?.value, mode, uid: number("uid"), gid: number("gid") })
 }
 
 fn interface(block: &Block<'_>) -> Option<Interface> {

@@ -28,6 +28,8 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&SWAP),
         ChildRule::at_most_once(&ROOT_DISK),
         ChildRule::any(&MOUNT),
+        ChildRule::any(&BIND),
+        ChildRule::any(&DEVICE),
         ChildRule::any(&INTERFACE),
         ChildRule::at_most_once(&rules::DNS),
         ChildRule::any(&FEATURE),
@@ -39,6 +41,7 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::STARTUP),
         ChildRule::at_most_once(&rules::PROTECTION),
         ChildRule::at_most_once(&rules::ON_BOOT),
+        ChildRule::at_most_once(&rules::HOOK_SCRIPT),
         ChildRule::at_most_once(&rules::RUNNING),
         ChildRule::at_most_once(&rules::RESTART),
         ChildRule::at_most_once(&SSH),
@@ -116,6 +119,30 @@ pub(super) static MOUNT: NodeRule = NodeRule {
     )
 };
 
+pub(super) static BIND: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("path", WORD, "Where it is in the container.")],
+    properties: &[
+        PropertyRule::required("from", WORD, "Where it is on the node; none of the system's own directories."),
+        PropertyRule::optional("read-only", Kind::Boolean, "Whether it cannot be written."),
+    ],
+    impact: "restart",
+    ..NodeRule::new("bind", "A directory of the node in the container. It needs the cluster's `fence`, and one `vmid`.")
+};
+
+pub(super) static DEVICE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("path", WORD, "Such as `/dev/ttyUSB0`; none that holds the node's own data.")],
+    properties: &[
+        PropertyRule::defaulted("mode", Kind::Mode, "\"0660\"", "Permission bits in the container."),
+        PropertyRule::optional("uid", OWNER, "Its owner in the container; root without."),
+        PropertyRule::optional("gid", OWNER, "Its group in the container; root without."),
+    ],
+    impact: "restart",
+    ..NodeRule::new("device", "A device of the node in the container. It needs the cluster's `fence`, and one `vmid`.")
+};
+
+/// A user or group by number.
+const OWNER: Kind = Kind::Integer { min: 0, max: 65535 };
+
 pub(super) static INTERFACE: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("name", WORD, "Its name in the container.")],
     properties: &[
@@ -137,7 +164,7 @@ pub(super) static FEATURE: NodeRule = NodeRule {
     arguments: &[ArgumentRule::repeated(
         "feature",
         Kind::Choice(&["nesting", "keyctl", "fuse", "mknod"]),
-        "API tokens may only change `nesting` of unprivileged containers: the others need root itself.",
+        "API tokens may only change `nesting` of unprivileged containers: the others need the cluster's `fence`.",
     )],
     impact: "restart",
     ..NodeRule::new("feature", "Features of LXC that are switched on.")

@@ -90,12 +90,12 @@ fn ssh(node: &Node, problems: &mut Problems) -> Option<GuestSsh> {
 }
 
 /// An address, or labels with dots: it becomes an argument of `ssh` and a pattern of `known_hosts`.
-fn is_host(text: &str) -> bool {
+pub(in crate::config) fn is_host(text: &str) -> bool {
     let is_name = text.len() <= 253 && text.split('.').all(|label| is_label(&label.to_ascii_lowercase()));
     text.parse::<IpAddr>().is_ok() || is_name
 }
 
 /// Type and key of a key line: what follows is a comment.
-fn key_of(line: &str) -> String {
+pub(in crate::config) fn key_of(line: &str) -> String {
     line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }

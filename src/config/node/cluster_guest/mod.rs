@@ -19,6 +19,7 @@ use crate::config::{
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
 pub(in crate::config) use container_rules::CONTAINER;
+pub(in crate::config) use inside::{is_host, key_of};
 pub(in crate::config) use vm_rules::CLUSTER_VM;
 
 /// The numbers Proxmox has.
@@ -106,6 +107,7 @@ impl Reading<'_> {
         let protection = self.boolean(&rules::PROTECTION, false);
         let on_boot = self.boolean(&rules::ON_BOOT, false);
         let running = self.boolean(&rules::RUNNING, true);
+        let hook_script = self.text(&rules::HOOK_SCRIPT, "volume");
         let restarts = match self.text(&rules::RESTART, "when") {
             Some(when) => Setting::written(restarts(&when.value), when.span),
             None => Setting::default_value(Restarts::IfNeeded),
@@ -130,6 +132,7 @@ impl Reading<'_> {
             startup,
             protection,
             on_boot,
+            hook_script,
             running,
             restarts,
             inside,

@@ -175,6 +175,16 @@ pub(super) static ON_BOOT: NodeRule = NodeRule {
     ..NodeRule::new("on-boot", "Whether the guest starts with its node.")
 };
 
+pub(super) static HOOK_SCRIPT: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("volume", WORD, "Such as `local:snippets/hook.sh`, which is there already.")],
+    default: Some("none"),
+    impact: "live",
+    ..NodeRule::new(
+        "hook-script",
+        "A script that its node runs as root when the guest starts and stops. It needs the cluster's `fence`, and one `vmid`.",
+    )
+};
+
 pub(super) static RUNNING: NodeRule = NodeRule {
     arguments: &[TRUTH],
     default: Some("#true"),

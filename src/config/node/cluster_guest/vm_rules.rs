@@ -42,6 +42,7 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::STARTUP),
         ChildRule::at_most_once(&rules::PROTECTION),
         ChildRule::at_most_once(&rules::ON_BOOT),
+        ChildRule::at_most_once(&rules::HOOK_SCRIPT),
         ChildRule::at_most_once(&rules::RUNNING),
         ChildRule::at_most_once(&rules::RESTART),
         ChildRule::at_most_once(&SSH),

@@ -1,0 +1,100 @@
+//! `fence { node NAME … }` in the block of a cluster.
+
+use crate::config::block::Block;
+use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
+use crate::config::node::cluster_guest::{is_host, key_of};
+use crate::config::problems::Problems;
+use crate::config::{FenceNode, NodeRoad};
+use crate::syntax::{Diagnostic, Node, shown};
+
+/// Where SSH servers listen.
+const SSH_PORT: u16 = 22;
+
+/// `fence { node "pve1" host="10.0.0.1" user="regatta" { host-key "ssh-ed25519 AAAA…" } }`
+pub(super) static FENCE: NodeRule = NodeRule {
+    children: &[ChildRule::any(&NODE)],
+    ..NodeRule::new(
+        "fence",
+        "The nodes on which may be done what no API token may: features of containers but `nesting`, directories and devices \
+         of the node, hook scripts. It is done by a few exact commands through sudo; `regatta sudoers --node NAME` prints its \
+         rules. Without a fence, plans refuse what needs one.",
+    )
+};
+
+static NODE: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("name", Kind::Word, "Its name in the cluster.")],
+    properties: &[
+        PropertyRule::defaulted("via", Kind::Choice(&["ssh", "local"]), "ssh", "`local`: the node is this machine."),
+        PropertyRule::optional("host", Kind::Word, "Its address or name; needed by `ssh`."),
+        PropertyRule::defaulted("port", Kind::Integer { min: 1, max: 65535 }, "22", "TCP port of its SSH server."),
+        PropertyRule::optional(
+            "user",
+            Kind::Word,
+            "The user that logs in; needed by `ssh`. Any but root needs rules of sudo.",
+        ),
+        PropertyRule::optional(
+            "identity",
+            Kind::HostPath,
+            "File of the private key that logs in, absolute or below `~/`. Without it: regatta's own.",
+        ),
+    ],
+    children: &[ChildRule::at_most_once(&HOST_KEY)],
+    ..NodeRule::new("node", "A node of the cluster, and how commands get there.")
+};
+
+static HOST_KEY: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("key", Kind::KeyLine, "Such as `ssh-ed25519 AAAA…`.")],
+    ..NodeRule::new("host-key", "The only host key that is accepted; needed by `ssh`.")
+};
+
+/// The nodes of a fence, as far as they can be understood.
+pub(super) fn decode(fence: &Node, problems: &mut Problems) -> Vec<FenceNode> {
+    let mut nodes: Vec<FenceNode> = Vec::new();
+    for node in Block::read(fence, &FENCE, problems).children(NODE.name) {
+        let Some(decoded) = decode_node(node, problems) else { continue };
+        match nodes.iter().find(|first| first.name.value == decoded.name.value) {
+            Some(first) => problems.declared_twice("node", &decoded.name, first.name.span),
+            None => nodes.push(decoded),
+        }
+    }
+    nodes
+}
+
+fn decode_node(node: &Node, problems: &mut Problems) -> Option<FenceNode> {
+    let before = problems.count();
+    let block = Block::read(node, &NODE, problems);
+    let key = block.children(HOST_KEY.name).filter_map(|it| Block::read(it, &HOST_KEY, problems).text("key")).next();
+    let text = |name| block.text(name).map(|text| text.value);
+    let (host, user, identity) = (block.text("host"), text("user"), block.text("identity"));
+    if let Some(host) = host.as_ref().filter(|host| !is_host(&host.value)) {
+        let message = format!("found `{}`, expected an address or a host name", shown(&host.value));
+        problems.push(Diagnostic::error("config::wrong-value", message, host.span, "not accepted"));
+    }
+    if let Some(path) = identity.as_ref().filter(|path| !path.value.starts_with('/') && !path.value.starts_with("~/")) {
+        let message = format!("found `{}`, expected a path that starts with `/` or `~/`", shown(&path.value));
+        problems.push(Diagnostic::error("config::wrong-value", message, path.span, "not accepted"));
+    }
+    let is_local = text("via").as_deref() == Some("local");
+    let road = match (is_local, host, user, key) {
+        (true, None, None, None) => Some(NodeRoad::Local),
+        (false, Some(host), Some(user), Some(key)) => Some(NodeRoad::Ssh {
+            host: host.value,
+            port: block.integer("port").and_then(|port| u16::try_from(port.value).ok()).unwrap_or(SSH_PORT),
+            user,
+            identity: identity.map(|path| path.value),
+            host_key: key_of(&key.value),
+        }),
+        _ => None,
+    };
+    if road.is_none() && problems.count() == before && !block.is_uncertain() {
+        let message = match is_local {
+            true => "`via=\"local\"` takes neither `host`, `user` nor `host-key`",
+            false => "a node that is reached by SSH needs `host`, `user` and `host-key`",
+        };
+        let problem = Diagnostic::error("config::contradiction", message, block.head(), "not complete");
+        problems.push(
+            problem.help("the host key is the first two words of the node's `/etc/ssh/ssh_host_ed25519_key.pub`"),
+        );
+    }
+    Some(FenceNode { name: block.text("name")?, road: road? })
+}

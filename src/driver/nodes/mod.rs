@@ -1,0 +1,111 @@
+//! The nodes of clusters, and what root does on them: what Proxmox lets no API token do.
+//!
+//! ```text
+//! proxmox ── what is left to root (`ForRoot`) ──┐
+//!                                               ├ set ─▶ privilege: catalogue, audit, `sudo -n`
+//! NodeSpec ── road: this machine, or SSH ───────┘
+//! ```
+//! The API tells what to set, and the catalogue admits how: neither knows of the other, and only here they meet.
+//! `docs/design/proxmox.md`, «The fence», tells the whole.
+
+mod examine;
+mod road;
+mod set;
+
+pub use examine::install;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use camino::Utf8PathBuf;
+
+use super::StateDir;
+use super::privilege::{RootCommand, needed_on_nodes};
+use super::proxmox::Clusters;
+use crate::effect::{Clock, Connect, Run};
+use crate::exec::{Audit, Failure, Perform, Progress};
+use crate::plan::{Op, Step};
+use crate::resource::cluster::{ClusterGuestSpec, NodeSpec};
+use crate::resource::{Desired, Resource};
+
+/// The doors to the world that are needed.
+#[derive(Clone)]
+pub struct NodeDoors {
+    /// Logs in.
+    pub connect: Arc<dyn Connect>,
+    /// Runs programs of this machine, which may be a node itself.
+    pub run: Arc<dyn Run>,
+    /// Dates what is written down.
+    pub clock: Arc<dyn Clock>,
+    /// Has every command of root's before it runs.
+    pub audit: Arc<dyn Audit>,
+}
+
+/// The nodes that one fleet has a way to.
+pub struct Nodes {
+    clusters: Arc<Clusters>,
+    doors: NodeDoors,
+    state: StateDir,
+    /// The user's home on this machine: keys below `~/` are there.
+    home: Option<Utf8PathBuf>,
+    /// By cluster and name.
+    all: BTreeMap<(String, String), NodeSpec>,
+    /// By cluster.
+    guests: BTreeMap<String, Vec<ClusterGuestSpec>>,
+}
+
+impl Nodes {
+    /// The nodes in the fences of a fleet.
+    pub fn new(
+        desired: &Desired,
+        clusters: Arc<Clusters>,
+        doors: NodeDoors,
+        state: StateDir,
+        home: Option<Utf8PathBuf>,
+    ) -> Self {
+        let (mut all, mut guests): (BTreeMap<_, _>, BTreeMap<_, Vec<_>>) = Default::default();
+        for declared in desired.resources.values() {
+            match &declared.resource {
+                Resource::Cluster(spec) => {
+                    let nodes = spec.fence.values().cloned();
+                    all.extend(nodes.map(|node| ((node.cluster.clone(), node.name.clone()), node)));
+                }
+                Resource::ClusterGuest(spec) => guests.entry(spec.cluster.clone()).or_default().push((**spec).clone()),
+                _ => {}
+            }
+        }
+        Self { clusters, doors, state, home, all, guests }
+    }
+
+    /// Nodes of this name: those of several clusters may have one.
+    pub fn named(&self, name: &str) -> Vec<&NodeSpec> {
+        self.all.values().filter(|node| node.name == name).collect()
+    }
+
+    /// Every command that root may be asked for on a node.
+    ///
+    /// # Errors
+    /// Never for what a checked fleet file declares.
+    pub fn commands(&self, node: &NodeSpec) -> Result<Vec<RootCommand>, Failure> {
+        let guests: Vec<&ClusterGuestSpec> = self.guests.get(&node.cluster).into_iter().flatten().collect();
+        Ok(needed_on_nodes(&guests)?)
+    }
+
+    fn node(&self, cluster: &str, name: &str) -> Result<&NodeSpec, Failure> {
+        self.all.get(&(cluster.to_owned(), name.to_owned())).ok_or_else(|| {
+            let failure = Failure::permanent(format!("the fence of the cluster `{cluster}` lacks the node `{name}`"));
+            failure.hint("write it into the fence; the guest may have moved there since the plan was made")
+        })
+    }
+}
+
+#[async_trait]
+impl Perform for Nodes {
+    async fn perform(&self, step: &Step, progress: &dyn Progress) -> Result<(), Failure> {
+        match &step.op {
+            Op::SetOnNode { guest } => self.set(guest, progress).await,
+            other => Err(Failure::permanent(format!("`{}` is no step of a node", other.name()))),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! What root sets on the nodes of clusters: each argument in the one spelling in which regatta sends it.
+
+use std::collections::BTreeSet;
+
+use super::catalogue::{Program, Refused, RootCommand, admit};
+use crate::config::{is_plain_path, is_shareable, is_shareable_device};
+use crate::resource::cluster::field::{Several, by_path};
+use crate::resource::cluster::{Act, ClusterGuestSpec, GuestKind};
+
+/// Features that fleet files can switch on, in the order in which they are sent.
+const FEATURES: [&str; 4] = ["fuse=1", "keyctl=1", "mknod=1", "nesting=1"];
+
+/// Stands for a digest that is known when a command is run: rules leave it open.
+const ANY_DIGEST: &str = "0000000000000000000000000000000000000000";
+
+/// Sets or takes away one thing of a guest, unless its configuration moved since it was read.
+///
+/// # Errors
+/// It is nothing that root is asked for.
+pub(in crate::driver) fn set_on_node(
+    kind: GuestKind,
+    vmid: u32,
+    digest: &str,
+    act: &Act,
+) -> Result<RootCommand, Refused> {
+    let program = if kind == GuestKind::Container { Program::Pct } else { Program::Qm };
+    let (option, value) = match act {
+        Act::Set { key, value } => (format!("--{key}"), value),
+        Act::Delete { key } => ("--delete".to_owned(), key),
+        // Every token may do that.
+        Act::Grow { disk, size } => (format!("--{disk}"), size),
+    };
+    admit(program.name(), &["set", &vmid.to_string(), "--digest", digest, &option, value])
+}
+
+/// Every command that the guests of a cluster may need on its nodes: what is declared, and that it goes again.
+///
+/// # Errors
+/// Never for what a checked fleet file declares.
+pub fn needed_on_nodes(guests: &[&ClusterGuestSpec]) -> Result<Vec<RootCommand>, Refused> {
+    let mut commands = Vec::new();
+    // Rules name the guest: those without a number of their own ask for nothing.
+    for guest in guests.iter().filter(|guest| guest.vmid.from == guest.vmid.to) {
+        let mut add = |act: Act| set_on_node(guest.kind, guest.vmid.from, ANY_DIGEST, &act).map(|it| commands.push(it));
+        for path in guest.left_to_root() {
+            let (Some((field, _)), Some(value)) = (by_path(guest.kind, path), guest.values.get(path)) else { continue };
+            let number = if field.several == Several::No { "" } else { "0" };
+            add(Act::Set { key: format!("{}{number}", field.key), value: field.form.wire(value) })?;
+        }
+        let gone: &[&str] =
+            if guest.kind == GuestKind::Container { &["dev0", "features", "hookscript"] } else { &["hookscript"] };
+        for key in gone {
+            add(Act::Delete { key: (*key).to_owned() })?;
+        }
+    }
+    Ok(commands)
+}
+
+pub(super) fn is_digest(text: &str) -> bool {
+    text.len() == ANY_DIGEST.len() && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+pub(super) fn is_numbered(stem: &str, text: &str) -> bool {
+    let number =
+        text.strip_prefix(stem).and_then(|digits| digits.parse::<u8>().ok().filter(|it| it.to_string() == digits));
+    number.is_some()
+}
+
+pub(super) fn are_features(text: &str) -> bool {
+    let features: Vec<&str> = text.split(',').collect();
+    let each: BTreeSet<&str> = features.iter().copied().collect();
+    features.iter().all(|feature| FEATURES.contains(feature)) && each.into_iter().eq(features)
+}
+
+/// `/mnt/usb,mp=/srv,ro=1`.
+pub(super) fn is_directory(text: &str) -> bool {
+    let text = text.strip_suffix(",ro=1").unwrap_or(text);
+    text.split_once(",mp=").is_some_and(|(from, path)| is_shareable(from) && is_plain_path(path))
+}
+
+/// `/dev/ttyUSB0,gid=20,mode=0660,uid=0`.
+pub(super) fn is_device(text: &str) -> bool {
+    let mut parts = text.split(',');
+    let path = parts.next().unwrap_or_default();
+    let mut last = "";
+    let mut fits = |part: &str| {
+        let Some((key, value)) = part.split_once('=') else { return false };
+        let known = match key {
+            "gid" | "uid" => value.parse::<u16>().is_ok_and(|number| number.to_string() == value),
+            "mode" => value.len() == 4 && value.starts_with('0') && value.bytes().all(|b| matches!(b, b'0'..=b'7')),
+            _ => false,
+        };
+        let in_order = last < key;
+        last = match key {
+            "gid" => "gid",
+            "mode" => "mode",
+            _ => "uid",
+        };
+        known && in_order
+    };
+    is_shareable_device(path) && parts.all(&mut fits)
+}
