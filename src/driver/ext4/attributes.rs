@@ -1,5 +1,6 @@
-//! Extended attributes (file capabilities among them): in the inode behind its fields, or in a block of their own.
+//! Extended attributes (file capabilities and access control lists among them): in the inode behind its fields, or in a block of their own.
 
+use super::acl;
 use super::bytes::put;
 use super::checksum::crc32c;
 use super::layout::{BLOCK, INODE};
@@ -12,7 +13,7 @@ pub(super) const IN_INODE: usize = 160;
 /// Bytes of an entry before its name.
 const ENTRY: usize = 16;
 
-/// The names that are kept, by the number that stands for their beginning. ACLs are stored in another form and left out.
+/// The names that are kept, by the number that stands for their beginning.
 const PREFIXES: [(u8, &str); 3] = [(1, "user."), (4, "trusted."), (6, "security.")];
 
 /// An attribute: the number of its prefix, the rest of its name, its value.
@@ -28,6 +29,9 @@ pub(in crate::driver) struct Attribute {
 impl Attribute {
     /// An attribute by its whole name, such as `security.capability`; `None` for one that is not kept.
     pub(in crate::driver) fn new(name: &str, value: &[u8]) -> Option<Self> {
+        if let Some((prefix, _)) = acl::NAMES.iter().find(|(_, whole)| *whole == name) {
+            return Some(Self { prefix: *prefix, length: 0, name: Vec::new(), value: acl::stored(value)? });
+        }
         let (prefix, name) = PREFIXES.iter().find_map(|(prefix, text)| Some((*prefix, name.strip_prefix(text)?)))?;
         let known = !name.is_empty() && name.len() <= 255;
         known.then(|| Self { prefix, length: name.len(), name: name.into(), value: value.to_vec() })
@@ -123,5 +127,6 @@ mod tests {
         assert!(matches!(store(&[capability, user]), Stored::InBlock(_)));
         assert_eq!(store(&[Attribute::new("user.huge", &[7; 5000]).unwrap()]), Stored::TooLarge);
         assert_eq!((store(&[]), Attribute::new("system.posix_acl_access", b"x")), (Stored::Nowhere, None));
+        assert_eq!(Attribute::new("system.nfs4_acl", b"x"), None);
     }
 }

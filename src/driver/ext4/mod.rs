@@ -1,6 +1,7 @@
 //! ext4 file systems in files, in process: no root, no mount, no program per file. Reading them ([`look`]), and filling new
 //! ones ([`Writer`]).
 
+mod acl;
 mod attributes;
 mod blocks;
 pub(super) mod bytes;

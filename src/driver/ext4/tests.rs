@@ -45,7 +45,15 @@ fn everything_that_a_tree_can_have() {
     let mut writer = Writer::open(&image).unwrap();
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let large = vec![b'x'; 900];
-    let extended = extended([("security.capability", &capability[..]), ("user.large", &large)].into_iter());
+    // The owner may do all, user 1000 and the group may read, others nothing. Who has no number has 0, as e2fsprogs writes it.
+    let acl: Vec<u8> = [[2, 0, 0, 0].as_slice(), &entry(1, 7, 0), &entry(2, 4, 1000), &entry(4, 4, 0)]
+        .into_iter()
+        .chain([entry(16, 4, 0).as_slice(), &entry(32, 0, 0)])
+        .flatten()
+        .copied()
+        .collect();
+    let all = [("security.capability", &capability[..]), ("user.large", &large), ("system.posix_acl_access", &acl)];
+    let extended = extended(all.into_iter());
     let owned = Attributes { owner: (3_000_000_000, 70_000), extended, ..attributes(0o4711) };
     let big = noise(40 << 20);
     let (empty_file, big_file) = (file(&mut writer, b"", &attributes(0o600)), file(&mut writer, &big, &owned));
@@ -101,6 +109,9 @@ fn everything_that_a_tree_can_have() {
     let shown = |request: &str| run("debugfs", &["-R", request, image.as_str()]);
     assert!(shown("ea_list /capable").contains("security.capability (20)"), "{}", shown("ea_list /capable"));
     assert!(shown("ea_list /big").contains("user.large (900)"));
+    let value = image.with_extension("acl");
+    run("debugfs", &["-R", &format!("ea_get -f {value} /big system.posix_acl_access"), image.as_str()]);
+    assert_eq!(std::fs::read(value).unwrap(), acl, "as e2fsprogs hands it out");
     assert!(
         shown("stat block").contains("259:70000") && shown("stat char").contains("01:03"),
         "{}",
@@ -111,6 +122,12 @@ fn everything_that_a_tree_can_have() {
     run("e2fsck", &["-fn", image.as_str()]);
     run("resize2fs", &[image.as_str(), "200M"]);
     run("e2fsck", &["-fn", image.as_str()]);
+}
+
+/// One entry of an access control list: tag, permissions, number.
+fn entry(tag: u16, permissions: u16, id: u32) -> [u8; 8] {
+    let ([t0, t1], [p0, p1], [i0, i1, i2, i3]) = (tag.to_le_bytes(), permissions.to_le_bytes(), id.to_le_bytes());
+    [t0, t1, p0, p1, i0, i1, i2, i3]
 }
 
 fn extended_capability(value: &[u8]) -> Vec<Attribute> {
