@@ -155,7 +155,7 @@ mod tests {
         assert!(!matches("web-1", &Address::image("web-1")));
         assert_eq!(
             "vn.web".parse::<Pattern>(),
-            Err("found the kind `vn`, expected one of vm, container, cluster, file-sync, file, secret, git-identity, authorized-key, image, kernel, network, policy"
+            Err("found the kind `vn`, expected one of vm, container, cluster, file-sync, file, secret, session, git-identity, authorized-key, image, kernel, network, policy"
                 .into())
         );
     }
