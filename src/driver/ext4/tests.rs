@@ -45,14 +45,7 @@ fn everything_that_a_tree_can_have() {
     let mut writer = Writer::open(&image).unwrap();
     let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let large = vec![b'x'; 900];
-    // The owner may do all, user 1000 and the group may read, others nothing. Who has no number has 0, as e2fsprogs writes it.
-    let acl: Vec<u8> = [[2, 0, 0, 0].as_slice(), &entry(1, 7, 0), &entry(2, 4, 1000), &entry(4, 4, 0)]
-        .into_iter()
-        .chain([entry(16, 4, 0).as_slice(), &entry(32, 0, 0)])
-        .flatten()
-        .copied()
-        .collect();
-    let all = [("security.capability", &capability[..]), ("user.large", &large), ("system.posix_acl_access", &acl)];
+    let all = [("security.capability", &capability[..]), ("user.large", &large)];
     let extended = extended(all.into_iter());
     let owned = Attributes { owner: (3_000_000_000, 70_000), extended, ..attributes(0o4711) };
     let big = noise(40 << 20);
@@ -109,9 +102,6 @@ fn everything_that_a_tree_can_have() {
     let shown = |request: &str| run("debugfs", &["-R", request, image.as_str()]);
     assert!(shown("ea_list /capable").contains("security.capability (20)"), "{}", shown("ea_list /capable"));
     assert!(shown("ea_list /big").contains("user.large (900)"));
-    let value = image.with_extension("acl");
-    run("debugfs", &["-R", &format!("ea_get -f {value} /big system.posix_acl_access"), image.as_str()]);
-    assert_eq!(std::fs::read(value).unwrap(), acl, "as e2fsprogs hands it out");
     assert!(
         shown("stat block").contains("259:70000") && shown("stat char").contains("01:03"),
         "{}",
@@ -122,6 +112,25 @@ fn everything_that_a_tree_can_have() {
     run("e2fsck", &["-fn", image.as_str()]);
     run("resize2fs", &[image.as_str(), "200M"]);
     run("e2fsck", &["-fn", image.as_str()]);
+}
+
+/// The owner may do all, user 1000 and the group may read, others nothing. Who has no number has 0, as e2fsprogs writes it.
+#[test]
+fn access_control_lists_are_what_e2fsprogs_reads() {
+    let dir = tempfile::tempdir().unwrap();
+    let image = empty(Utf8Path::from_path(dir.path()).unwrap(), 32);
+    let mut writer = Writer::open(&image).unwrap();
+    let acl: Vec<u8> = [entry(1, 7, 0), entry(2, 4, 1000), entry(4, 4, 0), entry(16, 4, 0), entry(32, 0, 0)].concat();
+    let acl = [&[2, 0, 0, 0], &acl[..]].concat();
+    let extended = extended(std::iter::once(("system.posix_acl_access", &acl[..])));
+    let number = file(&mut writer, b"shared", &Attributes { extended, ..attributes(0o740) });
+    let child = Child { name: b"shared", number, kind: Kind::File };
+    writer.add_directory((Number::ROOT, Number::ROOT), &attributes(0o755), &[child]).unwrap();
+    writer.finish().unwrap();
+    run("e2fsck", &["-fn", image.as_str()]);
+    let value = image.with_extension("acl");
+    run("debugfs", &["-R", &format!("ea_get -f {value} /shared system.posix_acl_access"), image.as_str()]);
+    assert_eq!(std::fs::read(value).unwrap(), acl);
 }
 
 /// One entry of an access control list: tag, permissions, number.
