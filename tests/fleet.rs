@@ -28,7 +28,7 @@ vm "web" count=2 {
     work-disk size="1GiB"
     file-sync "files/a b" to="~/.config/a b"
     file-sync "files/tree" to="~/tree"
-    session "ticker" cwd="~/tree" { command "sh" "-c" "echo up; exec sleep 1000000"; env "WHO" "me"; require "sleep"; }
+    session "ticker" cwd="~/tree" { command "sh" "-c" "echo up $WHO; exec sleep 1000000"; env "WHO" "me"; require "sleep"; }
 }
 "#;
 
@@ -62,7 +62,7 @@ fn a_fleet_is_made_kept_and_removed() {
     world.ok(&["session", "stop", "web-1", "ticker"]);
     assert_eq!(world.plan_changes(), ["session.web-1/ticker update drift live"]);
     world.ok(&["apply", "--yes"]);
-    assert_eq!(world.ok(&["session", "logs", "web-1", "ticker"]).stdout, "up\nup\n", "its logs stay");
+    assert_eq!(world.ok(&["session", "logs", "web-1", "ticker"]).stdout, "up me\nup me\n", "its logs stay");
     world.is_as_declared();
     clock.lap("a session that had ended, started again");
 
@@ -78,7 +78,7 @@ fn a_fleet_is_made_kept_and_removed() {
     world.ok(&["apply", "--yes"]);
     assert_eq!(world.ok(&["ssh", "web-1", "--", "cat", "mine"]).stdout, "kept\n");
     world.is_as_declared();
-    assert_eq!(world.ok(&["session", "logs", "web-1", "ticker"]).stdout.lines().last(), Some("up"));
+    assert_eq!(world.ok(&["session", "logs", "web-1", "ticker"]).stdout.lines().last(), Some("up me"));
     clock.lap("a guest that was killed, started again with its session");
 
     world.killed_at(&["destroy", "--yes"], "stop-guest vm.web-1: started");

@@ -121,14 +121,20 @@ start() {
     printf '%s\n' "$cwd" >cwd
     mv -- "$job" job || exit 1
     if [ "$stdin" = pipe ]; then mkfifo stdin || exit 1; fi
+    # A file: systemd replaces what looks like a variable in the words of a unit.
+    printf '%s\n' "$runner" >watch || exit 1
     dir=$root/$name
     set -- env -i "HOME=$HOME" USER=root LOGNAME=root SHELL=/bin/sh LANG=C.UTF-8 \
         "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" \
-        sh -c "$runner" regatta-session "$dir" "$limit"
+        sh "$dir/watch" "$dir" "$limit"
     if [ -d /run/systemd/system ] && command -v systemd-run >/dev/null; then
-        # A unit of its own: logging out ends none of it.
-        systemd-run --quiet --collect --unit "regatta-session-$name" --description "regatta session $name" \
-            --property KillMode=control-group -- "$@" >launch 2>&1 </dev/null
+        # A unit of its own: logging out ends none of it. That of the last one of this name may not be quite gone.
+        tries=0
+        until systemd-run --quiet --collect --unit "regatta-session-$name" --description "regatta session $name" \
+            --property KillMode=control-group -- "$@" >launch 2>&1 </dev/null || [ "$tries" -ge 10 ]; do
+            sleep 0.2
+            tries=$((tries + 1))
+        done
     else
         setsid "$@" >launch 2>&1 </dev/null &
     fi
