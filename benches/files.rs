@@ -210,7 +210,7 @@ impl Sshd {
              StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n"
         );
         std::fs::write(&config, lines).unwrap();
-        let target = SshTarget { host: "127.0.0.1".into(), port, user: "root".into(), host_key, identity };
+        let target = SshTarget { host: "127.0.0.1".into(), port, user: "root".into(), host_key, identity, via: None };
         Self { child, target, config }
     }
 }

@@ -54,7 +54,7 @@ fn a_guest_boots_from_what_was_built() {
     let host_key = make_disks(dir, &store.image_path(&image.key));
     let banner = boot(dir, &store, &kernel, |port| {
         let identity = dir.join("work/.regatta/guest/ssh_host_ed25519_key");
-        let target = SshTarget { host: "127.0.0.1".into(), port, user: "root".into(), host_key, identity };
+        let target = SshTarget { host: "127.0.0.1".into(), port, user: "root".into(), host_key, identity, via: None };
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let login = runtime.block_on(SshClient::default().connect(&target, BOOT_DEADLINE));
         // The host key is looked at first: a refused login means that it is the one on the work disk.

@@ -28,8 +28,8 @@ use crate::driver::proxmox::Clusters;
 use crate::driver::secrets;
 use crate::driver::{Doors, Insides, StateDir};
 use crate::effect::{
-    Clock as _, CommandRunner, Detacher, DigestCache, Environment, KeyPair, ProcFs, SshClient, SystemClock, files,
-    fingerprint, paths, syslog,
+    Clock as _, CommandRunner, Detacher, DigestCache, Environment, KeyPair, ProcFs, SshClient, Surroundings,
+    SystemClock, files, fingerprint, paths, syslog,
 };
 use crate::exec::AuditFile;
 use crate::render;
@@ -439,7 +439,9 @@ pub(super) fn guests(loaded: &Loaded, state: StateDir) -> Guests {
 pub(super) fn insides(fleet: &str, clusters: Arc<Clusters>, state: StateDir, environment: &Environment) -> Insides {
     let doors =
         Doors { connect: Arc::new(SshClient::default()), run: Arc::new(CommandRunner), clock: Arc::new(SystemClock) };
-    Insides::new(fleet, clusters, doors, state, environment.home.clone())
+    let agent = environment.ssh_agent.clone();
+    let surroundings = Surroundings { home: environment.home.clone(), agent, config: None };
+    Insides::new(fleet, clusters, doors, state, environment.home.clone()).surrounded_by(surroundings)
 }
 
 /// The state directory: made when missing, ours alone.

@@ -206,7 +206,7 @@ mod tests {
 
     fn target(port: u16) -> SshTarget {
         let (host, user, host_key) = ("127.0.0.1".to_owned(), "root".to_owned(), String::new());
-        SshTarget { host, port, user, host_key, identity: "/state/identity".into() }
+        SshTarget { host, port, user, host_key, identity: "/state/identity".into(), via: None }
     }
 
     fn guests(ports: &[u16]) -> BTreeMap<String, SshTarget> {

@@ -11,6 +11,8 @@ pub struct Environment {
     pub state_home: Option<Utf8PathBuf>,
     /// `XDG_CONFIG_HOME` and `GIT_CONFIG_GLOBAL`, as far as they are set: where git's global configuration is.
     pub git: Vec<(String, String)>,
+    /// `$SSH_AUTH_SOCK`: the socket of the SSH agent; absolute.
+    pub ssh_agent: Option<Utf8PathBuf>,
     /// The working directory.
     pub cwd: Utf8PathBuf,
 }
@@ -30,7 +32,8 @@ impl Environment {
             .collect();
         let cwd = std::env::current_dir().map_err(|cause| format!("there is no working directory: {cause}"))?;
         let cwd = Utf8PathBuf::from_path_buf(cwd).map_err(|path| format!("`{}` is no UTF-8 path", path.display()))?;
-        Ok(Self { home, state_home, git, cwd })
+        let ssh_agent = absolute("SSH_AUTH_SOCK");
+        Ok(Self { home, state_home, git, ssh_agent, cwd })
     }
 
     /// `$XDG_CONFIG_HOME`, or `$HOME/.config`.

@@ -45,9 +45,9 @@ pub use sparse::{copy_sparse, punch, sparse_digest};
 #[cfg(test)]
 pub(crate) use ssh::loopback;
 pub use ssh::{
-    Connect, ConnectError, Depth, Destination, KnownHosts, Login, OverShell, Passphrase, Shell, SshAlias, SshClient,
-    SshTarget, Streams, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments, ssh_config, with_include,
-    without_include,
+    Connect, ConnectError, Depth, Destination, Jump, KnownHosts, Login, OverShell, Passphrase, Shell, SshAlias,
+    SshClient, SshTarget, Streams, Surroundings, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments,
+    ssh_config, with_include, without_include,
 };
 pub use sshsig::{Signature, SignatureError, sign};
 pub use syslog::syslog;

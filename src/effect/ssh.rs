@@ -28,6 +28,7 @@ mod system;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod user_config;
 
 pub use client::SshClient;
 pub use config::{SshAlias, ssh_config};
@@ -37,6 +38,7 @@ pub use include::{with_include, without_include};
 pub use known_hosts::KnownHosts;
 pub use over::OverShell;
 pub use system::{known_hosts_line, ssh_arguments};
+pub use user_config::{Jump, Surroundings};
 
 /// A guest's SSH server and how to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +53,8 @@ pub struct SshTarget {
     pub host_key: String,
     /// File of the private key that logs in.
     pub identity: Utf8PathBuf,
+    /// The server through which it is reached.
+    pub via: Option<Box<Jump>>,
 }
 
 /// Why no connection was made. "Key refused" is not "not up yet".

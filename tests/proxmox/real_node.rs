@@ -178,5 +178,6 @@ fn target(house: &House, user: &str) -> SshTarget {
         user: user.into(),
         host_key: house.public("host_key"),
         identity: house.path("state/identity"),
+        via: None,
     }
 }

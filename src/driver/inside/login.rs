@@ -26,28 +26,29 @@ impl Insides {
     /// It is not there or stopped, or nobody knows its address or its host key.
     pub async fn login(&self, reach: &Reach) -> Result<Login, Failure> {
         let found = self.clusters.whereabouts(reach).await?;
-        self.login_to(reach, &found)
+        self.login_to(reach, &found).await
     }
 
     /// The same of a guest that was seen a moment ago.
     pub(super) async fn login_of(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Login, Failure> {
         let found = self.clusters.whereabouts_of(reach, seen).await?;
-        self.login_to(reach, &found)
+        self.login_to(reach, &found).await
     }
 
-    fn login_to(&self, reach: &Reach, found: &Whereabouts) -> Result<Login, Failure> {
+    async fn login_to(&self, reach: &Reach, found: &Whereabouts) -> Result<Login, Failure> {
         let host_key = found.host_key.clone().map_err(|why| no_host_key(reach, &why))?;
         let line = known_hosts_line(&found.host, reach.port, &host_key)
             .map_err(|error| Failure::permanent(error.to_string()).context("cannot use the host key"))?;
         let known_hosts = self.state.cluster_known_hosts(&self.fleet, &reach.guest);
         known_hosts.parent().map_or(Ok(()), files::private_dir)?;
         files::write_atomic(&known_hosts, line.as_bytes())?;
-        Ok(Login { target: self.target(reach, &found.host, host_key)?, known_hosts })
+        let via = self.surroundings.way(&*self.doors.run, &found.host).await?.map(Box::new);
+        Ok(Login { target: SshTarget { via, ..self.target(reach, &found.host, host_key)? }, known_hosts })
     }
 
     pub(super) fn target(&self, reach: &Reach, host: &str, host_key: String) -> Result<SshTarget, Failure> {
         let (host, user) = (host.to_owned(), self.account.user.clone());
-        Ok(SshTarget { host, port: reach.port, user, host_key, identity: self.identity(reach)? })
+        Ok(SshTarget { host, port: reach.port, user, host_key, identity: self.identity(reach)?, via: None })
     }
 
     fn identity(&self, reach: &Reach) -> Result<Utf8PathBuf, Failure> {
@@ -67,7 +68,7 @@ impl Insides {
         let end = Instant::now() + within;
         loop {
             let started = Instant::now();
-            let failure = match self.try_to_enter(reach).await {
+            let failure = match self.try_to_enter(reach, progress).await {
                 Ok(shell) => return Ok(shell),
                 Err(failure) => failure,
             };
@@ -80,8 +81,11 @@ impl Insides {
         }
     }
 
-    async fn try_to_enter(&self, reach: &Reach) -> Result<Box<dyn Shell>, Failure> {
+    async fn try_to_enter(&self, reach: &Reach, progress: &dyn Progress) -> Result<Box<dyn Shell>, Failure> {
         let login = self.login(reach).await?;
+        if let Some(jump) = &login.target.via {
+            progress.say(&format!("goes through `{}`, as the ssh configuration says", jump.named));
+        }
         Ok(self.doors.connect.connect(&login.target, TRY).await?)
     }
 }

@@ -21,7 +21,7 @@ use camino::Utf8PathBuf;
 
 use super::proxmox::Clusters;
 use super::state::StateDir;
-use crate::effect::{Clock, Connect, Run};
+use crate::effect::{Clock, Connect, Run, Surroundings};
 
 /// As whom guests are logged in to, and where their files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,12 +59,21 @@ pub struct Insides {
     /// The user's home on this machine: keys below `~/` are there.
     home: Option<Utf8PathBuf>,
     account: Account,
+    /// What the user's own configuration of `ssh` is read with.
+    surroundings: Surroundings,
 }
 
 impl Insides {
     /// The guests of `fleet` on these clusters.
     pub fn new(fleet: &str, clusters: Arc<Clusters>, doors: Doors, state: StateDir, home: Option<Utf8PathBuf>) -> Self {
-        Self { fleet: fleet.to_owned(), clusters, doors, state, home, account: Account::default() }
+        let surroundings = Surroundings { home: home.clone(), ..Surroundings::default() };
+        Self { fleet: fleet.to_owned(), clusters, doors, state, home, account: Account::default(), surroundings }
+    }
+
+    /// The same with an SSH agent, or another configuration of `ssh` than the user's own.
+    #[must_use]
+    pub fn surrounded_by(self, surroundings: Surroundings) -> Self {
+        Self { surroundings, ..self }
     }
 
     /// The same as another user.

@@ -130,6 +130,7 @@ impl Guests {
             user: LOGIN_USER.into(),
             host_key: record.host_key.clone(),
             identity: self.state.identity(),
+            via: None,
         }
     }
 

@@ -50,6 +50,6 @@ impl Nodes {
         let NodeRoad::Ssh { host, port, user, identity, host_key } = &node.road else { return Ok(None) };
         let identity = key_file(identity.as_deref(), self.home.as_deref(), &self.state)?;
         let (host, user, host_key) = (host.clone(), user.clone(), host_key.clone());
-        Ok(Some(SshTarget { host, port: *port, user, host_key, identity }))
+        Ok(Some(SshTarget { host, port: *port, user, host_key, identity, via: None }))
     }
 }

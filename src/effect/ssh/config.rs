@@ -61,6 +61,7 @@ mod tests {
             user: "root".to_owned(),
             host_key: String::new(),
             identity: "/state/identity".into(),
+            via: None,
         }
     }
 

@@ -114,6 +114,7 @@ mod tests {
             user: "root".to_owned(),
             host_key: String::new(),
             identity: "/state/identity".into(),
+            via: None,
         };
         let arguments = |transfer| scp_arguments(&target, Utf8Path::new("/state/known_hosts"), transfer, Depth::Trees);
         let there = arguments(Transfer::ToServer { from: &["/a b", "-r", "web-1:x"], to: "~/it's *" }).unwrap();

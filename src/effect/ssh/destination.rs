@@ -7,8 +7,11 @@ use russh::Preferred;
 use russh::keys::{Algorithm, PublicKey};
 
 use super::known_hosts::KnownHosts;
-use super::{ConnectError, SshTarget};
-use crate::effect::keys;
+use super::{ConnectError, Jump, SshTarget};
+use crate::effect::{files, keys};
+
+/// Bytes read of a `known_hosts` file.
+const KNOWN_HOSTS_LIMIT: u64 = 4 << 20;
 
 /// A server and how to log in to it.
 #[derive(Debug, Clone)]
@@ -34,6 +37,8 @@ pub enum Trust {
     Pinned(String),
     /// Those that these lines name for the host.
     KnownHosts(Arc<KnownHosts>),
+    /// Those that these `known_hosts` files name for the host. One that is not there names none.
+    Files(Vec<Utf8PathBuf>),
 }
 
 /// A way to log in.
@@ -76,7 +81,20 @@ impl From<&SshTarget> for Destination {
             user: target.user.clone(),
             trust: Trust::Pinned(target.host_key.clone()),
             logins: vec![Login::KeyFile(target.identity.clone())],
-            via: None,
+            via: target.via.as_deref().map(|jump| Box::new(Self::from(jump))),
+        }
+    }
+}
+
+impl From<&Jump> for Destination {
+    fn from(jump: &Jump) -> Self {
+        Self {
+            host: jump.host.clone(),
+            port: jump.port,
+            user: jump.user.clone(),
+            trust: Trust::Files(jump.known_hosts.clone()),
+            logins: jump.logins.clone(),
+            via: jump.via.as_deref().map(|jump| Box::new(Self::from(jump))),
         }
     }
 }
@@ -96,6 +114,17 @@ impl Trusted {
                 Err(cause) => Err(ConnectError::Protocol(format!("the pinned host key is no key: {cause}"))),
             },
             Trust::KnownHosts(known) => Ok(Self::KnownHosts(known.clone())),
+            Trust::Files(paths) => {
+                let mut text = Vec::new();
+                for path in paths {
+                    let read = files::read_bounded(path, KNOWN_HOSTS_LIMIT);
+                    let read =
+                        read.map_err(|error| ConnectError::Protocol(format!("cannot read `{path}`: {error}")))?;
+                    text.extend(read.unwrap_or_default());
+                    text.push(b'\n');
+                }
+                Ok(Self::KnownHosts(Arc::new(KnownHosts::parse(&text))))
+            }
         }
     }
 

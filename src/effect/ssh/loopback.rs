@@ -64,6 +64,7 @@ impl Sshd {
             user: nix::unistd::User::from_uid(nix::unistd::getuid()).unwrap().unwrap().name,
             host_key: self.host_key.clone(),
             identity: self.file("identity"),
+            via: None,
         }
     }
 

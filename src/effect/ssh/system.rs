@@ -3,6 +3,7 @@
 use camino::Utf8Path;
 
 use super::quote::remote_command;
+use super::user_config::proxy_command;
 use super::{ConnectError, SshTarget};
 use crate::effect::KeyError;
 use crate::effect::keys;
@@ -31,7 +32,7 @@ pub fn ssh_arguments(
 
 /// What `ssh` has to be told to log in with our key, to the server with the pinned key and no other, without a question.
 pub(super) fn options(target: &SshTarget, known_hosts: &Utf8Path) -> Result<Vec<(&'static str, String)>, ConnectError> {
-    Ok(vec![
+    let mut options = vec![
         ("UserKnownHostsFile", option_path(known_hosts)?),
         ("GlobalKnownHostsFile", "/dev/null".to_owned()),
         ("StrictHostKeyChecking", "yes".to_owned()),
@@ -43,7 +44,11 @@ pub(super) fn options(target: &SshTarget, known_hosts: &Utf8Path) -> Result<Vec<
         ("PreferredAuthentications", "publickey".to_owned()),
         ("ServerAliveInterval", "5".to_owned()),
         ("LogLevel", "ERROR".to_owned()),
-    ])
+    ];
+    if let Some(jump) = &target.via {
+        options.push(("ProxyCommand", proxy_command(jump)?));
+    }
+    Ok(options)
 }
 
 /// A path as the value of an option: `ssh` splits these at spaces outside double quotes and replaces `%` and `${}` (`man
@@ -93,6 +98,7 @@ mod tests {
             user: "root".to_owned(),
             host_key: String::new(),
             identity: Utf8PathBuf::from(identity),
+            via: None,
         }
     }
 

@@ -65,7 +65,8 @@ async fn a_port_that_is_closed_silent_or_hangs_up_is_not_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let host_key = key.public_line().unwrap();
-    let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: "root".to_owned(), host_key, identity };
+    let target =
+        SshTarget { host: "127.0.0.1".to_owned(), port, user: "root".to_owned(), host_key, identity, via: None };
 
     let quick = Duration::from_millis(200);
     let silent = SshClient::default().connect(&target, quick).await.err().unwrap();
@@ -112,7 +113,8 @@ async fn a_server_that_hangs_up_during_login_has_not_refused_the_key() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     let host_key = key.public_line().unwrap();
-    let target = SshTarget { host: "127.0.0.1".to_owned(), port, user: "root".to_owned(), host_key, identity };
+    let target =
+        SshTarget { host: "127.0.0.1".to_owned(), port, user: "root".to_owned(), host_key, identity, via: None };
     let keys = vec![PrivateKey::from_openssh(key.private_pem().unwrap()).unwrap()];
     let config = Arc::new(russh::server::Config { keys, ..Default::default() });
     let (refused, ()) = tokio::join!(refusal(&target), async {
