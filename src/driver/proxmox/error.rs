@@ -77,7 +77,9 @@ impl ApiError {
             }
             _ if has("detected modified configuration") || has("checksum mismatch") => Self::Stale(said),
             _ if has("hostname lookup") || has("No route to host") => Self::NodeDown(said),
-            _ => Self::Refused(said),
+            // What is refused for a reason is refused with this one; any other is part of what there is to say.
+            500 => Self::Refused(said),
+            _ => Self::Refused(format!("{said} (status {status})")),
         }
     }
 
@@ -124,6 +126,16 @@ impl From<ApiError> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// PROXMOX A2: a status that means something by itself is kept.
+    #[test]
+    fn an_unusual_status_is_told() {
+        let of = |status, said: &str| ApiError::of(status, said.to_owned(), &BTreeMap::new());
+        assert_eq!(of(500, "unable to shrink disk size"), ApiError::Refused("unable to shrink disk size".into()));
+        assert_eq!(of(501, "for data too large"), ApiError::Refused("for data too large (status 501)".into()));
+        let unknown = "the server got no answer of its own in time (596 Connection timed out)";
+        assert_eq!(of(596, "Connection timed out"), ApiError::Unknown(unknown.into()));
+    }
 
     /// Words of `PVE::Cluster` and `pmxcfs` where most nodes are away, and of locks that somebody else holds.
     #[test]
