@@ -275,8 +275,12 @@ pub struct HighAvailability {
     pub max_restart: u32,
     /// How often it is moved to another.
     pub max_relocate: u32,
-    /// The group of nodes it may be on.
+    /// A group of nodes it may be on, which exists already.
     pub group: Option<String>,
+    /// Nodes it is kept on, with their priorities: those with the highest come first.
+    pub nodes: Vec<(String, u32)>,
+    /// Whether it is stopped rather than run anywhere else.
+    pub strict: bool,
 }
 
 /// A volume on a storage of the cluster.

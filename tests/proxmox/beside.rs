@@ -138,6 +138,41 @@ async fn high_availability_is_listed_once() {
     assert_eq!(requests, expected);
 }
 
+/// The same words on both releases: a group of its own on 8, a rule of its own on 9. Those of others stay.
+#[tokio::test]
+async fn guests_are_kept_on_nodes_in_the_manner_of_either_release() {
+    for (manner, strict) in [(Manner::V8, "restricted"), (Manner::V9, "strict")] {
+        let fake = Fake::of(manner);
+        let theirs = [("nodes", "pve3")].map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+        fake.world().beside.affinities.insert("theirs".into(), theirs);
+        let (regatta, before) = (Regatta::new(&fake), fake.world().beside.clone());
+        let kept = guarded("ha max-restart=2 strict=#true { node \"pve2\"; node \"pve1\" priority=2; }");
+        assert_eq!(regatta.apply(&kept).await, []);
+        assert_eq!(told(&regatta.plan(&kept).await), NOTHING);
+        let own = fake.world().beside.affinities["regatta-ct-1000"].clone();
+        assert_eq!((own["nodes"].as_str(), own[strict].as_str()), ("pve1:2,pve2", "1"));
+        assert_eq!(fake.world().beside.affinities.len(), 4);
+
+        // Somebody changes it, and somebody takes the guest from high availability.
+        fake.world().beside.affinities.get_mut("regatta-ct-1000").unwrap().insert("nodes".into(), "pve3".into());
+        fake.world().beside.services.remove(&1001);
+        let told_of = told(&regatta.plan(&kept).await);
+        let expected = ["container.web-1 Update Drift Live: ha", "container.web-2 Update Drift Live: ha"];
+        assert_eq!(told_of, expected);
+        assert_eq!(regatta.apply(&kept).await, []);
+        assert_eq!(told(&regatta.plan(&kept).await), NOTHING);
+        assert_eq!(fake.world().beside.affinities["regatta-ct-1000"]["nodes"], "pve1:2,pve2");
+
+        let anywhere = guarded("ha max-restart=2");
+        assert_eq!(regatta.apply(&anywhere).await, []);
+        assert_eq!(told(&regatta.plan(&anywhere).await), NOTHING);
+        assert_eq!(fake.world().beside.affinities, before.affinities);
+        assert_eq!(regatta.apply(&kept).await, []);
+        assert_eq!(regatta.destroy(&kept).await, []);
+        assert_eq!(fake.world().beside, before);
+    }
+}
+
 #[tokio::test]
 async fn a_pool_that_is_not_there_is_said() {
     let fake = Fake::new();

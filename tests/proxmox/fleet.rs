@@ -83,7 +83,7 @@ pub(crate) const EVERYTHING_OF_A_VM: &str = r#"
 /// Everything that is kept of a guest beside its configuration.
 pub(crate) const BESIDE: &str = r#"
     pool "lab"
-    ha max-restart=2
+    ha max-restart=2 { node "pve1"; node "pve2" priority=2; }
     firewall in="drop" log-in="info" ndp=#false {
         rule "in" "accept" proto="tcp" port="22,80" source="10.0.0.0/8" comment="a, b; c=1"
         rule "group" "web-servers"

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
+use super::affinity::Affinities;
 use super::answer::{clean, flag, integer, list, scalar, text};
 use super::error::ApiError;
 use super::exchange::{Call, Exchange, Upload, Verb};
@@ -22,6 +24,7 @@ const MAKERS: [&str; 6] = ["vzcreate", "vzclone", "vzrestore", "qmcreate", "qmcl
 #[derive(Clone)]
 pub struct Api {
     exchange: Arc<dyn Exchange>,
+    affinities: Arc<OnceCell<Affinities>>,
 }
 
 /// A guest as the one listing of a cluster has it.
@@ -104,7 +107,7 @@ impl Place {
 impl Api {
     /// The API behind an exchange.
     pub fn new(exchange: Arc<dyn Exchange>) -> Self {
-        Self { exchange }
+        Self { exchange, affinities: Arc::default() }
     }
 
     /// Sends a request.
@@ -131,6 +134,12 @@ impl Api {
     pub async fn version(&self) -> Result<String, ApiError> {
         let found = self.get("/version").await?;
         text(&found, "version").map(|version| clean(&version)).ok_or_else(|| ApiError::Garbled("no version".into()))
+    }
+
+    /// How this release says which nodes high availability keeps guests on; asked once.
+    pub(super) async fn affinities(&self) -> Result<Affinities, ApiError> {
+        let asked = self.affinities.get_or_try_init(|| async { Ok(Affinities::of(&self.version().await?)) });
+        asked.await.copied()
     }
 
     /// Guests and nodes, in one request.

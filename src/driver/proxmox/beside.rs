@@ -6,18 +6,20 @@ use std::collections::BTreeMap;
 use serde_json::Value as Json;
 use tokio::sync::OnceCell;
 
+use super::affinity::{Affinities, Between};
 use super::answer::{list, scalar, text};
 use super::api::{Api, Place};
 use super::error::ApiError;
 use super::exchange::{Call, Verb};
 use crate::resource::cluster::beside::{self, OPTION_KEYS, RULE_KEYS, rule_path, rule_position};
-use crate::resource::cluster::{ClusterGuestSpec, GuestKind, ObservedClusterGuest, Power, Properties, Value, percent};
+use crate::resource::cluster::{ClusterGuestSpec, GuestKind, ObservedClusterGuest, Properties, Value};
 
 /// What of a guest is asked for beside its configuration.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     firewall: bool,
     high_availability: bool,
+    affinity: bool,
     /// The number of a guest without a mark that is ours all the same: it is about to be taken over.
     pub(super) taken_over: Option<u32>,
 }
@@ -26,6 +28,11 @@ impl Asked {
     /// A guest of this number without a mark, and nothing beside its configuration.
     pub(super) fn taking_over(vmid: u32) -> Self {
         Self { taken_over: Some(vmid), ..Self::default() }
+    }
+
+    /// Whether high availability keeps it on nodes.
+    pub(super) const fn affinity(self) -> bool {
+        self.affinity
     }
 
     /// What is declared of a guest.
@@ -38,6 +45,7 @@ impl Asked {
         Self {
             firewall: values.keys().any(|path| path == "firewall" || rule_position(path).is_some()),
             high_availability: values.contains_key("ha"),
+            affinity: values.get("ha").and_then(Value::as_properties).is_some_and(|ha| ha.get("nodes").is_some()),
             taken_over: None,
         }
     }
@@ -47,6 +55,7 @@ impl Asked {
         Self {
             firewall: self.firewall || other.firewall,
             high_availability: self.high_availability || other.high_availability,
+            affinity: self.affinity || other.affinity,
             taken_over: self.taken_over,
         }
     }
@@ -57,8 +66,8 @@ impl Asked {
 pub(super) enum Change {
     /// Into a pool, or out of the one that it is in.
     Pool { pool: String, leaves: bool },
-    /// Known to high availability like this, or no longer.
-    HighAvailability { wish: Option<Properties>, is: Option<Properties> },
+    /// Known to high availability like this, or no longer: one request of those that it takes.
+    HighAvailability(Call),
     /// Options of the firewall: these are set, those deleted.
     Options { set: Properties, delete: Vec<&'static str> },
     /// One more rule, before all others.
@@ -75,8 +84,7 @@ impl Change {
         match self {
             Self::Pool { pool, leaves: false } => format!("joins the pool {pool}"),
             Self::Pool { pool, leaves: true } => format!("leaves the pool {pool}"),
-            Self::HighAvailability { wish: Some(_), .. } => "is given to high availability".into(),
-            Self::HighAvailability { wish: None, .. } => "is taken from high availability".into(),
+            Self::HighAvailability(call) => format!("high availability: {call}"),
             Self::Options { .. } => "changes options of its firewall".into(),
             Self::AddRule(_) => "adds a firewall rule".into(),
             Self::SetRule(position, _) => format!("changes firewall rule {position}"),
@@ -86,26 +94,26 @@ impl Change {
 
     /// The request. Options and rules of the firewall are guarded, each by a digest of its own; one more rule needs none.
     pub(super) fn call(&self, place: &Place, seen: &ObservedClusterGuest) -> Call {
-        let call = self.unguarded(place, seen.power);
+        let call = self.unguarded(place);
         let guarded_by = match self {
             Self::Options { .. } => "options",
             Self::SetRule(..) | Self::DeleteRule(_) => "rules",
-            Self::Pool { .. } | Self::HighAvailability { .. } | Self::AddRule(_) => return call,
+            Self::Pool { .. } | Self::HighAvailability(_) | Self::AddRule(_) => return call,
         };
-        match seen.firewall_digests.get(guarded_by) {
+        match seen.digests.get(guarded_by) {
             Some(digest) => call.with("digest", digest),
             None => call,
         }
     }
 
-    fn unguarded(&self, place: &Place, power: Power) -> Call {
+    fn unguarded(&self, place: &Place) -> Call {
         let rules = place.path("/firewall/rules");
         match self {
             Self::Pool { pool, leaves } => {
                 let call = Call::new(Verb::Put, "/pools").with("poolid", pool).with("vms", place.vmid.to_string());
                 call.with(if *leaves { "delete" } else { "allow-move" }, "1")
             }
-            Self::HighAvailability { wish, is } => high_availability(place, power, wish.as_ref(), is.as_ref()),
+            Self::HighAvailability(call) => call.clone(),
             Self::Options { set, delete } => {
                 let call = with_all(Call::new(Verb::Put, place.path("/firewall/options")), set);
                 if delete.is_empty() { call } else { call.with("delete", delete.join(",")) }
@@ -124,27 +132,8 @@ impl Change {
 }
 
 /// A guest as high availability calls it.
-fn service(place: &Place) -> String {
+pub(super) fn service(place: &Place) -> String {
     format!("{}:{}", if place.kind == GuestKind::Container { "ct" } else { "vm" }, place.vmid)
-}
-
-fn high_availability(place: &Place, power: Power, wish: Option<&Properties>, is: Option<&Properties>) -> Call {
-    let service = service(place);
-    let path = format!("/cluster/ha/resources/{}", percent::encode(&service));
-    match (wish, is) {
-        (None, _) => Call::new(Verb::Delete, path),
-        (Some(wish), Some(is)) => {
-            let gone: Vec<&str> = is.iter().map(|(key, _)| key).filter(|key| wish.get(key).is_none()).collect();
-            let call = with_all(Call::new(Verb::Put, path), wish);
-            if gone.is_empty() { call } else { call.with("delete", gone.join(",")) }
-        }
-        (Some(wish), None) => {
-            // Handing it over starts and stops nothing.
-            let state = if power == Power::On { "started" } else { "stopped" };
-            let call = Call::new(Verb::Post, "/cluster/ha/resources").with("sid", service).with("state", state);
-            with_all(call, wish)
-        }
-    }
 }
 
 fn with_all(call: Call, all: &Properties) -> Call {
@@ -153,7 +142,12 @@ fn with_all(call: Call, all: &Properties) -> Call {
 
 /// What differs first, in this order: pool, rules, options of the firewall, high availability. Options that go, go before
 /// the rules that they need.
-pub(super) fn change(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest, differs: &[String]) -> Option<Change> {
+pub(super) fn change(
+    spec: &ClusterGuestSpec,
+    (place, seen): (&Place, &ObservedClusterGuest),
+    differs: &[String],
+    affinities: Affinities,
+) -> Option<Change> {
     let differs = |path: &str| differs.iter().any(|it| it == path);
     let properties =
         |values: &BTreeMap<String, Value>, path: &str| values.get(path).and_then(Value::as_properties).cloned();
@@ -177,8 +171,10 @@ pub(super) fn change(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest, diffe
     if differs("firewall") {
         return Some(options());
     }
-    differs("ha")
-        .then(|| Change::HighAvailability { wish: properties(&spec.values, "ha"), is: properties(&seen.values, "ha") })
+    let (wish, is) = (properties(&spec.values, "ha"), properties(&seen.values, "ha"));
+    let digest = seen.digests.get("affinity").map(String::as_str);
+    let between = Between { place, power: seen.power, wish: wish.as_ref(), is: is.as_ref(), digest };
+    differs("ha").then(|| affinities.next(&between).map(Change::HighAvailability)).flatten()
 }
 
 fn asks_for_rules(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> bool {
@@ -216,17 +212,29 @@ fn pairs(object: &Json) -> Vec<(String, String)> {
 pub(super) struct Beside {
     /// By path.
     pub(super) values: BTreeMap<String, Value>,
-    /// Names the firewall's `options` and `rules` as they were read.
-    pub(super) firewall_digests: BTreeMap<String, String>,
+    /// Names the firewall's `options` and `rules`, and its `affinity`, as they were read.
+    pub(super) digests: BTreeMap<String, String>,
 }
 
-/// The resources of high availability, which are listed once for all guests that are looked at together.
+/// The resources of high availability, and where they are kept: listed once for all guests that are looked at together.
 #[derive(Debug, Default)]
-pub(super) struct Services(OnceCell<Json>);
+pub(super) struct Services {
+    resources: OnceCell<Json>,
+    affinities: OnceCell<(Affinities, Json)>,
+}
 
 impl Services {
-    async fn of(&self, api: &Api) -> Result<&Json, ApiError> {
-        self.0.get_or_try_init(|| api.get("/cluster/ha/resources")).await
+    async fn of(&self, api: &Api) -> Result<&[Json], ApiError> {
+        Ok(list(self.resources.get_or_try_init(|| api.get("/cluster/ha/resources")).await?))
+    }
+
+    async fn affinities(&self, api: &Api) -> Result<(Affinities, &[Json]), ApiError> {
+        let read = || async {
+            let affinities = api.affinities().await?;
+            Ok::<_, ApiError>((affinities, api.get(affinities.path()).await?))
+        };
+        let (affinities, all) = self.affinities.get_or_try_init(read).await?;
+        Ok((*affinities, list(all)))
     }
 }
 
@@ -236,25 +244,34 @@ impl Api {
     /// # Errors
     /// A part that was asked for cannot be read.
     pub(super) async fn beside(&self, place: &Place, asked: Asked, services: &Services) -> Result<Beside, ApiError> {
-        let (mut values, mut firewall_digests) = (BTreeMap::new(), BTreeMap::new());
+        let (mut values, mut digests) = (BTreeMap::new(), BTreeMap::new());
         if asked.firewall {
             let options = self.get(&place.path("/firewall/options")).await?;
-            firewall_digests.extend(text(&options, "digest").map(|digest| ("options".to_owned(), digest)));
+            digests.extend(text(&options, "digest").map(|digest| ("options".to_owned(), digest)));
             values.extend(beside::options(pairs(&options)).map(|options| ("firewall".to_owned(), options)));
             let rules = self.get(&place.path("/firewall/rules")).await?;
             // Each rule has the digest of all.
             let digest = list(&rules).first().and_then(|rule| text(rule, "digest"));
-            firewall_digests.extend(digest.map(|digest| ("rules".to_owned(), digest)));
+            digests.extend(digest.map(|digest| ("rules".to_owned(), digest)));
             let rules = list(&rules).iter().enumerate();
             values.extend(rules.map(|(position, rule)| (rule_path(position), beside::rule(pairs(rule)))));
         }
         if asked.high_availability {
             let service = service(place);
-            let ours =
-                list(services.of(self).await?).iter().find(|item| text(item, "sid").as_deref() == Some(&service));
-            values.extend(ours.map(|item| ("ha".to_owned(), beside::high_availability(pairs(item)))));
+            let mut all = services.of(self).await?.iter();
+            let ours = all.find(|item| text(item, "sid").as_deref() == Some(&service));
+            let ours = ours.map(|item| beside::high_availability(pairs(item)));
+            let mut ours = ours.and_then(|value| value.as_properties().cloned());
+            if asked.affinity {
+                let (affinities, all) = services.affinities(self).await?;
+                let found = affinities.find(all, place);
+                ours = affinities.merge(ours, found, place);
+                let digest = found.map(|found| text(found, "digest").unwrap_or_default());
+                digests.extend(digest.map(|digest| ("affinity".to_owned(), digest)));
+            }
+            values.extend(ours.map(|ours| ("ha".to_owned(), Value::Properties(ours))));
         }
-        Ok(Beside { values, firewall_digests })
+        Ok(Beside { values, digests })
     }
 }
 

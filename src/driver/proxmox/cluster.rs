@@ -127,7 +127,7 @@ impl Cluster {
         let asked = asked.or(Asked::by(&seen.mark.applied));
         let beside = self.api.beside(&place, asked, services).await?;
         seen.values.extend(beside.values);
-        seen.firewall_digests = beside.firewall_digests;
+        seen.digests = beside.digests;
         Ok(Some(seen))
     }
 }

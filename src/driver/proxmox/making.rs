@@ -102,7 +102,7 @@ fn with_fields(call: Call, spec: &ClusterGuestSpec, mark: Mark, place: &Place) -
         pending: BTreeSet::new(),
         sizes: BTreeMap::new(),
         digest: String::new(),
-        firewall_digests: BTreeMap::new(),
+        digests: BTreeMap::new(),
         power: Power::Off,
         lock: None,
     };

@@ -11,6 +11,7 @@
 //! Nothing here can run a command, and nothing that runs commands can speak HTTP. `docs/design/proxmox.md` tells the
 //! whole.
 
+mod affinity;
 pub mod answer;
 pub mod api;
 mod beside;

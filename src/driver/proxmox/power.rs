@@ -1,18 +1,23 @@
 //! Starting, stopping and removing guests.
 
+use super::affinity::Between;
 use super::api::Place;
+use super::beside::{Asked, Services};
 use super::cluster::Cluster;
 use super::error::ApiError;
 use super::exchange::{Call, Verb};
 use super::waiting::Watch;
 use crate::exec::Failure;
-use crate::resource::cluster::{ObservedClusterGuest, Power};
+use crate::resource::cluster::{ObservedClusterGuest, Power, Value};
 
 /// Seconds a guest gets to shut down before it is stopped by force.
 const SHUTDOWN_S: u32 = 60;
 
 /// How often an answer may be lost.
 const ATTEMPTS: usize = 4;
+
+/// Requests after which a guest is gone: what keeps it on nodes, high availability, the guest itself; and each may get lost.
+const REMOVALS: usize = 3 * ATTEMPTS;
 
 impl Cluster {
     /// Starts a guest, unless it runs.
@@ -44,14 +49,18 @@ impl Cluster {
     /// Removes a stopped guest with its disks. One that is gone is removed already.
     pub(super) async fn destroy(&self, name: &str, vmid: u32, watch: Watch<'_>) -> Result<(), Failure> {
         let mut last = ApiError::Unknown(String::new());
-        for _ in 0..ATTEMPTS {
+        for _ in 0..REMOVALS {
             let Some((place, seen)) = self.same(name, vmid).await? else { return Ok(()) };
             if seen.power == Power::On {
                 return Err(Failure::permanent(format!("guest {vmid} runs: somebody started it again")));
             }
-            let call = Call::new(Verb::Delete, place.path("")).with("purge", "1");
+            let call = match self.next_of_affinity(&place, &seen).await? {
+                Some(first) => first,
+                None => Call::new(Verb::Delete, place.path("")).with("purge", "1"),
+            };
             match self.run(&call, watch).await {
-                Ok(()) | Err(ApiError::Absent(_)) => return Ok(()),
+                Ok(()) | Err(ApiError::Absent(_)) if is_last(&call, &place) => return Ok(()),
+                Ok(()) => {}
                 Err(error @ ApiError::Unknown(_)) => {
                     self.settle(&place, watch).await;
                     last = error;
@@ -60,6 +69,19 @@ impl Cluster {
             }
         }
         Err(last.into())
+    }
+
+    /// What keeps the guest on nodes is ours, and goes before it does. `purge` knows nothing of groups.
+    async fn next_of_affinity(&self, place: &Place, seen: &ObservedClusterGuest) -> Result<Option<Call>, Failure> {
+        let asked = Asked::by(&seen.mark.applied);
+        if !asked.affinity() {
+            return Ok(None);
+        }
+        let beside = self.api.beside(place, asked, &Services::default()).await.map_err(Failure::from)?;
+        let affinities = self.api.affinities().await.map_err(Failure::from)?;
+        let (is, digest) = (beside.values.get("ha").and_then(Value::as_properties), beside.digests.get("affinity"));
+        let digest = digest.map(String::as_str);
+        Ok(affinities.next(&Between { place, power: seen.power, wish: None, is, digest }))
     }
 
     async fn found(&self, name: &str) -> Result<(Place, ObservedClusterGuest), Failure> {
@@ -105,4 +127,9 @@ impl Cluster {
         let word = if to == Power::On { "run" } else { "stop" };
         Err(Failure::unknown(format!("guest {} does not {word} although its task is done", place.vmid)))
     }
+}
+
+/// Whether a request removes the guest itself.
+fn is_last(call: &Call, place: &Place) -> bool {
+    call.path == place.path("")
 }

@@ -55,7 +55,7 @@ pub(super) fn guest(
         pending,
         sizes,
         digest: config.fields.get("digest").cloned().unwrap_or_default(),
-        firewall_digests: BTreeMap::new(),
+        digests: BTreeMap::new(),
         power: listed.power(),
         lock: config.fields.get("lock").cloned(),
     })

@@ -4,6 +4,7 @@
 //! waits for a start goes together, as does everything of a guest that is off. Disks grow by a request of their own. The
 //! mark comes last.
 
+use super::affinity::Affinities;
 use super::api::Place;
 use super::beside::{self, Asked, Change, Services};
 use super::cluster::{Cluster, place};
@@ -43,7 +44,8 @@ impl Cluster {
             let Some((place, seen)) = found else {
                 return Err(Failure::permanent(format!("guest `{}` is gone", spec.name)));
             };
-            let Some(next) = next(spec, &seen)? else { return Ok(()) };
+            let affinities = self.affinities_for(spec, &seen).await?;
+            let Some(next) = next(spec, (&place, &seen), affinities)? else { return Ok(()) };
             repeated = if last.as_ref() == Some(&next) { repeated + 1 } else { 0 };
             if repeated > SURPRISES {
                 let message = format!("guest `{}` does not keep what is set, although it {}", spec.name, said(&next));
@@ -92,6 +94,18 @@ impl Cluster {
         self.run(&call, watch).await
     }
 
+    /// Asked only where it matters.
+    async fn affinities_for(
+        &self,
+        spec: &ClusterGuestSpec,
+        seen: &ObservedClusterGuest,
+    ) -> Result<Affinities, Failure> {
+        match Asked::of(spec).affinity() || seen.digests.contains_key("affinity") {
+            true => self.api.affinities().await.map_err(Failure::from),
+            false => Ok(Affinities::Rules),
+        }
+    }
+
     /// The guest of this number, if it is the one that is meant.
     pub(super) async fn same(&self, name: &str, vmid: u32) -> Result<Option<(Place, ObservedClusterGuest)>, Failure> {
         let listing = self.api.listing().await.map_err(Failure::from)?;
@@ -117,7 +131,11 @@ fn said(next: &Next) -> String {
 }
 
 /// What is sent next; nothing when all is as declared.
-fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<Next>, Failure> {
+fn next(
+    spec: &ClusterGuestSpec,
+    (place, seen): (&Place, &ObservedClusterGuest),
+    affinities: Affinities,
+) -> Result<Option<Next>, Failure> {
     let found = compare(spec, seen);
     if let Some((_, message, help)) = found.refused.into_iter().next() {
         return Err(Failure::permanent(message).hint(help));
@@ -147,7 +165,7 @@ fn next(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Result<Option<N
         return Ok(Some(Next::Fields { set, delete }));
     }
     let paths: Vec<String> = beside.into_iter().map(|difference| difference.path).collect();
-    if let Some(change) = beside::change(spec, seen, &paths) {
+    if let Some(change) = beside::change(spec, (place, seen), &paths, affinities) {
         return Ok(Some(Next::Beside(change)));
     }
     match for_root.first() {

@@ -112,7 +112,7 @@ pub static AGENT: Shape = Shape { first: Some("enabled"), ..PLAIN };
 pub static STARTUP: Shape = Shape { first: Some("order"), ..PLAIN };
 
 /// A resource of high availability. Its run state is not part of it: that follows from the guest's own.
-pub static HA: Shape = PLAIN;
+pub static HA: Shape = Shape { absent: &[("strict", "0")], ..PLAIN };
 
 /// The options of a guest's firewall.
 pub static FIREWALL: Shape = Shape {

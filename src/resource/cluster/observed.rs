@@ -43,9 +43,9 @@ pub struct ObservedClusterGuest {
     pub sizes: BTreeMap<String, String>,
     /// Names its configuration as it was read: writes are refused when it moved.
     pub digest: String,
-    /// Names the `options` and the `rules` of its firewall as they were read, where they were.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub firewall_digests: BTreeMap<String, String>,
+    /// Names the `options` and the `rules` of its firewall, and its `affinity`, as they were read, where they were.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", rename = "firewall_digests")]
+    pub digests: BTreeMap<String, String>,
     /// Whether it runs.
     pub power: Power,
     /// What holds it, such as `backup`.

@@ -150,7 +150,10 @@ fn high_availability(ha: &HighAvailability) -> Value {
     let numbers = [("max_restart", ha.max_restart), ("max_relocate", ha.max_relocate)];
     let numbers = numbers.map(|(key, number)| (key.to_owned(), number.to_string()));
     let group = ha.group.iter().map(|group| ("group".to_owned(), group.clone()));
-    beside::high_availability(numbers.into_iter().chain(group))
+    let nodes = beside::affinity(ha.nodes.iter().map(|(name, priority)| (name.as_str(), *priority)));
+    let nodes = (!nodes.is_empty()).then(|| ("nodes".to_owned(), nodes));
+    let strict = ("strict".to_owned(), u8::from(ha.strict).to_string());
+    beside::high_availability(numbers.into_iter().chain(group).chain(nodes).chain([strict]))
 }
 
 /// Options and rules by their paths.

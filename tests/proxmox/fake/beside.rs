@@ -7,7 +7,7 @@ use regatta::resource::Digest;
 use regatta::resource::cluster::GuestKind;
 use serde_json::{Value, json};
 
-use super::{Refusal, World, parameter, refused, wrong_parameter};
+use super::{Manner, Refusal, World, parameter, refused, wrong_parameter};
 
 /// Fields by name.
 pub(crate) type Fields = BTreeMap<String, String>;
@@ -34,6 +34,8 @@ pub(crate) struct Beside {
     pub(crate) pools: BTreeMap<String, (String, BTreeSet<u32>)>,
     /// Guests that high availability looks after.
     pub(crate) services: BTreeMap<u32, Fields>,
+    /// Groups of nodes up to 8, rules from 9 on, by name.
+    pub(crate) affinities: BTreeMap<String, Fields>,
     pub(crate) firewalls: BTreeMap<u32, Firewall>,
     /// Guests that high availability is about to start or stop, and after how many requests.
     pub(crate) queue: BTreeMap<u32, (bool, u32)>,
@@ -63,6 +65,10 @@ impl Beside {
         self.firewalls.remove(&vmid);
         self.queue.remove(&vmid);
     }
+}
+
+fn digest_of(all: &Fields) -> String {
+    Digest::of(format!("{all:?}").as_bytes()).as_str()[..40].to_owned()
 }
 
 /// The parameters of a request that are fields.
@@ -185,6 +191,9 @@ impl World {
         };
         let sid = path.first().copied().or_else(|| parameter(call, "sid")).unwrap_or_default().to_owned();
         let vmid: u32 = sid.split(':').next_back().and_then(|vmid| vmid.parse().ok()).unwrap_or_default();
+        if let Some(refusal) = self.wrong_group(call) {
+            return Err(refusal);
+        }
         match (verb, self.beside.services.get(&vmid).cloned()) {
             (Verb::Get, _) if sid.is_empty() => {
                 Ok(self.beside.services.iter().map(|(vmid, all)| shown(self, vmid, all)).collect())
@@ -214,10 +223,84 @@ impl World {
                 Ok(Value::Null)
             }
             (Verb::Delete, Some(_)) => {
+                self.beside.affinities.retain(|_, rule| rule.get("resources") != Some(&sid));
                 self.beside.services.remove(&vmid);
                 self.beside.queue.remove(&vmid);
                 Ok(Value::Null)
             }
+        }
+    }
+
+    fn wrong_group(&self, call: &Call) -> Option<Refusal> {
+        let group = parameter(call, "group")?;
+        match self.manner {
+            Manner::V9 => wrong_parameter::<()>("group", "HA groups have been migrated to rules").err(),
+            Manner::V8 if self.beside.affinities.contains_key(group) => None,
+            Manner::V8 => refused::<()>(500, format!("ha group '{group}' does not exist")).err(),
+        }
+    }
+
+    /// Groups of 8 and rules of 9.
+    pub(super) fn on_affinities(
+        &mut self,
+        verb: Verb,
+        what: &str,
+        path: &[&str],
+        call: &Call,
+    ) -> Result<Value, Refusal> {
+        let key = match (self.manner, what) {
+            (Manner::V8, "groups") => "group",
+            (Manner::V9, "rules") => "rule",
+            (Manner::V9, _) => return refused(500, "cannot use HA groups: they have been migrated to rules"),
+            (Manner::V8, _) => {
+                return refused(501, format!("Method '{} {}' not implemented", verb.name(), call.path));
+            }
+        };
+        let needs = if verb == Verb::Get { "Sys.Audit" } else { "Sys.Console" };
+        if !self.has("/", needs) {
+            return refused(403, format!("Permission check failed (/, {needs})"));
+        }
+        let id = path.first().copied().or_else(|| parameter(call, key)).unwrap_or_default().to_owned();
+        let unmanaged = |sid: &&str| {
+            let vmid = sid.split(':').next_back().and_then(|vmid| vmid.parse().ok());
+            !vmid.is_some_and(|vmid: u32| self.beside.services.contains_key(&vmid))
+        };
+        let resources = parameter(call, "resources").unwrap_or_default();
+        if let Some(sid) = resources.split(',').filter(|sid| !sid.is_empty()).find(unmanaged) {
+            return refused(500, format!("cannot use unmanaged resource(s) {sid}."));
+        }
+        match (verb, self.beside.affinities.get(&id).cloned()) {
+            (Verb::Get, _) if path.is_empty() => {
+                let shown = |(id, all): (&String, &Fields)| {
+                    let mut shown = typed(all, &["restricted", "strict", "disable"]);
+                    shown.insert(key.into(), json!(id));
+                    shown.insert("digest".into(), json!(digest_of(all)));
+                    Value::Object(shown)
+                };
+                Ok(self.beside.affinities.iter().map(shown).collect())
+            }
+            (Verb::Post, None) => {
+                self.beside.affinities.insert(id, fields(call, &[key]).collect());
+                Ok(Value::Null)
+            }
+            (Verb::Post, Some(_)) => refused(500, format!("HA {key} '{id}' already defined")),
+            (_, None) => refused(500, format!("no such ha {key} '{id}'")),
+            (Verb::Put, Some(all)) if parameter(call, "digest").is_some_and(|is| is != digest_of(&all)) => {
+                refused(500, "detected modified configuration - file changed by other user? Try again.")
+            }
+            (Verb::Put, Some(mut all)) => {
+                all.extend(fields(call, &[key, "digest", "delete"]));
+                self.beside.affinities.insert(id, all);
+                Ok(Value::Null)
+            }
+            (Verb::Delete, Some(_)) if self.beside.services.values().any(|all| all.get("group") == Some(&id)) => {
+                refused(500, format!("ha group is used by service '{id}'"))
+            }
+            (Verb::Delete, Some(_)) => {
+                self.beside.affinities.remove(&id);
+                Ok(Value::Null)
+            }
+            (Verb::Get, Some(_)) => refused(501, "not asked for"),
         }
     }
 

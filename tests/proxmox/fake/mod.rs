@@ -238,6 +238,9 @@ impl World {
             (verb, ["nodes", _, "tasks", upid, rest @ ..]) => self.on_task(verb, upid, rest),
             (verb, ["pools", rest @ ..]) => self.on_pools(verb, rest, call),
             (verb, ["cluster", "ha", "resources", rest @ ..]) => self.on_services(verb, rest, call),
+            (verb, ["cluster", "ha", what @ ("groups" | "rules"), rest @ ..]) => {
+                self.on_affinities(verb, what, rest, call)
+            }
             (Verb::Get, ["nodes", node, "storage", storage, "content"]) => self.content(node, storage, call),
             (Verb::Post, ["nodes", node, "storage", storage, "download-url"]) => self.download(node, storage, call),
             (Verb::Post, ["nodes", node, "storage", storage, "upload"]) => self.take_upload(node, storage, call),

@@ -1,8 +1,8 @@
 //! The tables of `container` and what stands in its block.
 
-use super::firewall;
 use super::inside::SSH;
 use super::rules::{self, IP, SIZE, WORD};
+use super::{firewall, high_availability};
 use crate::config::ByteSize;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::node::authorized_key::AUTHORIZED_KEY;
@@ -34,7 +34,7 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::DNS),
         ChildRule::any(&FEATURE),
         ChildRule::at_most_once(&rules::POOL),
-        ChildRule::at_most_once(&rules::HA),
+        ChildRule::at_most_once(&high_availability::HA),
         ChildRule::at_most_once(&firewall::FIREWALL),
         ChildRule::any(&rules::TAGS),
         ChildRule::at_most_once(&rules::NOTES),

@@ -3,6 +3,7 @@
 mod container;
 mod container_rules;
 mod firewall;
+mod high_availability;
 mod inside;
 mod origin;
 mod rules;
@@ -13,8 +14,7 @@ use crate::config::block::Block;
 use crate::config::language::NodeRule;
 use crate::config::problems::Problems;
 use crate::config::{
-    ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, HighAvailability, Restarts, Setting,
-    Startup,
+    ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Restarts, Setting, Startup,
 };
 use crate::syntax::{Diagnostic, Node, Span, Spanned};
 
@@ -93,7 +93,8 @@ impl Reading<'_> {
     fn common(&mut self, origin: Option<ClusterOrigin>) -> Option<ClusterGuest> {
         let cluster = self.text(&rules::CLUSTER, "cluster");
         let pool = self.text(&rules::POOL, "pool");
-        let high_availability = self.each(&rules::HA, high_availability).into_iter().next();
+        let high_availability = self.block.children(high_availability::HA.name).next();
+        let high_availability = high_availability.map(|node| high_availability::decode(node, self.problems));
         let firewall = self.block.children(firewall::FIREWALL.name).next();
         let firewall = firewall.map(|node| firewall::decode(node, self.problems));
         let dns =
@@ -225,15 +226,6 @@ fn restarts(when: &str) -> Restarts {
         "ask" => Restarts::Ask,
         _ => Restarts::IfNeeded,
     }
-}
-
-fn high_availability(block: &Block<'_>) -> Option<HighAvailability> {
-    let number = |name| block.integer(name).map_or(1, |number| number.value);
-    Some(HighAvailability {
-        max_restart: number("max-restart"),
-        max_relocate: number("max-relocate"),
-        group: block.text("group").map(|group| group.value),
-    })
 }
 
 fn startup(block: &Block<'_>) -> Option<Startup> {

@@ -8,7 +8,6 @@ pub(super) const WORD: Kind = Kind::Word;
 pub(super) const VMID: Kind = Kind::Integer { min: 100, max: 999_999_999 };
 pub(super) const SIZE: Kind = Kind::Size { min: ByteSize::mib(16) };
 pub(super) const IP: Kind = Kind::Word;
-const ATTEMPTS: Kind = Kind::Integer { min: 0, max: 1000 };
 const SECONDS: Kind = Kind::Integer { min: 0, max: 86400 };
 
 /// `count` of either kind of guest.
@@ -113,21 +112,6 @@ pub(super) static POOL: NodeRule = NodeRule {
     default: Some("whatever somebody chooses in Proxmox"),
     impact: "live",
     ..NodeRule::new("pool", "The resource pool that the guest is in.")
-};
-
-pub(super) static HA: NodeRule = NodeRule {
-    properties: &[
-        PropertyRule::defaulted("max-restart", ATTEMPTS, "1", "How often it is started again on its node."),
-        PropertyRule::defaulted("max-relocate", ATTEMPTS, "1", "How often it is moved to another node."),
-        PropertyRule::optional("group", WORD, "The group of nodes that it may be on. Proxmox VE 9 has rules instead."),
-    ],
-    default: Some("whatever somebody chooses in Proxmox"),
-    impact: "live",
-    ..NodeRule::new(
-        "ha",
-        "High availability looks after the guest: started or stopped as `running` says. It is done by nodes of the \
-         cluster, on storages that they share.",
-    )
 };
 
 pub(super) static DNS: NodeRule = NodeRule {

@@ -1,8 +1,8 @@
 //! The tables of `vm` on a cluster and what stands in its block.
 
-use super::firewall;
 use super::inside::SSH;
 use super::rules::{self, IP, SIZE, WORD};
+use super::{firewall, high_availability};
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::node::authorized_key;
 use crate::config::node::file::FILE;
@@ -35,7 +35,7 @@ pub(in crate::config) static CLUSTER_VM: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::DNS),
         ChildRule::at_most_once(&AGENT),
         ChildRule::at_most_once(&rules::POOL),
-        ChildRule::at_most_once(&rules::HA),
+        ChildRule::at_most_once(&high_availability::HA),
         ChildRule::at_most_once(&firewall::FIREWALL),
         ChildRule::any(&rules::TAGS),
         ChildRule::at_most_once(&rules::NOTES),

@@ -65,7 +65,7 @@ fn seen(is: Raw<'_>, applied: Raw<'_>) -> ObservedClusterGuest {
         pending: BTreeSet::new(),
         sizes: BTreeMap::new(),
         digest: "d".into(),
-        firewall_digests: BTreeMap::new(),
+        digests: BTreeMap::new(),
         power: Power::On,
         lock: None,
     }
