@@ -105,6 +105,19 @@ fn a_bridged_fleet_is_made_connected_and_removed() {
     assert_eq!(world.reaches("c", OUTSIDE, 8000), None, "its network is as it was");
     clock.lap("started with its host");
 
+    world.call_otherwise("quiet", "silent");
+    let renamed = [
+        "vm.c update pending restart",
+        "network.silent create missing none",
+        "network.quiet destroy not-declared none",
+    ];
+    assert_eq!(world.changes(), renamed);
+    world.install_rules();
+    world.user(&["apply", "--yes"], Place::Inside).ok();
+    world.is_as_declared();
+    assert_eq!(world.reaches("c", OUTSIDE, 8000), None, "under its new name, with its address, it is as it was");
+    clock.lap("a network renamed");
+
     world.user(&["destroy", "--yes"], Place::Inside).ok();
     assert_eq!(world.unit(), None, "nothing starts with the host any more");
     assert_eq!(world.surroundings(), before, "interfaces, rules and processes are as they were");
@@ -227,6 +240,12 @@ impl World {
 
     fn write_fleet(&self, isolate: &str) {
         std::fs::write(self.home().join("fleet.kdl"), FLEET.replace("ISOLATE", isolate)).unwrap();
+    }
+
+    /// The same network under another name, with its addresses.
+    fn call_otherwise(&self, before: &str, after: &str) {
+        let fleet = FLEET.replace("ISOLATE", "true").replace(&format!("\"{before}\""), &format!("\"{after}\""));
+        std::fs::write(self.home().join("fleet.kdl"), fleet).unwrap();
     }
 
     /// A systemd that reads what it is told to, and a user who needs no login.

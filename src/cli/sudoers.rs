@@ -1,6 +1,8 @@
 //! `regatta sudoers`: the rules that let a user make the fleet's bridged networks, or do on a node of a cluster what no API
 //! token may, and whether they are in force.
 
+use std::collections::BTreeSet;
+
 use super::args::{Format, Global, SudoersArgs};
 use super::error::{CliError, Exit};
 use super::{output, session};
@@ -22,10 +24,16 @@ pub(super) async fn run(global: &Global, args: &SudoersArgs) -> Result<Exit, Cli
     let fleet = &declared.desired.fleet;
     let networks = session::networks(&declared, &StateDir::new(session::state_root(global, &environment)?));
     let mut commands = Vec::new();
+    let mut names = BTreeSet::new();
     for resource in declared.desired.resources.values().map(|declared| &declared.resource) {
         if let Resource::Network(spec) = resource {
             commands.extend(networks.commands(spec, account.id).await?);
+            names.insert(spec.name.as_str());
         }
+    }
+    if !commands.is_empty() {
+        // What left the file, or is called otherwise now, has to go first.
+        commands.extend(networks.commands_to_remove_others(&names).await?);
     }
     if commands.is_empty() {
         output::talk("the fleet has no bridged network: nothing of it runs as root\n");

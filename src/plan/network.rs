@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::between::Lanes;
-use super::order::Draft;
+use super::order::{Draft, Drafted};
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
 use super::{Action, Aspect, Attribute, Cause, Change, Goal, Impact, Op, Refusal, Rule, Shown};
@@ -32,14 +32,14 @@ pub(super) struct Around<'a> {
 /// Plans every network: declared ones are made as declared, those that carry our mark and are not declared go.
 pub(super) fn plan(around: &Around<'_>, draft: &mut Draft) -> (Vec<Change>, Vec<Refusal>) {
     let (mut changes, mut refusals) = (Vec::new(), Vec::new());
-    let mut wanted = BTreeSet::new();
+    let (mut wanted, mut made) = (BTreeSet::new(), Vec::new());
     for (address, declared) in &around.desired.resources {
         let Resource::Network(spec) = &declared.resource else { continue };
         wanted.insert(spec.name.as_str());
         if *around.goal == Goal::Match && around.taken.declared(address) {
             let change = self::declared(around, address, declared, spec, &mut refusals);
             if matches!(change.action, Action::Create | Action::Update) {
-                ensure(around, draft, address, spec);
+                made.push((spec, ensure(around, draft, address, spec)));
             }
             changes.push(change);
         }
@@ -51,7 +51,7 @@ pub(super) fn plan(around: &Around<'_>, draft: &mut Draft) -> (Vec<Change>, Vec<
             Goal::Match => Wish::Undeclared,
             Goal::Forget(_) => continue,
         };
-        changes.extend(unwanted(around, draft, name, reading, wish));
+        changes.extend(unwanted(around, draft, (name, reading), &made, wish));
     }
     (changes, refusals)
 }
@@ -267,7 +267,7 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
 }
 
 /// Drafts the step that brings a network to what is declared.
-fn ensure(around: &Around<'_>, draft: &mut Draft, address: &Address, spec: &BridgeSpec) {
+fn ensure(around: &Around<'_>, draft: &mut Draft, address: &Address, spec: &BridgeSpec) -> Drafted {
     let step = draft.step(vec![address.clone()], Op::EnsureNetwork { network: spec.clone() });
     for (guest, lane) in around.lanes {
         let cable = started_link(around, guest, &spec.name).map(|link| &link.tap);
@@ -280,14 +280,15 @@ fn ensure(around: &Around<'_>, draft: &mut Draft, address: &Address, spec: &Brid
             draft.after(start, step, format!("it is plugged to {address}"));
         }
     }
+    step
 }
 
 /// A network that should not be there. One that a guest still uses, and goes on using, stays until that guest goes.
 fn unwanted(
     around: &Around<'_>,
     draft: &mut Draft,
-    name: &str,
-    reading: &Reading<ObservedNetwork>,
+    (name, reading): (&str, &Reading<ObservedNetwork>),
+    made: &[(&BridgeSpec, Drafted)],
     wish: Wish,
 ) -> Option<Change> {
     let address = Address::network(name);
@@ -321,6 +322,10 @@ fn unwanted(
             if let Some(stop) = around.lanes.get(guest.as_str()).and_then(|lane| lane.stop) {
                 draft.after(step, stop, format!("`{guest}` is plugged to it"));
             }
+        }
+        // The same network under another name.
+        for (_, ensure) in made.iter().filter(|(spec, _)| !spec.addresses().is_disjoint(&network.addresses)) {
+            draft.after(*ensure, step, format!("it takes over the addresses of {address}"));
         }
     }
     let source = around.desired.resources.get(&address).and_then(|declared| declared.source.clone());

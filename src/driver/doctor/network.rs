@@ -1,5 +1,6 @@
 //! What bridged networks need of this machine.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 
 use super::Doctor;
@@ -25,7 +26,7 @@ impl Doctor {
         for spec in bridges {
             let network = format!("network.{}", spec.name);
             findings.push(self.sudo(&network, spec).await);
-            match self.networks.host_obstacles(spec).await {
+            match self.networks.host_obstacles(spec, &BTreeSet::new()).await {
                 Ok(found) if found.is_empty() => {
                     let found = format!("{} and its forwarded ports are free", spec.subnet);
                     findings.push(Finding::pass(network, found));

@@ -8,6 +8,8 @@
 //! The bridge carries the mark, so it comes first and goes last: nothing of ours is ever without an owner. Rules are in
 //! force before the first guest can send anything.
 
+use std::collections::BTreeSet;
+
 use super::Networks;
 use super::links::Link;
 use super::observe;
@@ -24,7 +26,7 @@ impl Networks {
     pub async fn ensure(&self, spec: &BridgeSpec, progress: &dyn Progress) -> Result<(), Failure> {
         let links = self.links().await?;
         self.must_be_ours(&spec.name, &spec.bridge, &links).await?;
-        if let Some(obstacle) = self.host_obstacles(spec).await?.into_iter().next() {
+        if let Some(obstacle) = self.host_obstacles(spec, &BTreeSet::new()).await?.into_iter().next() {
             return Err(Failure::permanent(obstacle.message).hint(obstacle.help));
         }
         let Some(guard) = &self.guard else { return self.make(spec, &links, progress).await };

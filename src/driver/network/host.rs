@@ -23,15 +23,23 @@ struct Route {
 }
 
 impl Networks {
-    /// Everything that stands in the way of a network.
-    pub(super) async fn obstacles(&self, spec: &BridgeSpec) -> Result<Vec<Obstacle>, Failure> {
-        let mut found = self.host_obstacles(spec).await?;
+    /// Everything that stands in the way of a network, but for bridges that leave before it is made.
+    pub(super) async fn obstacles(
+        &self,
+        spec: &BridgeSpec,
+        leaving: &BTreeSet<&str>,
+    ) -> Result<Vec<Obstacle>, Failure> {
+        let mut found = self.host_obstacles(spec, leaving).await?;
         found.extend(self.sudo_obstacle(spec).await?);
         Ok(found)
     }
 
-    /// What of the host stands in the way, privileges left out.
-    pub(in crate::driver) async fn host_obstacles(&self, spec: &BridgeSpec) -> Result<Vec<Obstacle>, Failure> {
+    /// What of the host stands in the way, privileges left out. `leaving` names bridges whose routes do not count.
+    pub(in crate::driver) async fn host_obstacles(
+        &self,
+        spec: &BridgeSpec,
+        leaving: &BTreeSet<&str>,
+    ) -> Result<Vec<Obstacle>, Failure> {
         let mut found = Vec::new();
         for family in ["-4", "-6"] {
             let command = Command::new("ip").args([family, "-json", "route", "show"]);
@@ -39,7 +47,8 @@ impl Networks {
             let text = if output.stdout.is_empty() { b"[]".to_vec() } else { output.stdout };
             let routes: Vec<Route> = serde_json::from_slice(&text)
                 .map_err(|error| Failure::permanent(format!("the routes that `ip` printed cannot be read: {error}")))?;
-            found.extend(routes.iter().filter_map(|route| overlap(spec, route)));
+            let staying = routes.iter().filter(|route| !leaving.contains(route.dev.as_str()));
+            found.extend(staying.filter_map(|route| overlap(spec, route)));
         }
         if !spec.forwards.is_empty() {
             let busy = listening_ports();

@@ -1,6 +1,6 @@
 //! Seeing networks as they are. Interfaces and addresses need no privileges; rules do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Networks;
 use super::links::{self, Link};
@@ -33,13 +33,19 @@ impl Networks {
                 wanted.entry(mark.network).or_insert(bridge);
             }
         }
+        // A network that is called otherwise now has the addresses of the one that goes: the plan has it go first.
+        let leaving: BTreeSet<&str> = wanted
+            .iter()
+            .filter(|(name, _)| !declared.contains_key(name.as_str()))
+            .map(|(_, bridge)| bridge.as_str())
+            .collect();
+        for (name, spec) in &declared {
+            observed.obstacles.insert(Address::network(name), self.obstacles(spec, &leaving).await?);
+        }
         for (name, bridge) in wanted {
             let spec = declared.get(name.as_str()).copied();
             let reading = self.network(&name, bridge, (&links, spec)).await?;
             observed.networks.insert(name, reading);
-        }
-        for (name, spec) in declared {
-            observed.obstacles.insert(Address::network(name), self.obstacles(spec).await?);
         }
         Ok(())
     }

@@ -1,10 +1,13 @@
 //! Whether we may do what a network needs.
 
-use super::Networks;
+use std::collections::BTreeSet;
+
+use super::ensure::plugged;
+use super::{Networks, observe};
 use crate::driver::privilege::{self, RootCommand};
 use crate::effect::process;
 use crate::exec::Failure;
-use crate::resource::{BridgeSpec, Obstacle, Resolving};
+use crate::resource::{BridgeSpec, LinkName, Obstacle, Resolving};
 
 /// How the rules get to where they are in force.
 pub(in crate::driver) const INSTALL_RULES: &str =
@@ -20,6 +23,30 @@ impl Networks {
         let mut commands = privilege::needed(spec, &self.blank_mark(&spec.name), user, &left)?;
         if self.resolving(&spec.bridge, None) != Resolving::Off {
             commands.push(privilege::stop_resolver(&spec.bridge)?);
+        }
+        Ok(commands)
+    }
+
+    /// What removes the networks of this fleet that are there and not declared any more.
+    ///
+    /// # Errors
+    /// When the host's interfaces cannot be read.
+    pub async fn commands_to_remove_others(&self, declared: &BTreeSet<&str>) -> Result<Vec<RootCommand>, Failure> {
+        let links = self.links().await?;
+        let mut commands = Vec::new();
+        for link in links.iter().filter(|link| link.is_bridge()) {
+            let Some(mark) = observe::mark(link).filter(|mark| self.is_ours(mark)) else { continue };
+            let Ok(bridge) = LinkName::try_from(link.ifname.clone()) else { continue };
+            if declared.contains(mark.network.as_str()) {
+                continue;
+            }
+            commands.extend([privilege::list_rules(&bridge)?, privilege::delete_table(&bridge)?]);
+            for leaving in plugged(&links, &bridge).iter().chain([&bridge]) {
+                commands.push(privilege::delete_link(leaving)?);
+            }
+            if self.resolving(&bridge, None) != Resolving::Off {
+                commands.push(privilege::stop_resolver(&bridge)?);
+            }
         }
         Ok(commands)
     }
