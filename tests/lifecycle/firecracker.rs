@@ -1,5 +1,7 @@
 //! The life of a guest on a fake of Firecracker, driven through the steps of the run.
 
+mod jail;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -60,26 +62,6 @@ const ACTIONS: [Action; 33] = [
     Action::Destroy,
 ];
 
-/// What is done with a guest in a jail.
-const JAILED: [Action; 13] = [
-    Action::Start,
-    Action::StartAgain,
-    Action::JoinConsole,
-    Action::Pause,
-    Action::Resume,
-    Action::Stop,
-    Action::Start,
-    Action::KillVmm,
-    Action::PlantLinkInJail,
-    Action::ReplaceRoot,
-    Action::Start,
-    Action::Stop,
-    Action::Destroy,
-];
-
-/// Who may do nothing on any machine.
-const NOBODY: &str = "nobody";
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
     Start,
@@ -120,27 +102,6 @@ async fn a_guest_lives_on_the_fake() {
     assert_eq!(stops, ["stopped by its power button"; 5], "LESSON 20");
     assert!(last[0].starts_with("its disks are kept until `regatta gc --delete` removes them"), "{last:?}");
     requests_are_as_published(&life.requests);
-}
-
-/// The stand-in for `jailer` makes the directory of its socket and locks nobody in; what is around it is ours.
-#[tokio::test(flavor = "multi_thread")]
-#[ignore = "run as root: makes jails below /srv/jailer, and removes them"]
-async fn a_jailed_guest_lives_on_the_fake() {
-    if !has_tools() {
-        return;
-    }
-    assert_eq!(nix_uid(), 0, "only root has jails made");
-    let mut life = Life::new(Some(NOBODY)).await;
-    let folder = life.jail();
-    life.go(&JAILED).await;
-    assert!(!folder.exists(), "the jail goes with its guest");
-    let audit = std::fs::read_to_string(life.dir.path().join("audit.jsonl")).unwrap();
-    assert_eq!(audit.matches("start-jailed").count(), 3, "every start as root is written down: {audit}");
-}
-
-fn nix_uid() -> u32 {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata("/proc/self").unwrap().uid()
 }
 
 fn has_tools() -> bool {
@@ -391,15 +352,6 @@ impl Life {
         }
     }
 
-    /// As somebody could who came out of the guest and not out of the jail.
-    fn plant_links(&self) {
-        let (victim, root) = (self.dir.path().join("victim"), self.jail().join("root"));
-        std::fs::write(&victim, "untouched").unwrap();
-        for name in ["firecracker", "planted"] {
-            std::os::unix::fs::symlink(&victim, root.join(name)).unwrap();
-        }
-    }
-
     fn collect_requests(&mut self) {
         let log = self.root.join("qmp.sock.requests");
         self.requests.push_str(&std::fs::read_to_string(&log).unwrap_or_default());
@@ -410,24 +362,6 @@ impl Life {
         let record = std::fs::read(self.root.join("record.json")).ok()?;
         let record: Value = serde_json::from_slice(&record).unwrap();
         Some(record["uuid"].as_str().unwrap().to_owned())
-    }
-
-    /// Where its jail is while it runs.
-    fn jail(&self) -> PathBuf {
-        Path::new("/srv/jailer/firecracker").join(self.uuid().unwrap())
-    }
-
-    /// A jail has the guest's own disks, for the jail's user alone, and nothing of an earlier one.
-    fn jail_is_right(&self, after: &str) {
-        use std::os::unix::fs::MetadataExt as _;
-        let root = self.jail().join("root");
-        let work_disk = root.join("work.img").metadata().unwrap();
-        assert_eq!(Some(work_disk.ino()), self.work_disk, "after {after}");
-        assert_ne!(work_disk.uid(), 0, "after {after}");
-        assert_ne!(inode(&root.join("root.img")), work_disk.ino(), "after {after}");
-        assert!(root.join("planted").symlink_metadata().is_err(), "LESSON 33, after {after}");
-        let victim = std::fs::read_to_string(self.dir.path().join("victim")).unwrap_or_else(|_| "untouched".into());
-        assert_eq!(victim, "untouched", "LESSON 33, after {after}");
     }
 
     /// Pids of this guest's VMMs.

@@ -10,11 +10,9 @@ use serde_json::Value;
 
 use crate::{end, eventually, keepers, processes};
 
-/// What is done on QEMU, in this order; after each, everything in [`Life::holds`] must hold.
-const ON_QEMU: [Action; 19] = [
-    Action::Apply("microvm"),
+/// What is done on every VMM, after its first start and before its end; after each, everything in [`Life::holds`] must hold.
+const LIFE: [Action; 15] = [
     Action::Restart,
-    Action::RebootInside,
     Action::PauseAndResume,
     Action::Suspend,
     Action::Wake,
@@ -29,31 +27,16 @@ const ON_QEMU: [Action; 19] = [
     Action::WipeRuntimeFiles,
     Action::Restart,
     Action::ReplaceRoot,
-    Action::Apply("q35"),
-    Action::Destroy,
 ];
 
-/// What is done on Firecracker. Between it and QEMU the root disk is made anew.
-const ON_FIRECRACKER: [Action; 19] = [
-    Action::Apply("firecracker"),
-    Action::Restart,
-    Action::PauseAndResume,
-    Action::Suspend,
-    Action::Wake,
-    Action::GoBackTwice,
-    Action::Stop,
-    Action::Start,
-    Action::KillKeeper,
-    Action::JoinConsole,
-    Action::KillVmm,
-    Action::Start,
-    Action::KillRegattaInRestart,
-    Action::WipeRuntimeFiles,
-    Action::Restart,
-    Action::ReplaceRoot,
-    Action::ApplyAnew("microvm"),
-    Action::ApplyAnew("firecracker"),
-    Action::Destroy,
+/// Before and after that on QEMU. The end of a Firecracker is its guest's reboot.
+const ON_QEMU: [&[Action]; 2] =
+    [&[Action::Apply("microvm"), Action::RebootInside], &[Action::Apply("q35"), Action::Destroy]];
+
+/// The same on Firecracker. Between it and QEMU the root disk is made anew.
+const ON_FIRECRACKER: [&[Action]; 2] = [
+    &[Action::Apply("firecracker")],
+    &[Action::ApplyAnew("microvm"), Action::ApplyAnew("firecracker"), Action::Destroy],
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +70,7 @@ enum Action {
 #[test]
 #[ignore = "builds an image and boots a guest many times: needs a package archive and some minutes"]
 fn a_guest_lives_on_qemu() {
-    Life::new(None).go(&ON_QEMU);
+    Life::new(None).go(ON_QEMU);
 }
 
 /// Also needs KVM that runs stock kernels.
@@ -100,7 +83,7 @@ fn a_guest_lives_on_firecracker() {
     if std::fs::metadata("/proc/self").unwrap().uid() != 0 {
         return eprintln!("SKIPPED: a network namespace and a bridge need root");
     }
-    Life::new(Some(Namespace::new())).go(&ON_FIRECRACKER);
+    Life::new(Some(Namespace::new())).go(ON_FIRECRACKER);
 }
 
 /// A network namespace, which goes when this goes.
@@ -165,14 +148,14 @@ impl Life {
         }
     }
 
-    fn go(&mut self, actions: &[Action]) {
+    fn go(&mut self, [first, last]: [&[Action]; 2]) {
         if self.namespace.is_some() {
             // Packages are fetched where there is a way out.
             self.declare("microvm");
             let build = ["apply", "--yes", "--only", "image.*", "--only", "kernel.*"];
             assert!(self.outside(&build).status().unwrap().success());
         }
-        for action in actions {
+        for action in first.iter().chain(&LIFE).chain(last) {
             let start = std::time::Instant::now();
             self.act(*action);
             self.holds(*action);
