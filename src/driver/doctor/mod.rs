@@ -5,7 +5,7 @@ mod network;
 mod preflight;
 mod tools;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use preflight::preflight;
@@ -43,6 +43,7 @@ impl Doctor {
         if needs_firecracker(desired) {
             findings.push(self.firecracker().await);
         }
+        findings.extend(jail_users(desired).into_iter().map(|user| self.jail(user)));
         findings.extend(machine::accelerator(&self.state));
         findings.push(machine::namespaces(&*self.run).await);
         findings.extend(machine::copies(&*self.run, &self.state).await);
@@ -59,6 +60,14 @@ impl Doctor {
         match microvm::firecracker_obstacle(&*self.run).await {
             None => Finding::pass("firecracker", "installed"),
             Some(Obstacle { message, help }) => Finding::fail("firecracker", message, help),
+        }
+    }
+
+    /// Whether guests can be put into jails of a user.
+    fn jail(&self, user: &str) -> Finding {
+        match microvm::jail_obstacle(user, self.state.root()) {
+            None => Finding::pass("jailer", format!("installed, and there is a user `{user}`")),
+            Some(Obstacle { message, help }) => Finding::fail("jailer", message, help),
         }
     }
 
@@ -93,8 +102,17 @@ pub fn machines(chosen: &BTreeMap<String, Chosen>) -> Vec<Finding> {
     reasons.into_iter().map(finding).collect()
 }
 
+/// The users of all jails that are declared.
+fn jail_users(desired: &Desired) -> BTreeSet<&str> {
+    let users = desired.resources.values().filter_map(|declared| match &declared.resource {
+        Resource::Vm(vm) => vm.jailer.as_deref(),
+        _ => None,
+    });
+    users.collect()
+}
+
 fn needs_firecracker(desired: &Desired) -> bool {
-    let on_firecracker =
-        |resource: &Resource| matches!(resource, Resource::Vm(vm) if vm.machine == Machine::Firecracker);
+    // A jailed one is another program's.
+    let on_firecracker = |resource: &Resource| matches!(resource, Resource::Vm(vm) if vm.machine == Machine::Firecracker && vm.jailer.is_none());
     desired.resources.values().any(|declared| on_firecracker(&declared.resource))
 }

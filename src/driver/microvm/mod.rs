@@ -37,6 +37,7 @@ pub use accel::Trial;
 pub(in crate::driver) use accel::probed;
 pub use choice::hypervisors;
 pub use firecracker::Jails;
+pub(in crate::driver) use firecracker::jail_obstacle;
 pub(super) use guests::process_id;
 pub use guests::{Effects, Guests, Login};
 pub(in crate::driver) use obstacles::firecracker as firecracker_obstacle;

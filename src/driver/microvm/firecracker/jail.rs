@@ -125,7 +125,7 @@ pub(super) fn jailed_disks(launch: &Launch<'_>) -> Vec<Attached> {
 }
 
 /// What keeps root, or who is not root, from running guests in jails of this user.
-pub(in crate::driver::microvm) fn obstacle(user: &str, state: &Utf8Path) -> Option<Obstacle> {
+pub(in crate::driver) fn obstacle(user: &str, state: &Utf8Path) -> Option<Obstacle> {
     let found = |message: String, help: &str| Some(Obstacle { message, help: help.into() });
     if process::user_id() != 0 {
         return found(

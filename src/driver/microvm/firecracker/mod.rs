@@ -30,7 +30,7 @@ use client::Client;
 
 pub(super) use api::requests;
 pub use jail::Jails;
-pub(super) use jail::obstacle as jail_obstacle;
+pub(in crate::driver) use jail::obstacle as jail_obstacle;
 
 /// The program, unless the environment names another.
 const PROGRAM: &str = "firecracker";
