@@ -32,22 +32,14 @@ vm "b" { use "small"; network "lan"; address "172.31.7.11"; }
 vm "c" { use "small"; network "quiet"; address "172.31.8.12"; autostart #true; }
 "#;
 
+/// What the scenario needs.
+const TOOLS: [&str; 10] =
+    ["sudo", "useradd", "setpriv", "unshare", "ip", "nft", "dnsmasq", "qemu-system-x86_64", "mmdebstrap", "newuidmap"];
+
 #[test]
 #[ignore = "builds an image and boots three guests on bridges: needs root, a package archive and some minutes"]
 fn a_bridged_fleet_is_made_connected_and_removed() {
-    let tools = [
-        "sudo",
-        "useradd",
-        "setpriv",
-        "unshare",
-        "ip",
-        "nft",
-        "dnsmasq",
-        "qemu-system-x86_64",
-        "mmdebstrap",
-        "newuidmap",
-    ];
-    if missing(&tools) {
+    if missing(&TOOLS) {
         return;
     }
     let world = World::new();
@@ -105,6 +97,17 @@ fn a_bridged_fleet_is_made_connected_and_removed() {
     assert_eq!(world.reaches("c", OUTSIDE, 8000), None, "its network is as it was");
     clock.lap("started with its host");
 
+    a_network_is_renamed(&world);
+    clock.lap("a network renamed");
+
+    world.user(&["destroy", "--yes"], Place::Inside).ok();
+    assert_eq!(world.unit(), None, "nothing starts with the host any more");
+    assert_eq!(world.surroundings(), before, "interfaces, rules and processes are as they were");
+    clock.lap("destroyed");
+}
+
+/// With its addresses, and only the rules of what is declared now.
+fn a_network_is_renamed(world: &World) {
     world.call_otherwise("quiet", "silent");
     let renamed = [
         "vm.c update pending restart",
@@ -116,12 +119,6 @@ fn a_bridged_fleet_is_made_connected_and_removed() {
     world.user(&["apply", "--yes"], Place::Inside).ok();
     world.is_as_declared();
     assert_eq!(world.reaches("c", OUTSIDE, 8000), None, "under its new name, with its address, it is as it was");
-    clock.lap("a network renamed");
-
-    world.user(&["destroy", "--yes"], Place::Inside).ok();
-    assert_eq!(world.unit(), None, "nothing starts with the host any more");
-    assert_eq!(world.surroundings(), before, "interfaces, rules and processes are as they were");
-    clock.lap("destroyed");
 }
 
 /// Addresses of the cable's ends.
