@@ -8,17 +8,21 @@
 //! ```
 //! What no API token may change is set on the node, before the update that writes down what was applied.
 
+mod attributes;
+mod refusals;
 mod root;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use attributes::{anew, attribute, cause, is_configuration, notes_differ, restart_is_due, state_differs};
+use refusals::{lifted_with_others, not_ours, nothing_to_take_over, protected, two_of_a_name};
+
 use super::order::{Draft, Drafted};
 use super::select::Taken;
 use super::verdict::{Facts, Found, Verdict, Wish, decide, difference};
-use super::{Action, Aspect, Attribute, Cause, Change, Impact, Op, Reason, Refusal, Rule, Shown};
+use super::{Action, Attribute, Cause, Change, Impact, Op, Reason, Refusal, Rule, Shown};
 use crate::resource::cluster::{
-    ClusterGuestSpec, Difference, Effect, GuestKind, Home, ObservedCluster, ObservedClusterGuest, Power, Restart,
-    Value, compare,
+    ClusterGuestSpec, Effect, GuestKind, Home, ObservedCluster, ObservedClusterGuest, Power, Restart, Value, compare,
 };
 use crate::resource::{Address, Declared, Desired, Observed, Reading, Resource};
 use crate::syntax::SourceRef;
@@ -277,98 +281,6 @@ fn found(reading: Option<&Reading<ObservedClusterGuest>>, running: bool) -> (Fou
 }
 
 /// Whether an attribute is about the configuration, and not about whether the guest runs.
-fn is_configuration(attribute: &Attribute) -> bool {
-    !matches!(attribute.path.as_str(), "state" | "pending")
-}
-
-fn attribute(path: &str, before: Option<Value>, after: Option<Value>, impact: Impact, cause: Cause) -> Attribute {
-    let shown = |value: Option<Value>| value.map_or(Shown::Absent, |value| Shown::plain(&value));
-    Attribute {
-        path: path.to_owned(),
-        aspect: Aspect::Value,
-        before: shown(before),
-        after: shown(after),
-        impact,
-        cause,
-    }
-}
-
-/// Who moved. What was applied lacks what Proxmox adds (MAC addresses, volumes): what it has decides.
-fn cause(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest, difference: &Difference) -> Cause {
-    let disk = difference.path.strip_suffix(" size");
-    let path = disk.unwrap_or(&difference.path);
-    let Some(applied) = seen.mark.applied.get(path) else {
-        // What goes although it was never applied is somebody else's in a list that is ours.
-        return if difference.after.is_none() { Cause::Drift } else { Cause::Pending };
-    };
-    let file_moved = match disk {
-        Some(_) => !holds(applied, difference.after.as_ref()),
-        None => spec.values.get(path) != Some(applied),
-    };
-    match (holds(applied, difference.before.as_ref()), file_moved) {
-        (_, false) => Cause::Drift,
-        (true, true) => Cause::Pending,
-        (false, true) => Cause::Both,
-    }
-}
-
-fn holds(applied: &Value, value: Option<&Value>) -> bool {
-    match (applied, value) {
-        (Value::Properties(applied), Some(Value::Properties(all))) => {
-            applied.iter().all(|(k, v)| all.get(k) == Some(v))
-        }
-        // The size of a disk.
-        (Value::Properties(applied), Some(Value::Text(size))) => applied.get("size") == Some(size),
-        (applied, value) => Some(applied) == value,
-    }
-}
-
-/// The attributes of a guest that does not exist yet.
-fn anew(spec: &ClusterGuestSpec) -> Vec<Attribute> {
-    let text = |path: &str, text: String| attribute(path, None, Some(Value::Text(text)), Impact::None, Cause::Pending);
-    let place = if spec.nodes.is_empty() { "any node".to_owned() } else { spec.nodes.join(" or ") };
-    let first = [text("cluster", format!("{}, {place}", spec.cluster)), text("made-from", spec.origin.words())];
-    let values = spec.values.iter();
-    let values = values.map(|(path, value)| attribute(path, None, Some(value.clone()), Impact::None, Cause::Pending));
-    let notes = spec.notes.iter().map(|notes| Attribute {
-        after: Shown::Text(format!("{notes}\n")),
-        ..attribute("notes", None, None, Impact::None, Cause::Pending)
-    });
-    first.into_iter().chain(values).chain(notes).collect()
-}
-
-fn notes_differ(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
-    let wish = match (&spec.notes, &seen.mark.notes) {
-        (Some(notes), _) => notes.as_str(),
-        // Ours, and no longer declared.
-        (None, Some(applied)) if *applied == seen.notes => "",
-        (None, _) => return None,
-    };
-    if wish == seen.notes {
-        return None;
-    }
-    let cause = Cause::of(seen.mark.notes.as_deref().as_ref(), &wish, &seen.notes.as_str());
-    let lines = |text: &str| if text.is_empty() { Shown::Absent } else { Shown::Text(format!("{text}\n")) };
-    let (before, after) = (lines(&seen.notes), lines(wish));
-    Some(Attribute { before, after, ..attribute("notes", None, None, Impact::None, cause) })
-}
-
-fn state_differs(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
-    let word = |on: bool| Some(Value::Text(if on { "running" } else { "stopped" }.to_owned()));
-    let on = seen.power == Power::On;
-    let impact = if on { Impact::Restart } else { Impact::None };
-    (on != spec.running).then(|| attribute("state", word(on), word(spec.running), impact, Cause::Drift))
-}
-
-/// Values that wait for a start, in a guest that may be restarted for them: declared ones, and those that go.
-fn restart_is_due(spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Attribute> {
-    let is_ours = |path: &&String| spec.values.contains_key(*path) || !seen.values.contains_key(*path);
-    let waiting: Vec<&str> = seen.pending.iter().filter(is_ours).map(String::as_str).collect();
-    let due = !waiting.is_empty() && seen.power == Power::On && spec.running && spec.restart != Restart::Never;
-    let before = Some(Value::Text(format!("waits for a restart: {}", waiting.join(", "))));
-    due.then(|| attribute("pending", before, Some(Value::Text("in force".into())), Impact::Restart, Cause::Pending))
-}
-
 /// The steps of a declared guest, one after another; the last of them.
 fn steps(
     draft: &mut Draft,
@@ -428,58 +340,5 @@ fn destroy(draft: &mut Draft, address: &Address, seen: &ObservedClusterGuest, na
     let destroy = draft.step(vec![address.clone()], Op::DestroyClusterGuest { cluster, guest, vmid });
     if let Some(stop) = stop {
         draft.after(destroy, stop, "nothing else may use its disks");
-    }
-}
-
-/// Protection goes alone: an edit that changes anything else as well cannot take it away (`docs/design/gate.md`).
-fn lifted_with_others(change: &Change, seen: &ObservedClusterGuest) -> Option<Refusal> {
-    let protected = seen.values.get("protection").and_then(Value::as_text) == Some("true");
-    let lifted = protected && change.attributes.iter().any(|attribute| attribute.path == "protection");
-    (lifted && change.attributes.len() > 1).then(|| Refusal {
-        address: change.address.clone(),
-        rule: Rule::Protected,
-        message: "the guest's protection would be lifted together with other changes".into(),
-        help: "apply `protection #false` alone first, then the other changes".into(),
-        source: change.source.clone(),
-    })
-}
-
-fn two_of_a_name(change: &Change) -> Refusal {
-    Refusal {
-        address: change.address.clone(),
-        rule: Rule::NotOurs,
-        message: "found a guest of this name on this machine".into(),
-        help: "give one of them another name, or remove the local one first, in an apply of its own".into(),
-        source: change.source.clone(),
-    }
-}
-
-fn nothing_to_take_over(change: &Change, vmid: u32) -> Refusal {
-    Refusal {
-        address: change.address.clone(),
-        rule: Rule::NotOurs,
-        message: format!("found no guest {vmid} of this name that could be taken over"),
-        help: "write `template` or `clone` instead of `existing` to have it made".into(),
-        source: change.source.clone(),
-    }
-}
-
-fn not_ours(change: &Change, vmid: u32) -> Refusal {
-    Refusal {
-        address: change.address.clone(),
-        rule: Rule::NotOurs,
-        message: format!("found guest {vmid} of this name, without the mark of this fleet"),
-        help: "rename one of them".into(),
-        source: change.source.clone(),
-    }
-}
-
-fn protected(address: &Address, seen: &ObservedClusterGuest, source: Option<SourceRef>) -> Refusal {
-    Refusal {
-        address: address.clone(),
-        rule: Rule::Protected,
-        message: format!("guest {} is protected and would be removed", seen.vmid),
-        help: "if that is meant, lift its protection first: `protection #false`, or in Proxmox".into(),
-        source,
     }
 }
