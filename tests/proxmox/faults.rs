@@ -41,7 +41,7 @@ async fn every_fault_at_every_request_of_five_guests() {
 }
 
 #[tokio::test]
-#[ignore = "takes a minute; run by name"]
+#[ignore = "takes minutes; scripts/test runs it"]
 async fn every_fault_at_every_request_of_a_guest_with_pool_firewall_and_high_availability() {
     everything_goes_wrong_once(BESIDE, [1, 0, 0], 0).await;
 }
