@@ -13,7 +13,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use regatta::driver::privilege::{By, Mark, RootCommand, Rules, UNFINISHED, admit, entries, needed, needed_on_nodes};
+use regatta::driver::privilege::{
+    By, Mark, RootCommand, Rules, UNFINISHED, admit, disk_health, entries, needed, needed_on_nodes,
+};
 use regatta::resource::cluster::field::canonical;
 use regatta::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, Reach, Restart, VmidRange};
 use regatta::resource::{BridgeSpec, LinkName, PortForward, Tap};
@@ -95,7 +97,9 @@ fn on_nodes() -> Vec<RootCommand> {
     ];
     let web = guest(GuestKind::Container, "web", 105, &set);
     let db = guest(GuestKind::Vm, "db", 106, &[("hookscript", "local:snippets/hook.sh")]);
-    needed_on_nodes(&[&web, &db]).unwrap()
+    let mut all = needed_on_nodes(&[&web, &db]).unwrap();
+    all.push(disk_health("/dev/sda").unwrap());
+    all
 }
 
 /// A program and its arguments.
@@ -263,7 +267,14 @@ fn of_nodes() -> impl Iterator<Item = String> {
     let of_nodes = of_nodes.map(|rest| format!("/usr/sbin/pct {}", rest.replace("{}", digest)));
     let of_machines =
         ["set 106 --args -drive", "set 106 --hostpci0 00:02.0", "monitor 106", "sendkey 106 ctrl-alt-delete"];
-    of_nodes.into_iter().chain(of_machines.map(|rest| format!("/usr/sbin/qm {rest}")))
+    let of_disks = [
+        "--json --info --health --attributes /dev/sdb",
+        "-t short /dev/sda",
+        "--set=security-freeze /dev/sda",
+        "-a /dev/sda",
+    ];
+    let of_disks = of_disks.map(|rest| format!("/usr/sbin/smartctl {rest}"));
+    of_nodes.into_iter().chain(of_disks).chain(of_machines.map(|rest| format!("/usr/sbin/qm {rest}")))
 }
 
 /// The same text, cut into arguments elsewhere: sudo, which joins them, cannot tell. (LESSON 34)
@@ -321,7 +332,10 @@ struct User {
 impl User {
     fn new(allowed: &[RootCommand]) -> Self {
         let name = format!("rgtsudo{}", std::process::id());
-        let stand_ins = ["/usr/sbin/pct", "/usr/sbin/qm"].into_iter().filter(|it| !Path::new(it).exists()).collect();
+        let stand_ins = ["/usr/sbin/pct", "/usr/sbin/qm", "/usr/sbin/smartctl"]
+            .into_iter()
+            .filter(|it| !Path::new(it).exists())
+            .collect();
         let rules = PathBuf::from("/etc/sudoers.d").join(&name);
         let user = Self { stand_ins, rules, namespace: name.clone(), name };
         // sudo does not answer for programs that are not there.

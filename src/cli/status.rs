@@ -21,12 +21,17 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
     }
     let store = Store::new(session.state().store());
     let store = store.usage().map_err(|cause| CliError::failure("cannot read the store").cause(cause))?;
+    let nodes = session.nodes().health().await;
     match global.format {
         Format::Human => {
             let screen = output::data_screen();
-            output::data(&(render::status(&guests, screen) + &render::store_line(&store, screen)));
+            output::data(
+                &(render::status(&guests, screen)
+                    + &render::node_lines(&nodes, screen)
+                    + &render::store_line(&store, screen)),
+            );
         }
-        Format::Json => output::data(&render::status_json(session.fleet(), &guests, Some(store))?),
+        Format::Json => output::data(&render::status_json(session.fleet(), &guests, &nodes, Some(store))?),
     }
     Ok(Exit::Success)
 }

@@ -8,7 +8,7 @@ use super::profiles::Profiles;
 use super::renames;
 use super::settings::Settings;
 use super::{Fleet, Provenance, Setting, block};
-use super::{cluster_guests, guests};
+use super::{cluster_guests, guests, order};
 use crate::syntax::{Diagnostic, Node, Span, Spanned, Value};
 
 /// Declarations of one kind by name, with the place of the name.
@@ -65,9 +65,11 @@ pub(super) fn fleet(nodes: Vec<Node>, default_name: &str, problems: &mut Problem
         provenance: Provenance { profiles, ..Provenance::default() },
     };
     let profiles = Profiles::new(unplaced(declared.profiles), problems);
-    guests::add(&mut fleet, declared.vms, &profiles, &declared.base, problems);
+    let mut counted = guests::add(&mut fleet, declared.vms, &profiles, &declared.base, problems);
     renames::add(&mut fleet, declared.moved, declared.forget, problems);
-    cluster_guests::add(&mut fleet, declared.cluster_guests, problems);
+    let on_clusters = declared.cluster_guests;
+    counted.extend(cluster_guests::add(&mut fleet, on_clusters, &profiles, &declared.base, problems));
+    order::resolve(&mut fleet, &counted, problems);
     fleet
 }
 

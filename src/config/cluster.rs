@@ -94,6 +94,8 @@ pub struct ClusterGuest {
     pub search_domain: Option<Spanned<String>>,
     /// Tags in Proxmox, and groups for commands that select guests.
     pub tags: Vec<Spanned<String>>,
+    /// Guests that are there and started before it.
+    pub after: Vec<Spanned<String>>,
     /// The user's part of the description.
     pub notes: Option<Spanned<String>>,
     /// When it starts with its node.

@@ -2,20 +2,33 @@
 
 use std::collections::BTreeMap;
 
-use super::guests::{check_sessions, check_targets};
+use super::guests::{check_sessions, check_targets, values};
 use super::language::is_label;
 use super::node::cluster_guest::{ClusterGuestNode, OnCluster};
 use super::problems::Problems;
+use super::profiles::Profiles;
+use super::settings::Settings;
 use super::{
-    Bind, ClusterGuest, ClusterOrigin, ClusterVm, Container, Fleet, is_plain_path, is_shareable, is_shareable_device,
-    is_snippet,
+    Bind, ClusterGuest, ClusterOrigin, ClusterVm, Container, Fleet, Origin, Setting, is_plain_path, is_shareable,
+    is_shareable_device, is_snippet,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
 /// Adds all guests on clusters to the fleet, whose local guests and clusters are complete.
-pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mut Problems) {
-    let mut numbers: BTreeMap<(String, u32), Span> = BTreeMap::new();
-    for ClusterGuestNode { guest, at, count } in nodes {
+///
+/// Gives the names that stand for several guests, with how many.
+pub(super) fn add(
+    fleet: &mut Fleet,
+    nodes: Vec<ClusterGuestNode>,
+    profiles: &Profiles,
+    base: &Settings,
+    problems: &mut Problems,
+) -> BTreeMap<String, u32> {
+    let (mut numbers, mut counted): (BTreeMap<(String, u32), Span>, BTreeMap<String, u32>) = Default::default();
+    for ClusterGuestNode { mut guest, at, count, uses, own } in nodes {
+        let settings = profiles.apply(own, &uses, problems);
+        complete(&mut guest, settings, base, problems);
+        counted.extend(count.map(|count| (guest.common().name.clone(), count.value)));
         let common = guest.common();
         if !fleet.clusters.contains_key(&common.cluster.value) {
             problems.missing("cluster", &common.cluster);
@@ -44,6 +57,35 @@ pub(super) fn add(fleet: &mut Fleet, nodes: Vec<ClusterGuestNode>, problems: &mu
             }
         }
     }
+    counted
+}
+
+/// What the block, the profiles that it uses and the top of the file say together. What profiles say of images, kernels,
+/// networks and the like is about guests of this machine.
+fn complete(guest: &mut OnCluster, settings: Settings, base: &Settings, problems: &mut Problems) {
+    let written = !settings.file_syncs.is_empty() || !settings.files.is_empty();
+    let says_inside = settings.git_identity.is_some() || written || !settings.sessions.is_empty();
+    // Who commits does not make regatta log in where it would not.
+    let is_entered = guest.common().inside.ssh.is_some() || says_inside;
+    let settings = settings.over(&[base], problems);
+    let cores = settings.cpus.map(|cpus| cpus.value);
+    let memory = settings.memory.map(|memory| memory.value);
+    match guest {
+        OnCluster::Container(container) => {
+            container.cores = container.cores.or(cores);
+            if let (Origin::Default, Some(memory)) = (container.memory.origin, memory) {
+                container.memory = Setting::written(memory.value, memory.span);
+            }
+        }
+        OnCluster::Vm(vm) => (vm.cores, vm.memory) = (vm.cores.or(cores), vm.memory.or(memory)),
+    }
+    let common = guest.common_mut();
+    (common.tags, common.after) = (values(settings.tags), values(settings.after));
+    common.inside.authorized_keys = values(settings.authorized_keys);
+    common.inside.git_identity = settings.git_identity.filter(|_| is_entered).map(|identity| identity.value);
+    common.inside.file_syncs = values(settings.file_syncs);
+    common.inside.files = values(settings.files);
+    common.inside.sessions = values(settings.sessions);
 }
 
 fn check_name(fleet: &Fleet, name: &str, at: Span, problems: &mut Problems) -> bool {
@@ -70,7 +112,7 @@ fn check_number(
     problems: &mut Problems,
 ) {
     let (from, to) = guest.vmid.value;
-    let super::Origin::Written(span) = guest.vmid.origin else { return };
+    let Origin::Written(span) = guest.vmid.origin else { return };
     if from > to {
         return;
     }

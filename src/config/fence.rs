@@ -12,6 +12,10 @@ pub struct FenceNode {
     pub name: Spanned<String>,
     /// How commands get there.
     pub road: NodeRoad,
+    /// Disks whose health `status` tells.
+    pub disks: Vec<Spanned<String>>,
+    /// Whether `status` tells what its sensors measure.
+    pub sensors: bool,
 }
 
 /// How commands get to a node.
@@ -86,6 +90,17 @@ pub fn is_shareable_device(text: &str) -> bool {
     is_plain_path(text) && DEVICES.iter().any(|allowed| fits(allowed))
 }
 
+/// Whether this is a disk of a node as a whole, whose health can be asked for.
+pub fn is_whole_disk(text: &str) -> bool {
+    let digits = |text: &str| !text.is_empty() && text.len() <= 3 && text.bytes().all(|b| b.is_ascii_digit());
+    let letters = |text: &str| (1..=2).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase());
+    let nvme =
+        |text: &str| text.split_once('n').map_or_else(|| digits(text), |(disk, part)| digits(disk) && digits(part));
+    text.strip_prefix("/dev/sd").is_some_and(letters)
+        || text.strip_prefix("/dev/nvme").is_some_and(nvme)
+        || text.strip_prefix("/dev/disk/by-id/").is_some_and(|id| is_plain_path(text) && !id.contains('/'))
+}
+
 /// Whether this is a snippet on a storage: `local:snippets/hook.sh`.
 pub fn is_snippet(text: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
@@ -148,6 +163,14 @@ mod tests {
             "/etc/passwd",
         ] {
             assert!(!is_shareable_device(bad), "{bad:?}");
+        }
+        for good in ["/dev/sda", "/dev/sdab", "/dev/nvme0", "/dev/nvme0n1", "/dev/disk/by-id/ata-WDC_WD40-1_X"] {
+            assert!(is_whole_disk(good), "{good}");
+        }
+        for bad in
+            ["/dev/sda1", "/dev/sd", "/dev/nvme", "/dev/nvme0n1p1", "/dev/disk/by-id/../sda", "/dev/disk/by-id/", "-d"]
+        {
+            assert!(!is_whole_disk(bad), "{bad}");
         }
         assert!(is_snippet("local:snippets/hook.sh"));
         for bad in [

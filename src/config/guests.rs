@@ -10,7 +10,7 @@ use super::profiles::Profiles;
 use super::settings::{Definition, Settings};
 use super::{
     Accelerator, ByteSize, Disk, File, FileSync, Fleet, Forward, KernelSource, Mac, Machine, NetworkMode, Origin,
-    Session, Setting, Vm, network, order,
+    Session, Setting, Vm, network,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -27,7 +27,15 @@ const DEFAULT_WORK_DISK: ByteSize = ByteSize::gib(4);
 pub(crate) const FIRECRACKER_CPUS: u32 = 32;
 
 /// Adds all guests to the fleet, whose other parts are complete.
-pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base: &Settings, problems: &mut Problems) {
+///
+/// Gives the names that stand for several guests, with how many.
+pub(super) fn add(
+    fleet: &mut Fleet,
+    vms: Vec<VmNode>,
+    profiles: &Profiles,
+    base: &Settings,
+    problems: &mut Problems,
+) -> BTreeMap<String, u32> {
     let mut clashes = Clashes::default();
     let mut counted = BTreeMap::new();
     for node in vms {
@@ -60,8 +68,8 @@ pub(super) fn add(fleet: &mut Fleet, vms: Vec<VmNode>, profiles: &Profiles, base
             fleet.vms.insert(name.clone(), Vm { name, ..vm.clone() });
         }
     }
-    order::resolve(&mut fleet.vms, &counted, problems);
     network::assign(fleet, problems);
+    counted
 }
 
 /// The names a node stands for: its own, or numbered ones.
@@ -118,7 +126,7 @@ fn decided<T>(definition: Option<Definition<T>>, default: T) -> Setting<T> {
     }
 }
 
-fn values<T>(definitions: Vec<Definition<T>>) -> Vec<Spanned<T>> {
+pub(super) fn values<T>(definitions: Vec<Definition<T>>) -> Vec<Spanned<T>> {
     definitions.into_iter().map(|definition| definition.value).collect()
 }
 

@@ -2,25 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Vm;
+use super::Fleet;
 use super::problems::Problems;
 use crate::syntax::{Diagnostic, Span, Spanned};
 
 /// Replaces names of counted nodes by the names of their guests, and reports unknown names and circles.
-pub(super) fn resolve(vms: &mut BTreeMap<String, Vm>, counted: &BTreeMap<String, u32>, problems: &mut Problems) {
-    let names: BTreeSet<String> = vms.keys().cloned().collect();
-    for vm in vms.values_mut().filter(|vm| !vm.after.is_empty()) {
+pub(super) fn resolve(fleet: &mut Fleet, counted: &BTreeMap<String, u32>, problems: &mut Problems) {
+    let mut all = waits(fleet);
+    let names: BTreeSet<String> = all.keys().cloned().collect();
+    for waits in all.values_mut().filter(|waits| !waits.is_empty()) {
         let mut after: BTreeMap<String, Span> = BTreeMap::new();
-        for guest in &vm.after {
+        for guest in &*waits {
             for name in guests(guest, &names, counted, problems) {
                 after.entry(name).or_insert(guest.span);
             }
         }
-        vm.after = after.into_iter().map(|(name, span)| Spanned::new(name, span)).collect();
+        *waits = after.into_iter().map(|(name, span)| Spanned::new(name, span)).collect();
     }
-    if let Some(circle) = circle(vms) {
+    if let Some(circle) = circle(&all) {
         problems.push(described(&circle));
     }
+    let mut take = |name: &String, after: &mut Vec<Spanned<String>>| *after = all.remove(name).unwrap_or_default();
+    fleet.vms.iter_mut().for_each(|(name, vm)| take(name, &mut vm.after));
+    fleet.containers.iter_mut().for_each(|(name, container)| take(name, &mut container.guest.after));
+    fleet.cluster_vms.iter_mut().for_each(|(name, vm)| take(name, &mut vm.guest.after));
+}
+
+/// Which guests each guest waits for, wherever both are.
+type Waits = BTreeMap<String, Vec<Spanned<String>>>;
+
+fn waits(fleet: &Fleet) -> Waits {
+    let here = fleet.vms.iter().map(|(name, vm)| (name, &vm.after));
+    let containers = fleet.containers.iter().map(|(name, container)| (name, &container.guest.after));
+    let vms = fleet.cluster_vms.iter().map(|(name, vm)| (name, &vm.guest.after));
+    here.chain(containers).chain(vms).map(|(name, after)| (name.clone(), after.clone())).collect()
 }
 
 /// The guests that a name stands for.
@@ -49,12 +64,12 @@ type Step<'a> = (&'a str, Span);
 type Circle<'a> = (Step<'a>, Vec<Step<'a>>);
 
 /// A circle, if there is one.
-fn circle(vms: &BTreeMap<String, Vm>) -> Option<Circle<'_>> {
+fn circle(all: &Waits) -> Option<Circle<'_>> {
     // Guests are taken out once all they wait for are out; what is left at the end waits in circles, or for one.
-    let mut waiting: BTreeMap<&str, usize> = vms.iter().map(|(name, vm)| (name.as_str(), vm.after.len())).collect();
+    let mut waiting: BTreeMap<&str, usize> = all.iter().map(|(name, after)| (name.as_str(), after.len())).collect();
     let mut followers: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, vm) in vms {
-        vm.after.iter().for_each(|before| followers.entry(&before.value).or_default().push(name));
+    for (name, after) in all {
+        after.iter().for_each(|before| followers.entry(&before.value).or_default().push(name));
     }
     let mut ready: Vec<&str> = waiting.iter().filter(|(_, count)| **count == 0).map(|(name, _)| *name).collect();
     while let Some(name) = ready.pop() {
@@ -72,7 +87,7 @@ fn circle(vms: &BTreeMap<String, Vm>) -> Option<Circle<'_>> {
     let mut name = *waiting.keys().next()?;
     loop {
         // Every guest that is left waits for another that is left.
-        let next = vms.get(name)?.after.iter().find(|before| waiting.contains_key(before.value.as_str()))?;
+        let next = all.get(name)?.iter().find(|before| waiting.contains_key(before.value.as_str()))?;
         path.push((name, next.span));
         name = &next.value;
         if let Some(start) = path.iter().position(|(known, _)| *known == name) {

@@ -57,15 +57,19 @@ fn waiting_for_ports<'a>(desired: &'a Desired, observed: &Observed) -> Vec<(&'a 
 pub(super) fn start_in_declared_order(desired: &Desired, lanes: &Lanes<'_>, draft: &mut Draft) {
     for (address, declared) in &desired.resources {
         let lane = |guest: &Address| guest.guest().and_then(|name| lanes.get(name)).copied();
-        let Some(start) = lane(address).and_then(|lane| lane.start).filter(|_| address.kind() == "vm") else {
+        let Some(start) = lane(address).and_then(|lane| lane.start).filter(|_| is_guest(address)) else {
             continue;
         };
-        for first in declared.needs.iter().filter(|first| first.kind() == "vm") {
+        for first in declared.needs.iter().filter(|first| is_guest(first)) {
             if let Some(ready) = lane(first).and_then(|lane| lane.ready) {
                 draft.after(start, ready, format!("it comes after {first}"));
             }
         }
     }
+}
+
+fn is_guest(address: &Address) -> bool {
+    matches!(address.kind(), "vm" | "container")
 }
 
 /// What has to wait for something that cannot be read, however much else stands between them: declared guests that come

@@ -11,7 +11,7 @@ use super::disks::DiskWork;
 use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
 use super::inside;
-use super::lane::{self, Before, Work, Writes};
+use super::lane::{self, Before, Lane, Work, Writes};
 use super::network;
 use super::order::Draft;
 use super::renamed;
@@ -125,10 +125,12 @@ impl<'a> Making<'a> {
         let planned = cluster::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         let ways = planned.ways.clone();
         self.add(planned);
-        for (name, way) in &ways {
-            if let Some(guest) = declared.get(name.as_str()) {
+        for name in cluster::names(self.desired) {
+            let Some(way) = ways.get(name) else { continue };
+            if let Some(guest) = declared.get(name) {
                 self.inside(name, &guest.sets, *way);
             }
+            self.lanes.insert(name, Lane { stop: None, start: way.start, ready: way.last });
         }
         self.networks();
         between::take_ports_in_turn(self.desired, self.observed, &self.lanes, &mut self.draft);

@@ -45,6 +45,8 @@ pub(super) struct Way {
     pub(super) runs: bool,
     /// Whether it runs when everything was done.
     pub(super) will_run: bool,
+    /// The step that starts it.
+    pub(super) start: Option<Drafted>,
     /// Its last step.
     pub(super) last: Option<Drafted>,
 }
@@ -80,6 +82,11 @@ fn name_of(resource: &Resource) -> Option<&str> {
         Resource::ClusterGuest(spec) => Some(&spec.name),
         _ => None,
     }
+}
+
+/// The names of guests that are declared on clusters.
+pub(super) fn names(desired: &Desired) -> impl Iterator<Item = &str> {
+    desired.resources.values().filter_map(|declared| name_of(&declared.resource))
 }
 
 /// The address of a guest that may not be declared; one that cannot be read may be of either kind.
@@ -166,12 +173,12 @@ impl Planned {
             _ => {}
         }
         self.refusals.extend(root::refusal(&change, spec, seen, desired, &for_root));
-        let last = match found {
+        let (start, last) = match found {
             Found::Up | Found::Down | Found::Absent => steps(draft, &change, spec, found, seen, !for_root.is_empty()),
-            Found::Unfinished | Found::Unknown => None,
+            Found::Unfinished | Found::Unknown => (None, None),
         };
         let runs = seen.is_some_and(|seen| seen.power == Power::On);
-        self.ways.insert(spec.name.clone(), Way { found, runs, will_run: spec.running, last });
+        self.ways.insert(spec.name.clone(), Way { found, runs, will_run: spec.running, start, last });
         self.push(change, found);
     }
 
@@ -280,8 +287,7 @@ fn found(reading: Option<&Reading<ObservedClusterGuest>>, running: bool) -> (Fou
     }
 }
 
-/// Whether an attribute is about the configuration, and not about whether the guest runs.
-/// The steps of a declared guest, one after another; the last of them.
+/// The steps of a declared guest, one after another: the one that starts it, and the last of them.
 fn steps(
     draft: &mut Draft,
     change: &Change,
@@ -289,7 +295,7 @@ fn steps(
     found: Found,
     seen: Option<&ObservedClusterGuest>,
     needs_root: bool,
-) -> Option<Drafted> {
+) -> (Option<Drafted>, Option<Drafted>) {
     let (cluster, name) = (spec.cluster.clone(), spec.name.clone());
     let differs = |path: &str| change.attributes.iter().any(|attribute| attribute.path == path);
     let restart = change.attributes.iter().any(|a| a.impact == Impact::Restart && a.path != "state");
@@ -321,15 +327,17 @@ fn steps(
     } else if let Some(seen) = seen.filter(|_| differs("state")) {
         ops.push((Op::StopClusterGuest { cluster, guest: name, vmid: seen.vmid }, ""));
     }
-    let mut last = None;
+    let (mut start, mut last) = (None, None);
     for (op, why) in ops {
+        let starts = matches!(op, Op::StartClusterGuest { .. } | Op::RestartClusterGuest { .. });
         let step = draft.step(vec![change.address.clone()], op);
         if let Some((before, why)) = last {
             draft.after(step, before, why);
         }
+        start = starts.then_some(step);
         last = Some((step, why));
     }
-    last.map(|(step, _)| step)
+    (start, last.map(|(step, _)| step))
 }
 
 fn destroy(draft: &mut Draft, address: &Address, seen: &ObservedClusterGuest, name: &str) {

@@ -53,5 +53,5 @@ pub use screen::{Colour, Screen};
 pub use scrub::harmless;
 pub use sessions::{SESSIONS_FORMAT_VERSION, SessionRow, SessionState, session_story, sessions, sessions_json};
 pub use signers::{ListedSigner, signers, signers_json};
-pub use status::{STATUS_FORMAT_VERSION, status, status_json, store as store_line};
+pub use status::{STATUS_FORMAT_VERSION, nodes as node_lines, status, status_json, store as store_line};
 pub use store::{STORE_FORMAT_VERSION, details as store_details, store, store_json};

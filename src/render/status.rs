@@ -8,6 +8,7 @@ use super::table::{Cell, table};
 use super::{scrub, words};
 use crate::config::ByteSize;
 use crate::plan::{Action, GuestState, GuestStatus, Held, StoreUsage, Usage};
+use crate::resource::cluster::NodeHealth;
 
 /// The version of the JSON form.
 pub const STATUS_FORMAT_VERSION: u32 = 1;
@@ -98,11 +99,40 @@ pub fn store(usage: &StoreUsage, screen: Screen) -> String {
     format!("{}\n", screen.paint(Tone::Quiet, &format!("store: {parts}")))
 }
 
+/// What nodes say of their hardware, a line for each disk and sensor, below the table.
+pub fn nodes(all: &[NodeHealth], screen: Screen) -> String {
+    let mut text = String::new();
+    for health in all {
+        let node = format!("{}/{}", health.cluster, health.node);
+        for disk in &health.disks {
+            let (tone, state) = match disk.healthy {
+                Some(true) => (Tone::Added, "healthy"),
+                Some(false) => (Tone::Alarm, "failing"),
+                None => (Tone::Changed, "not told"),
+            };
+            let model = disk.model.as_ref().map(|model| scrub::line(model).into_owned());
+            let celsius = disk.celsius.map(|celsius| format!("{celsius} °C"));
+            let hours = disk.hours.map(|hours| format!("{hours} h"));
+            let parts: Vec<String> = [model, celsius, hours].into_iter().flatten().collect();
+            text.push_str(&format!("{node}  {}  {}  {}\n", disk.disk, screen.paint(tone, state), parts.join(", ")));
+        }
+        for (name, value) in &health.sensors {
+            text.push_str(&format!("{node}  {}  {}\n", scrub::line(name), scrub::line(value)));
+        }
+        if let Some(note) = &health.note {
+            text.push_str(&format!("{node}  {}\n", screen.paint(Tone::Alarm, &scrub::line(note))));
+        }
+    }
+    text
+}
+
 #[derive(Serialize)]
 struct Document<'a> {
     format_version: u32,
     fleet: &'a str,
     guests: &'a [GuestStatus],
+    #[serde(skip_serializing_if = "<[NodeHealth]>::is_empty")]
+    nodes: &'a [NodeHealth],
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<StoreUsage>,
 }
@@ -111,20 +141,52 @@ struct Document<'a> {
 ///
 /// # Errors
 /// Never: every map key is text.
-pub fn status_json(fleet: &str, guests: &[GuestStatus], store: Option<StoreUsage>) -> serde_json::Result<String> {
-    let document = Document { format_version: STATUS_FORMAT_VERSION, fleet, guests, store };
+pub fn status_json(
+    fleet: &str,
+    guests: &[GuestStatus],
+    nodes: &[NodeHealth],
+    store: Option<StoreUsage>,
+) -> serde_json::Result<String> {
+    let document = Document { format_version: STATUS_FORMAT_VERSION, fleet, guests, nodes, store };
     serde_json::to_string_pretty(&document).map(|text| text + "\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::cluster::DiskHealth;
 
     #[test]
     fn the_store_is_told_in_a_line() {
         let held = |count, mib| Held { count, disk: ByteSize::mib(mib) };
         let usage = StoreUsage { images: held(2, 512), kernels: held(1, 60), downloads: Held::default() };
         assert_eq!(store(&usage, Screen::plain(80)), "store: 2 images 512MiB, 1 kernel 60MiB, 0 downloads 0MiB\n");
+    }
+
+    #[test]
+    fn nodes_tell_of_their_disks_and_sensors() {
+        let disk = |disk: &str, healthy| DiskHealth {
+            disk: disk.into(),
+            model: Some("WDC WD40\x1b".into()),
+            healthy,
+            celsius: Some(34),
+            hours: Some(1200),
+        };
+        let health = NodeHealth {
+            cluster: "pve".into(),
+            node: "pve1".into(),
+            disks: vec![
+                disk("/dev/sda", Some(true)),
+                DiskHealth { disk: "/dev/sdb".into(), healthy: Some(false), ..DiskHealth::default() },
+            ],
+            sensors: vec![("coretemp Core 0".into(), "41".into())],
+            note: Some("`sensors` is not installed".into()),
+        };
+        let expected = "pve/pve1  /dev/sda  healthy  WDC WD40\\u{1b}, 34 °C, 1200 h\n\
+                        pve/pve1  /dev/sdb  failing  \n\
+                        pve/pve1  coretemp Core 0  41\n\
+                        pve/pve1  `sensors` is not installed\n";
+        assert_eq!(nodes(&[health], Screen::plain(80)), expected);
     }
 
     #[test]

@@ -183,8 +183,8 @@ impl Lowering<'_> {
             machine: self.desired.chosen.get(&vm.name).map_or(vm.machine.value, |chosen| chosen.machine),
             jailer: vm.jailer.as_ref().map(|jailer| jailer.value.clone()),
         };
-        let others = vm.after.iter().map(|guest| Address::vm(&guest.value));
-        let needs = others.chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();
+        let others: Vec<Address> = vm.after.iter().map(|guest| self.address_of(&guest.value)).collect();
+        let needs = others.into_iter().chain([image_address, kernel_address]).chain(self.bridge(vm)).collect();
         let guest = self.declare(Address::vm(&vm.name), Resource::Vm(spec), vm.span, needs);
         self.tag(&guest, &vm.tags, &vm.ignore_drift);
         self.rules(&guest, vm);

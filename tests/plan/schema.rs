@@ -118,6 +118,7 @@ fn golden_outputs_follow_their_schemas() {
 fn other_outputs_follow_their_schemas() {
     use regatta::config::ByteSize;
     use regatta::plan::{Action, GuestState, GuestStatus, StoreUsage, Usage};
+    use regatta::resource::cluster::{DiskHealth, NodeHealth};
     use regatta::syntax::{Diagnostic, SourceMap, Span};
 
     let guest = GuestStatus {
@@ -138,7 +139,10 @@ fn other_outputs_follow_their_schemas() {
             uptime_s: 1,
         }),
     };
-    let status = regatta::render::status_json("shop", &[guest], Some(StoreUsage::default())).unwrap();
+    let disk = DiskHealth { disk: "/dev/sda".into(), healthy: Some(true), ..DiskHealth::default() };
+    let sensors = vec![("coretemp Core 0".to_owned(), "41".to_owned())];
+    let health = NodeHealth { cluster: "pve".into(), node: "pve1".into(), disks: vec![disk], sensors, note: None };
+    let status = regatta::render::status_json("shop", &[guest], &[health], Some(StoreUsage::default())).unwrap();
     let mut sources = SourceMap::default();
     let main = sources.add("fleet.kdl", "import \"a.kdl\"\n".into(), None);
     let source = sources.add("a.kdl", "wat\n".into(), Some(Span { source: main, start: 0, end: 6 }));

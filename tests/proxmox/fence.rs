@@ -150,3 +150,19 @@ async fn a_directory_that_is_not_roots_is_refused() {
     assert_eq!(regatta.apply(&wish).await, []);
     assert_eq!(told(&regatta.plan(&wish).await), NOTHING);
 }
+
+/// LESSON 36: what disks and sensors say is told; JSON counts, and not the exit code.
+#[tokio::test]
+async fn nodes_tell_how_their_disks_are() {
+    let fake = Fake::new();
+    let wish = fleet(
+        r#"fence { node "pve1" via="local" { disk "/dev/sda"; sensors }; node "pve2" via="local" { disk "/dev/nvme7" }; node "pve3" via="local" }"#,
+        "",
+    );
+    let node = Node::new(&fake);
+    let told = Regatta::new(&fake).with_nodes(node.nodes(&wish)).nodes().health().await;
+    let [first, second] = &told[..] else { panic!("{told:?}") };
+    let disk = &first.disks[0];
+    assert_eq!((disk.healthy, disk.celsius, disk.hours, &first.note), (Some(true), Some(34), Some(9), &None));
+    assert_eq!(second.note.as_deref(), Some("smartctl says of `/dev/nvme7`: No such device"));
+}

@@ -21,6 +21,7 @@ mod obstacles;
 mod origins;
 mod peer;
 mod process;
+mod profiles;
 mod random;
 mod real_node;
 mod recorded;

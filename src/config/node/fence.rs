@@ -4,7 +4,7 @@ use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::node::cluster_guest::{is_host, key_of};
 use crate::config::problems::Problems;
-use crate::config::{FenceNode, NodeRoad};
+use crate::config::{FenceNode, NodeRoad, is_whole_disk};
 use crate::syntax::{Diagnostic, Node, shown};
 
 /// Where SSH servers listen.
@@ -38,7 +38,7 @@ static NODE: NodeRule = NodeRule {
             "File of the private key that logs in, absolute or below `~/`. Without it: regatta's own.",
         ),
     ],
-    children: &[ChildRule::at_most_once(&HOST_KEY)],
+    children: &[ChildRule::at_most_once(&HOST_KEY), ChildRule::any(&DISK), ChildRule::at_most_once(&SENSORS)],
     ..NodeRule::new("node", "A node of the cluster, and how commands get there.")
 };
 
@@ -46,6 +46,14 @@ static HOST_KEY: NodeRule = NodeRule {
     arguments: &[ArgumentRule::required("key", Kind::KeyLine, "Such as `ssh-ed25519 AAAA…`.")],
     ..NodeRule::new("host-key", "The only host key that is accepted; needed by `ssh`.")
 };
+
+static DISK: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("disk", Kind::Word, "Such as `/dev/sda` or `/dev/nvme0`.")],
+    ..NodeRule::new("disk", "Disks whose health `regatta status` tells: `smartctl` is asked as root.")
+};
+
+static SENSORS: NodeRule =
+    NodeRule::new("sensors", "`regatta status` tells what the node's sensors measure, as `sensors` prints it.");
 
 /// The nodes of a fence, as far as they can be understood.
 pub(super) fn decode(fence: &Node, problems: &mut Problems) -> Vec<FenceNode> {
@@ -96,5 +104,13 @@ fn decode_node(node: &Node, problems: &mut Problems) -> Option<FenceNode> {
             problem.help("the host key is the first two words of the node's `/etc/ssh/ssh_host_ed25519_key.pub`"),
         );
     }
-    Some(FenceNode { name: block.text("name")?, road: road? })
+    let disks =
+        block.children(DISK.name).flat_map(|it| Block::read(it, &DISK, problems).texts("disk").collect::<Vec<_>>());
+    let disks: Vec<_> = disks.collect();
+    for disk in disks.iter().filter(|disk| !is_whole_disk(&disk.value)) {
+        let message = format!("found `{}`, expected a whole disk, such as `/dev/sda`", shown(&disk.value));
+        problems.push(Diagnostic::error("config::wrong-value", message, disk.span, "not accepted"));
+    }
+    let sensors = block.children(SENSORS.name).map(|it| Block::read(it, &SENSORS, problems)).count() > 0;
+    Some(FenceNode { name: block.text("name")?, road: road?, disks, sensors })
 }

@@ -42,7 +42,7 @@ pub(in crate::config) static SETTINGS: &[ChildRule] = &[
     ChildRule::any(&IGNORE_DRIFT),
 ];
 
-static USE: NodeRule = NodeRule {
+pub(in crate::config) static USE: NodeRule = NodeRule {
     arguments: &[ArgumentRule::repeated("profile", Kind::Name, "Names of profiles.")],
     ..NodeRule::new("use", "Takes the settings of profiles. What the block states itself goes first.")
 };
@@ -154,8 +154,8 @@ static JAILER: NodeRule = NodeRule {
     )
 };
 
-static AFTER: NodeRule = NodeRule {
-    arguments: &[ArgumentRule::repeated("guest", Kind::Name, "Names of guests, or of `vm` nodes with a `count`.")],
+pub(in crate::config) static AFTER: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::repeated("guest", Kind::Name, "Names of guests, or of nodes with a `count`.")],
     prioritised: true,
     ..NodeRule::new("after", "Waits until other guests are ready, whenever this guest and they are changed in one run.")
 };

@@ -9,6 +9,7 @@
 //! `docs/design/proxmox.md`, «The fence», tells the whole.
 
 mod examine;
+mod health;
 mod road;
 mod set;
 
@@ -21,7 +22,7 @@ use async_trait::async_trait;
 use camino::Utf8PathBuf;
 
 use super::StateDir;
-use super::privilege::{RootCommand, needed_on_nodes};
+use super::privilege::{RootCommand, disk_health, needed_on_nodes};
 use super::proxmox::Clusters;
 use crate::effect::{Clock, Connect, Run};
 use crate::exec::{Audit, Failure, Perform, Progress};
@@ -89,7 +90,11 @@ impl Nodes {
     /// Never for what a checked fleet file declares.
     pub fn commands(&self, node: &NodeSpec) -> Result<Vec<RootCommand>, Failure> {
         let guests: Vec<&ClusterGuestSpec> = self.guests.get(&node.cluster).into_iter().flatten().collect();
-        Ok(needed_on_nodes(&guests)?)
+        let mut commands = needed_on_nodes(&guests)?;
+        for disk in &node.disks {
+            commands.push(disk_health(disk)?);
+        }
+        Ok(commands)
     }
 
     fn node(&self, cluster: &str, name: &str) -> Result<&NodeSpec, Failure> {

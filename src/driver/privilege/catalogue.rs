@@ -23,6 +23,8 @@ pub enum Program {
     Pct,
     /// Proxmox VE: virtual machines of its node.
     Qm,
+    /// What disks say of themselves.
+    Smartctl,
 }
 
 /// Where distributions put programs of the system; all of these are root's.
@@ -60,12 +62,13 @@ impl Program {
             Self::Jailer => "jailer",
             Self::Pct => "pct",
             Self::Qm => "qm",
+            Self::Smartctl => "smartctl",
         }
     }
 
     /// Whether it is run on the nodes of clusters, which need not be this machine.
     pub const fn is_of_nodes(self) -> bool {
-        matches!(self, Self::Pct | Self::Qm)
+        matches!(self, Self::Pct | Self::Qm | Self::Smartctl)
     }
 
     /// Its absolute path on this machine; its usual one where it is not installed. On nodes, that of Proxmox's packages.
@@ -107,7 +110,7 @@ const CHANGES: &str = "it changes the host's network (CAP_NET_ADMIN)";
 const READS: &str = "the kernel shows rules to CAP_NET_ADMIN only";
 
 /// Everything that runs as root.
-static ENTRIES: [Entry; 23] = [
+static ENTRIES: [Entry; 24] = [
     ip("add-bridge", "link add name {link} address {mac} type bridge"),
     ip("mark", "link set dev {link} alias {mark}"),
     ip("add-address", "address add {address4} dev {link}"),
@@ -165,6 +168,13 @@ static ENTRIES: [Entry; 23] = [
     on_node("set-container-hook", Program::Pct, "set {vmid} --digest {digest} --hookscript {snippet}"),
     on_node("unset-container", Program::Pct, "set {vmid} --digest {digest} --delete {root-key}"),
     on_node("set-vm-hook", Program::Qm, "set {vmid} --digest {digest} --hookscript {snippet}"),
+    Entry {
+        name: "disk-health",
+        program: Program::Smartctl,
+        pattern: "--json --info --health --attributes {disk}",
+        why: "disks answer to root only (CAP_SYS_RAWIO)",
+        by: By::Sudo,
+    },
     on_node("unset-vm-hook", Program::Qm, "set {vmid} --digest {digest} --delete hookscript"),
 ];
 

@@ -15,8 +15,8 @@ pub(super) use commands::{
     JAILED_SOCKET, JAILS, add_address, add_bridge, add_tap, delete_address, delete_link, delete_table, isolate,
     list_rules, mark, plug, replace_rules, set_up, start_jailed, start_resolver, stop_resolver,
 };
-pub use on_node::needed_on_nodes;
 pub(super) use on_node::set_on_node;
+pub use on_node::{disk_health, needed_on_nodes};
 pub use runner::Privileged;
 pub use slot::{Mark, UNFINISHED};
 pub use sudoers::{Rules, missing};

@@ -33,6 +33,14 @@ pub(in crate::driver) fn set_on_node(
     admit(program.name(), &["set", &vmid.to_string(), "--digest", digest, &option, value])
 }
 
+/// Asks a disk how it is.
+///
+/// # Errors
+/// It is no whole disk.
+pub fn disk_health(disk: &str) -> Result<RootCommand, Refused> {
+    admit(Program::Smartctl.name(), &["--json", "--info", "--health", "--attributes", disk])
+}
+
 /// Every command that the guests of a cluster may need on its nodes: what is declared, and that it goes again.
 ///
 /// # Errors

@@ -79,10 +79,12 @@ pub(super) enum Slot {
     Snippet,
     /// What only root takes away from a container.
     RootKey,
+    /// A whole disk of a node.
+    Disk,
 }
 
 /// What patterns call the kinds of arguments.
-const NAMES: [(&str, Slot); 34] = [
+const NAMES: [(&str, Slot); 35] = [
     ("{link}", Slot::Link),
     ("{table}", Slot::Table),
     ("{mac}", Slot::Mac),
@@ -117,6 +119,7 @@ const NAMES: [(&str, Slot); 34] = [
     ("{device}", Slot::Device),
     ("{snippet}", Slot::Snippet),
     ("{root-key}", Slot::RootKey),
+    ("{disk}", Slot::Disk),
 ];
 
 impl Slot {
@@ -171,6 +174,7 @@ impl Slot {
             Self::DeviceKey => on_node::is_numbered("--dev", text),
             Self::Device => on_node::is_device(text),
             Self::Snippet => config::is_snippet(text),
+            Self::Disk => config::is_whole_disk(text),
             Self::RootKey => matches!(text, "features" | "hookscript") || on_node::is_numbered("dev", text),
         }
     }
@@ -311,6 +315,7 @@ mod tests {
             (Slot::Device, "/dev/ttyUSB0,gid=20,mode=0660,uid=0"),
             (Slot::Snippet, "local:snippets/hook.sh"),
             (Slot::RootKey, "dev0"),
+            (Slot::Disk, "/dev/disk/by-id/ata-WDC"),
         ];
         for (slot, text) in good {
             assert!(slot.accepts(text), "{slot:?} {text}");
@@ -362,6 +367,8 @@ mod tests {
             (Slot::Device, "/dev/sda"),
             (Slot::Device, "/dev/ttyUSB0,mode=4777"),
             (Slot::Device, "/dev/ttyUSB0,uid=0,gid=0"),
+            (Slot::Disk, "/dev/sda1"),
+            (Slot::Disk, "/dev/mem"),
             (Slot::RootKey, "mp0"),
             (Slot::RootKey, "protection"),
         ] {

@@ -22,7 +22,7 @@ mod written;
 pub use compare::{Act, Difference, Differences, compare};
 pub use field::{Effect, GuestKind, Home};
 pub use mark::Mark;
-pub use node::NodeSpec;
+pub use node::{DiskHealth, NodeHealth, NodeSpec};
 pub use observed::{ObservedCluster, ObservedClusterGuest, Power};
 pub use properties::Properties;
 pub use reach::Reach;

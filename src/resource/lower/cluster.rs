@@ -85,13 +85,20 @@ impl Lowering<'_> {
         }
     }
 
+    /// The address of a declared guest, wherever it is.
+    pub(super) fn address_of(&self, guest: &str) -> Address {
+        let kind = if self.fleet.containers.contains_key(guest) { GuestKind::Container } else { GuestKind::Vm };
+        Address::on_cluster(kind, guest)
+    }
+
     fn on_cluster(&mut self, guest: &ClusterGuest, mut spec: ClusterGuestSpec) {
         // What needs root on its node is made where there is a way to it.
         if spec.nodes.is_empty() && spec.left_to_root().next().is_some() {
             let cluster = self.fleet.clusters.get(&spec.cluster);
             spec.nodes = cluster.into_iter().flat_map(|it| &it.fence).map(|node| node.name.value.clone()).collect();
         }
-        let needs = BTreeSet::from([Address::cluster(&spec.cluster)]);
+        let others = guest.after.iter().map(|guest| self.address_of(&guest.value));
+        let needs = others.chain([Address::cluster(&spec.cluster)]).collect();
         let address = Address::on_cluster(spec.kind, &guest.name);
         let own_key = spec.reach.identity.is_none();
         let address = self.declare(address, Resource::ClusterGuest(spec.into()), guest.span, needs);
@@ -106,8 +113,9 @@ impl Lowering<'_> {
 
 fn fence(cluster: &Cluster) -> BTreeMap<String, NodeSpec> {
     let nodes = cluster.fence.iter().map(|node| {
-        let (name, road) = (node.name.value.clone(), node.road.clone());
-        (name.clone(), NodeSpec { cluster: cluster.name.clone(), name, road })
+        let (name, road, sensors) = (node.name.value.clone(), node.road.clone(), node.sensors);
+        let disks = node.disks.iter().map(|disk| disk.value.clone()).collect();
+        (name.clone(), NodeSpec { cluster: cluster.name.clone(), name, road, disks, sensors })
     });
     nodes.collect()
 }

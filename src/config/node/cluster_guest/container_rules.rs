@@ -9,6 +9,7 @@ use crate::config::node::authorized_key::AUTHORIZED_KEY;
 use crate::config::node::file::FILE;
 use crate::config::node::file_sync::FILE_SYNC;
 use crate::config::node::git_identity::GIT_IDENTITY;
+use crate::config::node::guest;
 use crate::config::node::session::SESSION;
 
 pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
@@ -16,6 +17,7 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
     properties: &[rules::COUNT],
     children: &[
         ChildRule::once(&rules::CLUSTER),
+        ChildRule::any(&guest::USE),
         ChildRule::at_most_once(&rules::NODE),
         ChildRule::at_most_once(&rules::NUMBER),
         ChildRule::at_most_once(&TEMPLATE),
@@ -36,6 +38,7 @@ pub(in crate::config) static CONTAINER: NodeRule = NodeRule {
         ChildRule::at_most_once(&rules::POOL),
         ChildRule::at_most_once(&high_availability::HA),
         ChildRule::at_most_once(&firewall::FIREWALL),
+        ChildRule::any(&guest::AFTER),
         ChildRule::any(&rules::TAGS),
         ChildRule::at_most_once(&rules::NOTES),
         ChildRule::at_most_once(&rules::STARTUP),

@@ -1,10 +1,9 @@
-//! What a guest's block says of its inside: `ssh`, `authorized-key`, `git-identity`, `file-sync`, `file`, `session`.
+//! What a guest's block says of the way into it: `ssh`.
 
 use core::net::IpAddr;
 
 use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
-use crate::config::node::{authorized_key, file, file_sync, git_identity, session};
 use crate::config::problems::Problems;
 use crate::config::{GuestSsh, Inside, is_label};
 use crate::syntax::{Diagnostic, Node, Spanned, shown};
@@ -40,32 +39,13 @@ static HOST_KEY: NodeRule = NodeRule {
     ..NodeRule::new("host-key", "The only host key that is accepted. No key is accepted because it was seen first.")
 };
 
-/// What the block says, as far as it can be understood.
+/// What only guests of clusters say of their inside; what they share with others is decoded with it.
 pub(super) fn decode(block: &Block<'_>, problems: &mut Problems) -> Inside {
-    let mut inside = Inside::default();
-    for node in block.all_children() {
-        match node.name.value.as_str() {
-            "ssh" => inside.ssh = inside.ssh.or_else(|| place(node, ssh(node, problems))),
-            "authorized-key" => {
-                inside.authorized_keys.extend(place(node, authorized_key::decode(node, problems)));
-            }
-            "git-identity" => {
-                inside.git_identity = inside.git_identity.or_else(|| place(node, git_identity::decode(node, problems)));
-            }
-            "file-sync" => inside.file_syncs.extend(place(node, file_sync::decode(node, problems))),
-            "file" => inside.files.extend(place(node, file::decode(node, problems))),
-            "session" => inside.sessions.extend(place(node, session::decode(node, problems))),
-            _ => {}
-        }
-    }
-    inside
+    let ssh = block.children(SSH.name).next();
+    Inside { ssh: ssh.and_then(|node| Some(Spanned::new(ssh_of(node, problems)?, node.span))), ..Inside::default() }
 }
 
-fn place<T>(node: &Node, value: Option<T>) -> Option<Spanned<T>> {
-    value.map(|value| Spanned::new(value, node.span))
-}
-
-fn ssh(node: &Node, problems: &mut Problems) -> Option<GuestSsh> {
+fn ssh_of(node: &Node, problems: &mut Problems) -> Option<GuestSsh> {
     let block = Block::read(node, &SSH, problems);
     let key = block.children("host-key").filter_map(|key| Block::read(key, &HOST_KEY, problems).text("key")).next();
     let identity = block.text("identity");

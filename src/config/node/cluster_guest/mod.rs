@@ -12,7 +12,9 @@ mod vm_rules;
 
 use crate::config::block::Block;
 use crate::config::language::NodeRule;
+use crate::config::node::guest;
 use crate::config::problems::Problems;
+use crate::config::settings::Settings;
 use crate::config::{
     ByteSize, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Restarts, Setting, Startup,
 };
@@ -34,7 +36,14 @@ pub(in crate::config) struct ClusterGuestNode {
     pub(in crate::config) at: Span,
     /// `count`, where it is written.
     pub(in crate::config) count: Option<Spanned<u32>>,
+    /// Profiles it uses.
+    pub(in crate::config) uses: Vec<Spanned<String>>,
+    /// What it states itself of that which profiles may state as well: they are not merged in yet.
+    pub(in crate::config) own: Settings,
 }
+
+/// What guests of clusters share with those of this machine, and with profiles.
+const SHARED: [&str; 7] = ["after", "authorized-key", "file", "file-sync", "git-identity", "session", "tags"];
 
 /// A guest of either kind.
 #[derive(Debug, Clone)]
@@ -52,13 +61,18 @@ impl OnCluster {
         }
     }
 
+    /// What both have, to be completed.
+    pub(in crate::config) const fn common_mut(&mut self) -> &mut ClusterGuest {
+        match self {
+            Self::Container(container) => &mut container.guest,
+            Self::Vm(vm) => &mut vm.guest,
+        }
+    }
+
     /// The same under another name.
     pub(in crate::config) fn named(&self, name: &str) -> Self {
         let mut guest = self.clone();
-        match &mut guest {
-            Self::Container(container) => name.clone_into(&mut container.guest.name),
-            Self::Vm(vm) => name.clone_into(&mut vm.guest.name),
-        }
+        name.clone_into(&mut guest.common_mut().name);
         guest
     }
 }
@@ -72,14 +86,23 @@ pub(in crate::config) fn is_on_cluster(node: &Node) -> bool {
 pub(in crate::config) fn container(node: &Node, problems: &mut Problems) -> Option<ClusterGuestNode> {
     let block = Block::read(node, &CONTAINER, problems);
     let guest = OnCluster::Container(container::decode(&block, problems)?);
-    Some(ClusterGuestNode { guest, at: block.text("name")?.span, count: block.integer("count") })
+    declared(&block, guest, problems)
 }
 
 /// The virtual machine, as far as it can be understood.
 pub(in crate::config) fn vm(node: &Node, problems: &mut Problems) -> Option<ClusterGuestNode> {
     let block = Block::read(node, &CLUSTER_VM, problems);
     let guest = OnCluster::Vm(vm::decode(&block, problems)?);
-    Some(ClusterGuestNode { guest, at: block.text("name")?.span, count: block.integer("count") })
+    declared(&block, guest, problems)
+}
+
+fn declared(block: &Block<'_>, guest: OnCluster, problems: &mut Problems) -> Option<ClusterGuestNode> {
+    let uses = guest::decode_uses(block, problems);
+    let mut own = Settings::default();
+    for node in block.all_children().filter(|node| SHARED.contains(&node.name.value.as_str())) {
+        guest::decode_setting(node, &mut own, problems);
+    }
+    Some(ClusterGuestNode { guest, at: block.text("name")?.span, count: block.integer("count"), uses, own })
 }
 
 /// Takes the nodes of a block one kind at a time.
@@ -102,7 +125,6 @@ impl Reading<'_> {
         let (dns_servers, search_domain) = dns.into_iter().next().map_or((Vec::new(), None), |dns| dns.value);
         let nodes = self.texts(&rules::NODE, "node");
         let vmid = self.vmid();
-        let tags = self.texts(&rules::TAGS, "tag");
         let notes = self.text(&rules::NOTES, "text");
         let startup = self.each(&rules::STARTUP, startup).into_iter().next();
         let protection = self.boolean(&rules::PROTECTION, false);
@@ -128,7 +150,8 @@ impl Reading<'_> {
             firewall,
             dns_servers,
             search_domain,
-            tags,
+            tags: Vec::new(),
+            after: Vec::new(),
             notes,
             startup,
             protection,

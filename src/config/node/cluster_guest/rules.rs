@@ -124,6 +124,7 @@ pub(super) static DNS: NodeRule = NodeRule {
 
 pub(super) static TAGS: NodeRule = NodeRule {
     arguments: &[ArgumentRule::repeated("tag", Kind::Name, "Names.")],
+    prioritised: true,
     impact: "live",
     ..NodeRule::new("tags", "Tags in Proxmox, and groups for commands that select guests. Tags of others stay.")
 };
