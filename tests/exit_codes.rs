@@ -111,6 +111,28 @@ impl User {
     }
 }
 
+/// What only guests of this machine have is refused for those of clusters, and no cluster is asked for it.
+#[test]
+fn consoles_and_memory_of_guests_on_clusters_are_refused() {
+    let user = User::new(
+        "fleet \"shop\"\ncluster \"pve\" { endpoint \"https://127.0.0.1:9\"; token env=\"T\"; }\n\
+         container \"web\" { cluster \"pve\"; vmid 105; template \"local:vztmpl/debian.tar.zst\"; root-disk storage=\"local\" size=\"4GiB\"; }\n",
+    );
+    for (args, expected) in [
+        (&["logs", "web"][..], "`web` is on a cluster: its console is not on this machine"),
+        (&["console", "web"], "`web` is on a cluster: its console is not on this machine"),
+        (&["pause", "w*"], "`w*` names a guest on a cluster: only those of this machine can be paused and suspended"),
+        (
+            &["suspend", "web"],
+            "`web` names a guest on a cluster: only those of this machine can be paused and suspended",
+        ),
+    ] {
+        let output = user.command(args).env("T", "u@pam!t=00000000-0000-0000-0000-000000000000").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.contains(expected)), (Some(1), true), "{args:?}: {said}");
+    }
+}
+
 #[test]
 fn success_is_0() {
     let user = User::new(FLEET);

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{ConsoleArgs, Global, KeepConsoleArgs};
 use super::error::{CliError, Exit};
-use super::{output, session};
+use super::{on_cluster, output, session};
 use crate::driver::microvm::console::{self, Keeping, Line, Paths};
 use crate::effect::{Environment, Keys, RawTerminal, leave_session};
 
@@ -20,6 +20,7 @@ const DETACH: u8 = 0x1d;
 pub(super) async fn run(global: &Global, args: &ConsoleArgs) -> Result<Exit, CliError> {
     let environment = Environment::read().map_err(CliError::failure)?;
     let loaded = session::load(global, &environment)?;
+    on_cluster::refuse_console(&loaded.fleet, &args.guest)?;
     let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
     let stream = guests.console(&args.guest).await?;
     output::talk(&format!("this is the console of `{}`; Ctrl-] leaves it\n", args.guest));

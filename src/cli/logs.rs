@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{Format, Global, LogsArgs};
 use super::error::{CliError, Exit};
-use super::{output, session};
+use super::{on_cluster, output, session};
 use crate::driver::microvm::console::{Follow, plain_line};
 use crate::effect::Environment;
 use crate::render;
@@ -24,6 +24,7 @@ pub(super) async fn run(global: &Global, args: &LogsArgs) -> Result<Exit, CliErr
     }
     let environment = Environment::read().map_err(CliError::failure)?;
     let loaded = session::load(global, &environment)?;
+    on_cluster::refuse_console(&loaded.fleet, &args.guest)?;
     let guests = session::guests(&loaded, session::state_dir(global, &environment)?);
     let mut follow = guests.console_log(&args.guest)?;
     let mut lines = Lines::default();

@@ -34,6 +34,7 @@ mod loader;
 mod lock;
 mod lock_file;
 mod logs;
+mod on_cluster;
 mod output;
 mod pause;
 mod plan;

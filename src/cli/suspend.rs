@@ -3,7 +3,7 @@
 use super::args::{Global, PauseArgs, WakeArgs};
 use super::error::{CliError, Exit};
 use super::session::Session;
-use super::{output, run};
+use super::{on_cluster, output, run};
 use crate::exec::Progress;
 use crate::plan::{Pattern, power};
 
@@ -46,6 +46,7 @@ pub(super) async fn wake(global: &Global, args: &WakeArgs) -> Result<Exit, CliEr
 
 /// The guests that are there and that a pattern names.
 pub(super) async fn named(session: &Session, guests: &[Pattern]) -> Result<Vec<String>, CliError> {
+    on_cluster::refuse_memory(session.desired(), guests)?;
     let observed = session.glance().await?;
     if let Some(first) = power::unmatched(session.desired(), &observed, guests).first() {
         let error = CliError { exit: Exit::Usage, ..CliError::failure(format!("found no guest `{first}`")) };
