@@ -203,8 +203,12 @@ impl<'a> Making<'a> {
         let (protects, autostarts) = (differs("protected"), differs(vm::AUTOSTART));
         self.changes.push(change);
         let mut writes = Writes::default();
-        for (plan, set) in self.sets(name, sets, &ground) {
+        for (plan, set) in self.sets(name, sets, &ground, rests) {
             self.record(plan, set, &mut writes);
+        }
+        if let Ground::Later(_) = ground {
+            // Nobody has looked, so it is not known whether the sessions that a restart would start again are as declared.
+            writes = Writes::default();
         }
         if found != Found::Unknown {
             let record = reading.and_then(Reading::present).map(|guest| &guest.record);
@@ -304,14 +308,15 @@ impl<'a> Making<'a> {
             }
         };
         let mut writes = Writes::default();
-        for (plan, set) in self.sets(name, sets, &ground) {
+        for (plan, set) in self.sets(name, sets, &ground, false) {
             self.record(plan, set, &mut writes);
         }
         inside::lane(&mut self.draft, name, writes, (reach, way.last));
     }
 
-    /// The files of a guest: declared ones, and those that an earlier file-sync left.
-    fn sets(&self, guest: &str, sets: &[Set<'a>], ground: &Ground<'_>) -> Vec<(SetPlan, FileSet)> {
+    /// The files of a guest: declared ones, and those that an earlier declaration left. A guest that `rests` is stopped and
+    /// stays so.
+    fn sets(&self, guest: &str, sets: &[Set<'a>], ground: &Ground<'_>, rests: bool) -> Vec<(SetPlan, FileSet)> {
         let claimed: BTreeSet<&GuestPath> = sets.iter().flat_map(|(_, _, set)| set.files.keys()).collect();
         let declared =
             sets.iter().filter(|(address, _, _)| self.taken.declared(address)).map(|(address, declared, set)| {
@@ -323,7 +328,7 @@ impl<'a> Making<'a> {
             let left =
                 files.manifest.keys().filter(|address| !known.contains(address) && self.taken.undeclared(address));
             plans.extend(
-                left.filter_map(|address| files::undeclared(address, files, &claimed, *state))
+                left.filter_map(|address| files::undeclared(address, files, &claimed, *state, rests))
                     .map(|plan| (plan, guests::nothing_of(guest))),
             );
         }

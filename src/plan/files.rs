@@ -84,6 +84,7 @@ pub(super) fn undeclared(
     files: &GuestFiles,
     claimed: &BTreeSet<&GuestPath>,
     state: Found,
+    rests: bool,
 ) -> Option<SetPlan> {
     let written = files.manifest.get(address).filter(|_| REMOVABLE.contains(&address.kind()))?;
     let mut change = Change::none(address, None);
@@ -95,7 +96,9 @@ pub(super) fn undeclared(
         .collect();
     let (ours, changed): (Vec<_>, Vec<_>) =
         left.into_iter().partition(|(_, digest, file)| file.digest.as_ref() == Some(*digest));
-    if ours.is_empty() && changed.is_empty() && !sessions::is_there(address, files) {
+    // What is left of a session goes when its guest runs again.
+    let is_there = !rests && sessions::is_there(address, files);
+    if ours.is_empty() && changed.is_empty() && !is_there {
         return None;
     }
     change.attributes = ours.iter().map(|(path, _, found)| removal(path, Present(found), live)).collect();
