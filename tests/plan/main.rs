@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what cannot be built here is a failed test")]
 
 mod case;
+#[path = "../common/cases.rs"]
+mod cases;
 mod coverage;
 mod events;
 mod fleets;

@@ -9,6 +9,7 @@ use regatta::plan::{Options, Plan, plan};
 use regatta::render::{graph_text, plan_json};
 use regatta::resource::{self, Desired, Digest, FileKind, GuestPath, HostEntry, HostInput, HostPath, HostTree, Inputs};
 
+use crate::cases::cases;
 use crate::fleets::{Sketch, sketch};
 use crate::world::World;
 use crate::worlds::{mishaps, strike};
@@ -93,7 +94,7 @@ fn shuffled() -> impl Strategy<Value = (Sketch, Vec<String>, Vec<String>)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn declarations_in_any_order_give_one_plan((before, declared, shuffled) in shuffled(), mishaps in mishaps()) {

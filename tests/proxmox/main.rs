@@ -7,6 +7,8 @@
 mod adopt;
 mod apply;
 mod beside;
+#[path = "../common/cases.rs"]
+mod cases;
 mod fake;
 mod faults;
 mod fence;

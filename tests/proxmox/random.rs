@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
+use crate::cases::cases;
 use crate::fake::guest::Guest;
 use crate::fake::{Fake, Manner};
 use crate::fleet::{Regatta, desired, told};
@@ -197,13 +198,8 @@ async fn holds(manner: Manner, first: &Fleet, second: &Fleet, seed: &[u32]) {
     assert_eq!(fake.world().beside, beside);
 }
 
-/// As many as are asked for by the variable that proptest knows as well.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(24)
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases(24))]
 
     /// LESSON 41, PROXMOX C1, C2, C6.
     #[test]
