@@ -236,7 +236,9 @@ impl Regatta {
         loop {
             attempts += 1;
             let done = match (&step.op, &self.insides, &self.nodes) {
-                (Op::WriteFiles { .. }, Some(insides), _) => insides.perform(step, &Quiet).await,
+                (Op::WriteFiles { .. } | Op::EnsureSessions { .. }, Some(insides), _) => {
+                    insides.perform(step, &Quiet).await
+                }
                 (Op::SetOnNode { .. }, _, Some(nodes)) => nodes.perform(step, &Quiet).await,
                 _ => self.clusters.perform(step, &Quiet).await,
             };

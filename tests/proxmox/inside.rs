@@ -27,7 +27,7 @@ const FILES: &str = r#"
     authorized-key "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII/aKIo6IK7fXDThW53pFSOQxIiIqyqNPQvvdUSa7Ozi ann@host"
 "#;
 
-fn insides(house: &House) -> impl FnOnce(Arc<regatta::driver::proxmox::Clusters>) -> Insides {
+pub(crate) fn insides(house: &House) -> impl FnOnce(Arc<regatta::driver::proxmox::Clusters>) -> Insides {
     let doors =
         Doors { connect: Arc::new(SshClient::default()), run: Arc::new(CommandRunner), clock: Arc::new(SystemClock) };
     let (state, home, guest) = (StateDir::new(house.path("state")), house.path("home"), house.path("guest"));
@@ -35,7 +35,7 @@ fn insides(house: &House) -> impl FnOnce(Arc<regatta::driver::proxmox::Clusters>
     move |clusters| Insides::new("shop", clusters, doors, state, Some(home)).as_account(account)
 }
 
-async fn container(house: &House, ssh: &str, files: &str) -> Desired {
+pub(crate) async fn container(house: &House, ssh: &str, files: &str) -> Desired {
     let guest = format!(
         "container \"web\" {{ cluster \"pve\"; vmid 1000; template \"local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst\"
          root-disk storage=\"local\" size=\"8GiB\"; interface \"eth0\" bridge=\"vmbr0\" ip=\"dhcp\"
@@ -51,7 +51,7 @@ fn home(house: &House) {
     fs::write(house.path("home/dotfiles/lua/x"), "two\n").unwrap();
 }
 
-fn ssh(house: &House) -> String {
+pub(crate) fn ssh(house: &House) -> String {
     format!("host=\"127.0.0.1\" port={} {{ host-key \"{}\" }}", house.port, house.public("host_key"))
 }
 

@@ -29,6 +29,7 @@ mod real_node;
 mod recorded;
 mod replay;
 mod schema;
+mod sessions;
 mod snapshots;
 mod transport;
 mod vms;
