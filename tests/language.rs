@@ -151,6 +151,7 @@ fn shown(lowered: &Lowered) -> String {
             Resource::Files(spec) => serde_json::to_string_pretty(spec),
             Resource::Cluster(spec) => serde_json::to_string_pretty(spec),
             Resource::ClusterGuest(spec) => serde_json::to_string_pretty(spec),
+            Resource::NodeMount(spec) => serde_json::to_string_pretty(spec),
         };
         let source = declared.source.as_ref().map(ToString::to_string).unwrap_or_default();
         let needs: Vec<String> = declared.needs.iter().map(ToString::to_string).collect();

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use regatta::driver::privilege::{
-    By, Mark, RootCommand, Rules, UNFINISHED, admit, disk_health, entries, needed, needed_on_nodes,
+    By, Mark, RootCommand, Rules, UNFINISHED, add_to_fstab, admit, disk_health, entries, mount_disk, needed,
+    needed_on_nodes,
 };
 use regatta::resource::cluster::field::canonical;
-use regatta::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, Reach, Restart, VmidRange};
+use regatta::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, NodeMountSpec, Reach, Restart, VmidRange};
 use regatta::resource::{BridgeSpec, LinkName, PortForward, Tap};
 
 /// A network with one of everything.
@@ -99,6 +100,10 @@ fn on_nodes() -> Vec<RootCommand> {
     let db = guest(GuestKind::Vm, "db", 106, &[("hookscript", "local:snippets/hook.sh")]);
     let mut all = needed_on_nodes(&[&web, &db]).unwrap();
     all.push(disk_health("/dev/sda").unwrap());
+    let [cluster, node, at, uuid] = ["pve", "pve1", "/mnt/backup", "1234-ABCD"].map(str::to_owned);
+    let mount = NodeMountSpec { cluster, node, at, uuid, fstab: true };
+    all.push(mount_disk(&mount).unwrap());
+    all.push(add_to_fstab(&mount).unwrap());
     all
 }
 
@@ -274,7 +279,60 @@ fn of_nodes() -> impl Iterator<Item = String> {
         "-a /dev/sda",
     ];
     let of_disks = of_disks.map(|rest| format!("/usr/sbin/smartctl {rest}"));
-    of_nodes.into_iter().chain(of_disks).chain(of_machines.map(|rest| format!("/usr/sbin/qm {rest}")))
+    of_nodes
+        .into_iter()
+        .chain(of_disks)
+        .chain(of_mounts())
+        .chain(of_machines.map(|rest| format!("/usr/sbin/qm {rest}")))
+}
+
+/// The same of disks that are mounted there.
+fn of_mounts() -> impl Iterator<Item = String> {
+    let safe = "--options=nosuid,nodev,X-mount.mkdir=0755";
+    let of_mounts = [
+        "{} --source=UUID=1234-ABCE --target=/mnt/backup",
+        "{} --source=UUID=1234-abcd --target=/mnt/backup",
+        "{} --source=UUID=1234-ABCD --target=/mnt/other",
+        "{} --source=UUID=1234-ABCD --target=/mnt/backup/below",
+        "{} --source=UUID=1234-ABCD --target=/mnt/../etc",
+        "{} --source=UUID=1234-ABCD --target=/etc",
+        "{} --source=UUID=1234-ABCD --target=/",
+        "{} --source=/dev/sda1 --target=/mnt/backup",
+        "{} --source=LABEL=backup --target=/mnt/backup",
+        "{} --source=UUID=1234-ABCD --target=/mnt/backup --options=suid,dev",
+        "{},suid,dev --source=UUID=1234-ABCD --target=/mnt/backup",
+        "{} --target=/mnt/backup --source=UUID=1234-ABCD",
+        "{} --source=UUID=1234-ABCD",
+        "{} --target=/mnt/backup",
+        "{} --bind --source=/etc --target=/mnt/backup",
+        "--options=suid,dev --source=UUID=1234-ABCD --target=/mnt/backup",
+        "--options=nosuid --source=UUID=1234-ABCD --target=/mnt/backup",
+        "--source=UUID=1234-ABCD --target=/mnt/backup",
+        "--fstab=/tmp/fstab --target=/mnt/backup",
+        "--bind /tmp/evil /etc/sudoers.d",
+        "-o remount,suid,dev /mnt/backup",
+        "--all",
+        "--move /mnt/backup /etc",
+    ];
+    let line = r"--expression=$aUUID=1234-ABCD\t/mnt/backup\tauto\tnosuid,nodev,nofail\t0\t2";
+    let of_lines = [
+        "--in-place {} /etc/sudoers",
+        "--in-place {} /etc/fstab /etc/passwd",
+        "--in-place {} --expression=1d /etc/fstab",
+        "--in-place {}\n/dev/sda1\t/etc /etc/fstab",
+        "--in-place {}x /etc/fstab",
+        "--in-place=.bak {} /etc/fstab",
+        "--in-place --null-data {} /etc/fstab",
+        "--in-place --expression=1eid /etc/fstab",
+        "--in-place --expression=d /etc/fstab",
+        "--in-place --file=/tmp/script /etc/fstab",
+        "--quiet {} /etc/fstab",
+        "-n w/etc/sudoers.d/x /tmp/x",
+        // What a rule means whose backslashes are lost.
+        "--in-place --expression=$aUUID=1234-ABCDt/mnt/backuptautotnosuid,nodev,nofailt0t2 /etc/fstab",
+    ];
+    let of_mounts = of_mounts.into_iter().map(move |rest| format!("/usr/bin/mount {}", rest.replace("{}", safe)));
+    of_mounts.chain(of_lines.into_iter().map(move |rest| format!("/usr/bin/sed {}", rest.replace("{}", line))))
 }
 
 /// The same text, cut into arguments elsewhere: sudo, which joins them, cannot tell. (LESSON 34)
@@ -413,12 +471,13 @@ fn hostile_arguments_do_not_get_through_sudo() {
     }
     // The same words cut elsewhere: sudo lets them through, and the program does not know them. Nothing happens.
     let links = || succeeds(Command::new("ip").args(["-n", &user.namespace, "-j", "link"]));
-    let (before, split) = (links(), split_elsewhere(&allowed));
+    let fstab = || std::fs::read_to_string("/etc/fstab").ok();
+    let (before, split) = ((links(), fstab()), split_elsewhere(&allowed));
     for (program, words) in split.iter().filter(|(program, _)| !program.ends_with("/nft")) {
         let output = user.sudo(&["-n"], program, words);
         assert!(!output.status.success(), "did something: {program} {words:?}");
     }
-    assert_eq!(links(), before);
+    assert_eq!((links(), fstab()), before);
     eprintln!(
         "{} allowed, {} hostile refused, {} split elsewhere without effect",
         allowed.len(),

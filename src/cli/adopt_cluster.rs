@@ -79,6 +79,8 @@ async fn take_over(
 ) -> Result<Exit, CliError> {
     let session = Session::open_for_guests(global).await?;
     let mut observed = session.glance_everywhere().await?;
+    // A guest that has a directory of a node's disk takes that along.
+    session.nodes().observe(&mut observed).await;
     let only = guests.iter().map(|seen| Address::on_cluster(seen.kind, &seen.mark.guest));
     let only: Result<Vec<_>, String> = only.map(|address| address.as_str().parse()).collect();
     let selection = Selection { only: only.map_err(CliError::failure)?, exclude: Vec::new() };

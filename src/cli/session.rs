@@ -369,6 +369,7 @@ impl Session {
         self.networks.observe(&self.desired, &mut observed).await?;
         self.clusters.observe(&self.desired, &mut observed).await;
         self.insides.observe(&self.desired, &mut observed).await;
+        self.nodes.observe(&mut observed).await;
         self.boot.observe(&self.desired, &mut observed).await?;
         preflight(&CommandRunner, &self.state, &self.desired, &mut observed).await;
         Ok(observed)

@@ -21,7 +21,7 @@ pub(super) async fn run(global: &Global) -> Result<Exit, CliError> {
     }
     let store = Store::new(session.state().store());
     let store = store.usage().map_err(|cause| CliError::failure("cannot read the store").cause(cause))?;
-    let nodes = session.nodes().health().await;
+    let nodes = session.nodes().health(&observed).await;
     match global.format {
         Format::Human => {
             let screen = output::data_screen();

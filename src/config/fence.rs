@@ -3,7 +3,7 @@
 use camino::Utf8Path;
 use serde::{Deserialize, Serialize};
 
-use crate::syntax::Spanned;
+use crate::syntax::{Span, Spanned};
 
 /// `node NAME …` in the `fence` of a cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,21 @@ pub struct FenceNode {
     pub disks: Vec<Spanned<String>>,
     /// Whether `status` tells what its sensors measure.
     pub sensors: bool,
+    /// Disks that it has mounted.
+    pub mounts: Vec<NodeMount>,
+}
+
+/// `mount PATH uuid=… fstab=…` of a node: a USB disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeMount {
+    /// Where it is mounted.
+    pub at: Spanned<String>,
+    /// The UUID of its filesystem.
+    pub uuid: Spanned<String>,
+    /// Whether the node's `/etc/fstab` has a line for it.
+    pub fstab: bool,
+    /// The node.
+    pub span: Span,
 }
 
 /// How commands get to a node.
@@ -88,6 +103,28 @@ pub fn is_shareable_device(text: &str) -> bool {
         None => false,
     };
     is_plain_path(text) && DEVICES.iter().any(|allowed| fits(allowed))
+}
+
+/// Whether this is a place where a node may have a disk mounted: one directory in `/mnt` or `/media`. Both are root's, so nobody
+/// else can put something else in its place; of a directory further below, sudo could not tell (LESSON 33). `/mnt/pve` is not one:
+/// Proxmox VE mounts its storages in it.
+pub fn is_mount_point(text: &str) -> bool {
+    let name = text.strip_prefix("/mnt/").or_else(|| text.strip_prefix("/media/"));
+    is_plain_path(text) && text != "/mnt/pve" && name.is_some_and(|name| !name.contains('/'))
+}
+
+/// Whether this is the UUID of a filesystem in the spelling of blkid(8): of ext4, XFS and Btrfs, of FAT and exFAT, or of NTFS.
+pub fn is_filesystem_uuid(text: &str) -> bool {
+    let upper = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'A'..=b'F'));
+    let lower = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+    match (text.len(), text.split_once('-')) {
+        (9, Some((first, second))) => first.len() == 4 && upper(first) && upper(second),
+        (16, None) => upper(text),
+        (36, _) => {
+            text.bytes().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { b == b'-' } else { lower(b) })
+        }
+        _ => false,
+    }
 }
 
 /// Whether this is a disk of a node as a whole, whose health can be asked for.
@@ -182,6 +219,54 @@ mod tests {
             "a b:snippets/x",
         ] {
             assert!(!is_snippet(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn disks_are_mounted_where_only_root_decides() {
+        for good in ["/mnt/backup", "/media/usb-1", "/mnt/a.b"] {
+            assert!(is_mount_point(good), "{good}");
+        }
+        for bad in [
+            "/mnt",
+            "/mnt/",
+            "/media/",
+            "/mnt/a/b",
+            "/mnt/pve",
+            "/mnt/..",
+            "/mnt/.",
+            "/mnt/../etc",
+            "/mnt//a",
+            "/mnt/-a",
+            "/mnt/a b",
+            "/mnt/a,b",
+            "/mntx/a",
+            "/etc/a",
+            "mnt/a",
+            "/mnt/é",
+            "/mnt/a\n",
+        ] {
+            assert!(!is_mount_point(bad), "{bad:?}");
+        }
+        for good in ["1234-ABCD", "01D9A1B2C3D4E5F6", "0190c2a4-7c3e-7000-8000-0000000000ab"] {
+            assert!(is_filesystem_uuid(good), "{good}");
+        }
+        for bad in [
+            "",
+            "1234-abcd",
+            "1234ABCD",
+            "12345-ABC",
+            "1234-ABCG",
+            "01d9a1b2c3d4e5f6",
+            "0190C2A4-7C3E-7000-8000-0000000000AB",
+            "0190c2a4-7c3e-7000-8000-0000000000a",
+            "0190c2a4x7c3e-7000-8000-0000000000ab",
+            "1234-ABCD ",
+            "/dev/sda1",
+            "UUID=1234",
+            "é234-ABC",
+        ] {
+            assert!(!is_filesystem_uuid(bad), "{bad:?}");
         }
     }
 }

@@ -44,7 +44,10 @@ pub use cluster::{
     HighAvailability, Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume, VolumeSource,
 };
 pub use explain::{Decided, Explained, Explanation, explain};
-pub use fence::{FenceNode, NodeRoad, is_plain_path, is_shareable, is_shareable_device, is_snippet, is_whole_disk};
+pub use fence::{
+    FenceNode, NodeMount, NodeRoad, is_filesystem_uuid, is_mount_point, is_plain_path, is_shareable,
+    is_shareable_device, is_snippet, is_whole_disk,
+};
 pub use firewall::{Firewall, FirewallRule};
 pub use fleet::{
     Accelerator, Attachment, AuthorizedKey, Bridge, Chosen, Disk, File, FileContent, FileForm, FileSync, Fleet,

@@ -38,7 +38,7 @@ impl Perform for FleetDriver {
             | Op::DeleteClusterSnapshot { .. }
             | Op::StopClusterGuest { .. }
             | Op::DestroyClusterGuest { .. } => self.clusters.perform(step, progress).await,
-            Op::SetOnNode { .. } => self.nodes.perform(step, progress).await,
+            Op::SetOnNode { .. } | Op::MountOnNode { .. } => self.nodes.perform(step, progress).await,
             Op::WriteFiles { reach: Some(_), .. } | Op::EnsureSessions { reach: Some(_), .. } => {
                 self.insides.perform(step, progress).await
             }

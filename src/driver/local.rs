@@ -102,6 +102,7 @@ impl Perform for LocalDriver {
             Op::CreateClusterGuest { .. }
             | Op::UpdateClusterGuest { .. }
             | Op::SetOnNode { .. }
+            | Op::MountOnNode { .. }
             | Op::StartClusterGuest { .. }
             | Op::RestartClusterGuest { .. }
             | Op::SnapshotClusterGuest { .. }

@@ -66,6 +66,11 @@ impl Claim {
             Op::UpdateClusterGuest { guest: spec } | Op::SetOnNode { guest: spec } => {
                 vec![Self::Host(format!("cluster {}", spec.cluster)), guest(&spec.name)]
             }
+            // One at a time on a node: they write one file.
+            Op::MountOnNode { mount } => {
+                let node = format!("node {}/{}", mount.cluster, mount.node);
+                vec![Self::Host(format!("cluster {}", mount.cluster)), Self::Lock(node)]
+            }
             Op::SnapshotClusterGuest { cluster, guest: name, .. }
             | Op::RollBackClusterGuest { cluster, guest: name, .. }
             | Op::DeleteClusterSnapshot { cluster, guest: name, .. } => {
@@ -131,6 +136,7 @@ pub(super) const fn cost_s(op: &Op) -> u64 {
         | Op::StartClusterGuest { .. }
         | Op::UpdateClusterGuest { .. }
         | Op::SetOnNode { .. }
+        | Op::MountOnNode { .. }
         | Op::SnapshotClusterGuest { .. }
         | Op::RollBackClusterGuest { .. }
         | Op::DeleteClusterSnapshot { .. }

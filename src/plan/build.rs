@@ -12,6 +12,7 @@ use super::files::{self, Ground, SetPlan};
 use super::guests::{self, Set};
 use super::inside;
 use super::lane::{self, Before, Lane, Work, Writes};
+use super::mounts;
 use super::network;
 use super::order::Draft;
 use super::renamed;
@@ -122,9 +123,11 @@ impl<'a> Making<'a> {
                 None => self.unwanted(name, Wish::Undeclared),
             }
         }
+        let mounts = mounts::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         let planned = cluster::plan(self.desired, self.observed, &self.taken, &mut self.draft);
         let ways = planned.ways.clone();
         self.add(planned);
+        self.after_mounts(mounts, &ways);
         for name in cluster::names(self.desired) {
             let Some(way) = ways.get(name) else { continue };
             if let Some(guest) = declared.get(name) {
@@ -140,6 +143,19 @@ impl<'a> Making<'a> {
     fn add(&mut self, planned: cluster::Planned) {
         self.changes.extend(planned.changes);
         self.refusals.extend(planned.refusals);
+    }
+
+    /// Guests get directories of disks, and start with them, once those are mounted.
+    fn after_mounts(&mut self, mounts: mounts::Planned, ways: &BTreeMap<String, Way>) {
+        for (address, declared) in &self.desired.resources {
+            let Some(way) = address.guest().and_then(|name| ways.get(name)) else { continue };
+            let Some(first) = way.on_node.or(way.start) else { continue };
+            for (mount, step) in mounts.steps.iter().filter(|(mount, _)| declared.needs.contains(mount)) {
+                self.draft.after(first, *step, format!("it has a directory of {mount}"));
+            }
+        }
+        self.changes.extend(mounts.changes);
+        self.refusals.extend(mounts.refusals);
     }
 
     /// Bridged networks, once it is known which guests stop and start.

@@ -67,7 +67,8 @@ fn build(resource: &Resource) -> Option<(&ContentKey, Vec<Attribute>, Op)> {
         | Resource::Vm(_)
         | Resource::Files(_)
         | Resource::Cluster(_)
-        | Resource::ClusterGuest(_) => None,
+        | Resource::ClusterGuest(_)
+        | Resource::NodeMount(_) => None,
     }
 }
 

@@ -47,8 +47,18 @@ pub(super) struct Way {
     pub(super) will_run: bool,
     /// The step that starts it.
     pub(super) start: Option<Drafted>,
+    /// The step that sets on its node what no token may.
+    pub(super) on_node: Option<Drafted>,
     /// Its last step.
     pub(super) last: Option<Drafted>,
+}
+
+/// The steps of a guest that others come before or after.
+#[derive(Debug, Clone, Copy, Default)]
+struct Steps {
+    start: Option<Drafted>,
+    on_node: Option<Drafted>,
+    last: Option<Drafted>,
 }
 
 /// A declared guest.
@@ -173,12 +183,12 @@ impl Planned {
             _ => {}
         }
         self.refusals.extend(root::refusal(&change, spec, seen, desired, &for_root));
-        let (start, last) = match found {
+        let Steps { start, on_node, last } = match found {
             Found::Up | Found::Down | Found::Absent => steps(draft, &change, spec, found, seen, !for_root.is_empty()),
-            Found::Unfinished | Found::Unknown => (None, None),
+            Found::Unfinished | Found::Unknown => Steps::default(),
         };
         let runs = seen.is_some_and(|seen| seen.power == Power::On);
-        self.ways.insert(spec.name.clone(), Way { found, runs, will_run: spec.running, start, last });
+        self.ways.insert(spec.name.clone(), Way { found, runs, will_run: spec.running, start, on_node, last });
         self.push(change, found);
     }
 
@@ -287,7 +297,7 @@ fn found(reading: Option<&Reading<ObservedClusterGuest>>, running: bool) -> (Fou
     }
 }
 
-/// The steps of a declared guest, one after another: the one that starts it, and the last of them.
+/// The steps of a declared guest, one after another.
 fn steps(
     draft: &mut Draft,
     change: &Change,
@@ -295,7 +305,7 @@ fn steps(
     found: Found,
     seen: Option<&ObservedClusterGuest>,
     needs_root: bool,
-) -> (Option<Drafted>, Option<Drafted>) {
+) -> Steps {
     let (cluster, name) = (spec.cluster.clone(), spec.name.clone());
     let differs = |path: &str| change.attributes.iter().any(|attribute| attribute.path == path);
     let restart = change.attributes.iter().any(|a| a.impact == Impact::Restart && a.path != "state");
@@ -327,17 +337,19 @@ fn steps(
     } else if let Some(seen) = seen.filter(|_| differs("state")) {
         ops.push((Op::StopClusterGuest { cluster, guest: name, vmid: seen.vmid }, ""));
     }
-    let (mut start, mut last) = (None, None);
+    let (mut start, mut on_node, mut last) = (None, None, None);
     for (op, why) in ops {
         let starts = matches!(op, Op::StartClusterGuest { .. } | Op::RestartClusterGuest { .. });
+        let sets = matches!(op, Op::SetOnNode { .. });
         let step = draft.step(vec![change.address.clone()], op);
         if let Some((before, why)) = last {
             draft.after(step, before, why);
         }
         start = starts.then_some(step);
+        on_node = on_node.or(sets.then_some(step));
         last = Some((step, why));
     }
-    (start, last.map(|(step, _)| step))
+    Steps { start, on_node, last: last.map(|(step, _)| step) }
 }
 
 fn destroy(draft: &mut Draft, address: &Address, seen: &ObservedClusterGuest, name: &str) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::config::ByteSize;
-use crate::resource::cluster::ObservedClusterGuest;
+use crate::resource::cluster::{ObservedClusterGuest, ObservedNodeMount};
 use crate::resource::{
     Address, AppliedGuest, ContentKey, Desired, Digest, FileKind, GuestFiles, GuestPath, LinkName, Manifest, Observed,
     ObservedFile, ObservedGuest, ObservedNetwork, Reading, Resolving, Resource, Rules, RunState,
@@ -44,6 +44,8 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
         cluster_guests: BTreeMap<&'a str, Seen<&'a ObservedClusterGuest>>,
         #[serde(skip_serializing_if = "BTreeMap::is_empty")]
         inside: BTreeMap<&'a str, Seen<Files<'a>>>,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        mounts: BTreeMap<&'a Address, Seen<&'a ObservedNodeMount>>,
     }
     let in_place = observed.starts_with_host;
     let on_clusters = observed.cluster_guests.iter().filter(|(name, _)| planned(name));
@@ -58,6 +60,7 @@ pub(super) fn observed(observed: &Observed, planned: impl Fn(&str) -> bool) -> D
         networks: networks.map(|(name, reading)| (name.as_str(), Seen::of(reading, Network::of))).collect(),
         cluster_guests: on_clusters.map(|(name, reading)| (name.as_str(), Seen::of(reading, |seen| seen))).collect(),
         inside: inside.map(|(name, reading)| (name.as_str(), Seen::of(reading, Files::of))).collect(),
+        mounts: observed.mounts.iter().map(|(at, reading)| (at, Seen::of(reading, |seen| seen))).collect(),
     })
 }
 

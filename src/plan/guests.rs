@@ -29,7 +29,8 @@ pub(super) fn declared(desired: &Desired) -> BTreeMap<&str, GuestDeclared<'_>> {
             | Resource::Kernel(_)
             | Resource::Network(_)
             | Resource::Cluster(_)
-            | Resource::ClusterGuest(_) => {}
+            | Resource::ClusterGuest(_)
+            | Resource::NodeMount(_) => {}
         }
     }
     guests

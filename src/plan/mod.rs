@@ -19,6 +19,7 @@ pub mod gate;
 mod guests;
 mod inside;
 mod lane;
+mod mounts;
 mod network;
 mod op;
 mod order;

@@ -33,6 +33,7 @@ impl Op {
             Self::CreateClusterGuest { .. } => "create-cluster-guest",
             Self::UpdateClusterGuest { .. } => "update-cluster-guest",
             Self::SetOnNode { .. } => "set-on-node",
+            Self::MountOnNode { .. } => "mount-on-node",
             Self::StartClusterGuest { .. } => "start-cluster-guest",
             Self::RestartClusterGuest { .. } => "restart-cluster-guest",
             Self::StopClusterGuest { .. } => "stop-cluster-guest",
@@ -55,7 +56,8 @@ impl Op {
             | Self::RemoveDisk { .. }
             | Self::WriteFiles { .. }
             | Self::EnsureSessions { .. }
-            | Self::RenameGuest { .. } => 300,
+            | Self::RenameGuest { .. }
+            | Self::MountOnNode { .. } => 300,
             Self::AwaitReady { .. } => 240,
             Self::ReplaceRoot { .. }
             | Self::RestoreRoot { .. }
@@ -102,6 +104,7 @@ impl Op {
             | Self::AdoptGuest { .. }
             | Self::UpdateClusterGuest { .. }
             | Self::SetOnNode { .. }
+            | Self::MountOnNode { .. }
             | Self::SnapshotClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }
             | Self::DeleteClusterSnapshot { .. } => Repeat::Safe,
@@ -153,7 +156,10 @@ impl Op {
             | Self::SnapshotClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }
             | Self::DeleteClusterSnapshot { .. } => Privilege::User,
-            Self::EnsureNetwork { .. } | Self::DestroyNetwork { .. } | Self::SetOnNode { .. } => Privilege::Root,
+            Self::EnsureNetwork { .. }
+            | Self::DestroyNetwork { .. }
+            | Self::SetOnNode { .. }
+            | Self::MountOnNode { .. } => Privilege::Root,
         }
     }
 
@@ -184,6 +190,7 @@ impl Op {
             | Self::DestroyGuest { .. }
             | Self::UpdateClusterGuest { .. }
             | Self::SetOnNode { .. }
+            | Self::MountOnNode { .. }
             | Self::RestartClusterGuest { .. }
             | Self::DestroyClusterGuest { .. }
             | Self::RollBackClusterGuest { .. }

@@ -45,10 +45,11 @@ impl FromStr for Pattern {
     /// # Errors
     /// It is empty, or names a kind that does not exist.
     fn from_str(text: &str) -> Result<Self, String> {
-        const KINDS: [&str; 13] = [
+        const KINDS: [&str; 14] = [
             "vm",
             "container",
             "cluster",
+            "mount",
             "file-sync",
             "file",
             "secret",
@@ -155,7 +156,7 @@ mod tests {
         assert!(!matches("web-1", &Address::image("web-1")));
         assert_eq!(
             "vn.web".parse::<Pattern>(),
-            Err("found the kind `vn`, expected one of vm, container, cluster, file-sync, file, secret, session, git-identity, authorized-key, image, kernel, network, policy"
+            Err("found the kind `vn`, expected one of vm, container, cluster, mount, file-sync, file, secret, session, git-identity, authorized-key, image, kernel, network, policy"
                 .into())
         );
     }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Change, Selected};
 use crate::config::ByteSize;
-use crate::resource::cluster::{ClusterGuestSpec, Reach};
+use crate::resource::cluster::{ClusterGuestSpec, NodeMountSpec, Reach};
 use crate::resource::{
     Address, BridgeSpec, Declared, FileSet, GuestPath, ImageSpec, KernelSpec, LinkName, Obstacle, SessionSpec, VmSpec,
 };
@@ -73,7 +73,7 @@ pub enum Rule {
     DirectoryInTheWay,
     /// A file or link stands where a directory has to be that no declaration names: nobody asked for it to go.
     FileInTheWay,
-    /// Something of the host that is not ours stands in the way of a network.
+    /// Something of a host that is not ours stands in the way: of a network or a guest here, of a disk on a node.
     HostInTheWay,
     /// No API token may do it, and the fleet file names no way to root on the guest's node.
     NeedsRoot,
@@ -282,6 +282,11 @@ pub enum Op {
     SetOnNode {
         /// What.
         guest: ClusterGuestSpec,
+    },
+    /// Mount a disk of a node, and have the node mount it when it boots, where that is declared.
+    MountOnNode {
+        /// What, and where.
+        mount: NodeMountSpec,
     },
     /// Start a guest of a cluster.
     StartClusterGuest {

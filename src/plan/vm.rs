@@ -84,7 +84,8 @@ impl<'a> Surroundings<'a> {
             | Resource::Vm(_)
             | Resource::Files(_)
             | Resource::Cluster(_)
-            | Resource::ClusterGuest(_) => None,
+            | Resource::ClusterGuest(_)
+            | Resource::NodeMount(_) => None,
         });
         let pinned = desired.resources.values().filter_map(|declared| match &declared.resource {
             Resource::Image(image) => Some((&image.key, image.source.digest()?)),
@@ -93,7 +94,8 @@ impl<'a> Surroundings<'a> {
             | Resource::Vm(_)
             | Resource::Files(_)
             | Resource::Cluster(_)
-            | Resource::ClusterGuest(_) => None,
+            | Resource::ClusterGuest(_)
+            | Resource::NodeMount(_) => None,
         });
         Self { observed, names: named.collect(), digests: pinned.collect(), chosen: &desired.chosen }
     }

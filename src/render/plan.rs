@@ -26,8 +26,8 @@ pub struct PlanView<'a> {
 /// The plan as text, each line ending in a line break.
 pub fn plan(plan: &Plan, view: PlanView<'_>) -> String {
     let mut lines = Vec::new();
-    // What is noted of a cluster is said in every plan.
-    let noted = |change: &&Change| change.address.kind() == "cluster" && change.note.is_some();
+    // What is noted of a cluster, and of a disk that is not plugged in, is said in every plan.
+    let noted = |change: &&Change| matches!(change.address.kind(), "cluster" | "mount") && change.note.is_some();
     for change in plan.changes.iter().filter(|change| change.action != Action::None || noted(change)) {
         change_lines(&mut lines, change, view);
         lines.push(String::new());

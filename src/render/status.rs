@@ -8,7 +8,7 @@ use super::table::{Cell, table};
 use super::{scrub, words};
 use crate::config::ByteSize;
 use crate::plan::{Action, GuestState, GuestStatus, Held, StoreUsage, Usage};
-use crate::resource::cluster::NodeHealth;
+use crate::resource::cluster::{MountState, NodeHealth};
 
 /// The version of the JSON form.
 pub const STATUS_FORMAT_VERSION: u32 = 1;
@@ -119,6 +119,17 @@ pub fn nodes(all: &[NodeHealth], screen: Screen) -> String {
         for (name, value) in &health.sensors {
             text.push_str(&format!("{node}  {}  {}\n", scrub::line(name), scrub::line(value)));
         }
+        for mount in &health.mounts {
+            let (tone, state) = match mount.state {
+                MountState::Mounted => (Tone::Added, "mounted"),
+                MountState::Pending => (Tone::Changed, "pending"),
+                MountState::Unplugged => (Tone::Changed, "not plugged in"),
+                MountState::Refused => (Tone::Alarm, "refused"),
+                MountState::Unknown => (Tone::Alarm, "unknown"),
+            };
+            let note = mount.note.as_ref().map(|note| format!(", {}", scrub::line(note))).unwrap_or_default();
+            text.push_str(&format!("{node}  {}  {}  UUID={}{note}\n", mount.at, screen.paint(tone, state), mount.uuid));
+        }
         if let Some(note) = &health.note {
             text.push_str(&format!("{node}  {}\n", screen.paint(Tone::Alarm, &scrub::line(note))));
         }
@@ -154,7 +165,7 @@ pub fn status_json(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::cluster::DiskHealth;
+    use crate::resource::cluster::{DiskHealth, MountHealth};
 
     #[test]
     fn the_store_is_told_in_a_line() {
@@ -180,11 +191,27 @@ mod tests {
                 DiskHealth { disk: "/dev/sdb".into(), healthy: Some(false), ..DiskHealth::default() },
             ],
             sensors: vec![("coretemp Core 0".into(), "41".into())],
+            mounts: vec![
+                MountHealth {
+                    at: "/mnt/backup".into(),
+                    uuid: "1234-ABCD".into(),
+                    state: MountState::Mounted,
+                    note: None,
+                },
+                MountHealth {
+                    at: "/mnt/films".into(),
+                    uuid: "1234-ABCE".into(),
+                    state: MountState::Refused,
+                    note: Some("found `\u{1b}`".into()),
+                },
+            ],
             note: Some("`sensors` is not installed".into()),
         };
         let expected = "pve/pve1  /dev/sda  healthy  WDC WD40\\u{1b}, 34 °C, 1200 h\n\
                         pve/pve1  /dev/sdb  failing  \n\
                         pve/pve1  coretemp Core 0  41\n\
+                        pve/pve1  /mnt/backup  mounted  UUID=1234-ABCD\n\
+                        pve/pve1  /mnt/films  refused  UUID=1234-ABCE, found `\\u{1b}`\n\
                         pve/pve1  `sensors` is not installed\n";
         assert_eq!(nodes(&[health], Screen::plain(80)), expected);
     }

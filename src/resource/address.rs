@@ -42,6 +42,11 @@ impl Address {
         Self(format!("cluster.{name}"))
     }
 
+    /// `mount.CLUSTER/NODE/PATH`: a disk of a node.
+    pub fn mount(cluster: &str, node: &str, at: &str) -> Self {
+        Self(format!("mount.{cluster}/{node}{at}"))
+    }
+
     /// `container.NAME`, or `vm.NAME`: of a guest on a cluster.
     pub fn on_cluster(kind: GuestKind, name: &str) -> Self {
         match kind {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::cluster::{ClusterGuestSpec, ClusterSpec};
+use super::cluster::{ClusterGuestSpec, ClusterSpec, NodeMountSpec};
 use super::{Address, BridgeSpec, FileSet, ImageSpec, KernelSpec, VmSpec};
 use crate::config::Chosen;
 use crate::syntax::SourceRef;
@@ -67,6 +67,8 @@ pub enum Resource {
     Cluster(ClusterSpec),
     /// A guest of a cluster.
     ClusterGuest(Box<ClusterGuestSpec>),
+    /// A disk that a node of a cluster has mounted.
+    NodeMount(NodeMountSpec),
     /// Files in a guest.
     Files(FileSet),
 }

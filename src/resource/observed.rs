@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{ObservedCluster, ObservedClusterGuest};
+use super::cluster::{ObservedCluster, ObservedClusterGuest, ObservedNodeMount};
 use super::{Address, Digest, FileKind, GuestPath, LinkName, ObservedSession, PortForward, ProcessIdentity, Record};
 use crate::config::ByteSize;
 
@@ -57,6 +57,8 @@ pub struct Observed {
     pub clusters: BTreeMap<String, Reading<ObservedCluster>>,
     /// Guests on clusters that carry this fleet's mark, and declared ones that were looked for; by name.
     pub cluster_guests: BTreeMap<String, Reading<ObservedClusterGuest>>,
+    /// Disks that nodes of clusters should have mounted, and that were looked for. One that is not there was read all the same.
+    pub mounts: BTreeMap<Address, Reading<ObservedNodeMount>>,
     /// Files of guests on clusters that were logged in to, by the guest's name: those that run and of which files are
     /// declared.
     pub inside: BTreeMap<String, Reading<GuestFiles>>,

@@ -219,7 +219,7 @@ fn op_guest(op: &Op) -> Option<&String> {
         | Op::RollBackClusterGuest { guest, .. }
         | Op::DeleteClusterSnapshot { guest, .. }
         | Op::DestroyClusterGuest { guest, .. } => Some(guest),
-        Op::BuildImage { .. } | Op::BuildKernel { .. } => None,
+        Op::BuildImage { .. } | Op::BuildKernel { .. } | Op::MountOnNode { .. } => None,
         Op::EnsureNetwork { .. } | Op::DestroyNetwork { .. } => None,
         Op::RenameGuest { to, .. } => Some(to),
         Op::CreateGuest { vm }

@@ -118,7 +118,7 @@ fn golden_outputs_follow_their_schemas() {
 fn other_outputs_follow_their_schemas() {
     use regatta::config::ByteSize;
     use regatta::plan::{Action, GuestState, GuestStatus, StoreUsage, Usage};
-    use regatta::resource::cluster::{DiskHealth, NodeHealth};
+    use regatta::resource::cluster::{DiskHealth, MountHealth, MountState, NodeHealth};
     use regatta::syntax::{Diagnostic, SourceMap, Span};
 
     let guest = GuestStatus {
@@ -141,7 +141,10 @@ fn other_outputs_follow_their_schemas() {
     };
     let disk = DiskHealth { disk: "/dev/sda".into(), healthy: Some(true), ..DiskHealth::default() };
     let sensors = vec![("coretemp Core 0".to_owned(), "41".to_owned())];
-    let health = NodeHealth { cluster: "pve".into(), node: "pve1".into(), disks: vec![disk], sensors, note: None };
+    let (at, uuid, state) = ("/mnt/backup".into(), "1234-ABCD".into(), MountState::Mounted);
+    let mounts = vec![MountHealth { at, uuid, state, note: None }];
+    let (cluster, node) = ("pve".into(), "pve1".into());
+    let health = NodeHealth { cluster, node, disks: vec![disk], sensors, mounts, note: None };
     let status = regatta::render::status_json("shop", &[guest], &[health], Some(StoreUsage::default())).unwrap();
     let mut sources = SourceMap::default();
     let main = sources.add("fleet.kdl", "import \"a.kdl\"\n".into(), None);

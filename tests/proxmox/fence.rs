@@ -2,7 +2,7 @@
 
 use regatta::driver::privilege::needed_on_nodes;
 use regatta::resource::cluster::ClusterGuestSpec;
-use regatta::resource::{Desired, Resource};
+use regatta::resource::{Desired, Observed, Resource};
 
 use crate::fake::{Fake, Manner};
 use crate::fleet::{Regatta, of_file, told};
@@ -160,7 +160,7 @@ async fn nodes_tell_how_their_disks_are() {
         "",
     );
     let node = Node::new(&fake);
-    let told = Regatta::new(&fake).with_nodes(node.nodes(&wish)).nodes().health().await;
+    let told = Regatta::new(&fake).with_nodes(node.nodes(&wish)).nodes().health(&Observed::default()).await;
     let [first, second] = &told[..] else { panic!("{told:?}") };
     let disk = &first.disks[0];
     assert_eq!((disk.healthy, disk.celsius, disk.hours, &first.note), (Some(true), Some(34), Some(9), &None));

@@ -189,6 +189,9 @@ impl Regatta {
         if let Some(insides) = &self.insides {
             insides.observe(desired, &mut observed).await;
         }
+        if let Some(nodes) = &self.nodes {
+            nodes.observe(&mut observed).await;
+        }
         observed
     }
 
@@ -239,7 +242,7 @@ impl Regatta {
                 (Op::WriteFiles { .. } | Op::EnsureSessions { .. }, Some(insides), _) => {
                     insides.perform(step, &Quiet).await
                 }
-                (Op::SetOnNode { .. }, _, Some(nodes)) => nodes.perform(step, &Quiet).await,
+                (Op::SetOnNode { .. } | Op::MountOnNode { .. }, _, Some(nodes)) => nodes.perform(step, &Quiet).await,
                 _ => self.clusters.perform(step, &Quiet).await,
             };
             match done {

@@ -19,6 +19,11 @@ pub(crate) struct House {
 impl House {
     /// Starts one; `None`, loudly, where it cannot.
     pub(crate) fn new() -> Option<Self> {
+        Self::behind(|_| Vec::new())
+    }
+
+    /// The same, started by the program and arguments that are made for its home.
+    pub(crate) fn behind(words: impl FnOnce(&Utf8Path) -> Vec<String>) -> Option<Self> {
         let is_root = fs::read_to_string("/proc/self/loginuid").is_ok() && user() == "root";
         if !Utf8Path::new(SSHD).exists() || !is_root {
             eprintln!("SKIPPED: needs `{SSHD}`, and files of guests are written as root");
@@ -33,12 +38,18 @@ impl House {
         keygen(&at.join("host_key"));
         keygen(&at.join("state/identity"));
         fs::copy(at.join("state/identity.pub"), at.join("authorized_keys")).unwrap();
-        let (child, port) = (0..10).find_map(|_| serve(at)).unwrap();
+        let words = words(at);
+        let (child, port) = (0..10).find_map(|_| serve(at, &words)).unwrap();
         Some(Self { child, port, dir })
     }
 
     pub(crate) fn path(&self, below: &str) -> Utf8PathBuf {
         Utf8Path::from_path(self.dir.path()).unwrap().join(below)
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// A public key: type and key.
@@ -66,7 +77,7 @@ fn keygen(path: &Utf8Path) {
 }
 
 /// Starts the server on a port that was free a moment ago, and waits until it listens.
-fn serve(at: &Utf8Path) -> Option<(Child, u16)> {
+fn serve(at: &Utf8Path, words: &[String]) -> Option<(Child, u16)> {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let options = [
         "ListenAddress=127.0.0.1".to_owned(),
@@ -76,7 +87,9 @@ fn serve(at: &Utf8Path) -> Option<(Child, u16)> {
         format!("HostKey={at}/host_key"),
         format!("AuthorizedKeysFile={at}/authorized_keys"),
     ];
-    let mut child = Command::new(SSHD)
+    let mut words = words.iter().map(String::as_str).chain([SSHD]);
+    let mut child = Command::new(words.next().unwrap())
+        .args(words)
         .args(["-D", "-e", "-f", "/dev/null", "-p", &port.to_string()])
         .args(options.iter().flat_map(|option| ["-o", option]))
         .stdin(Stdio::null())

@@ -1,6 +1,6 @@
 //! A node of the fake's: `pct` and `qm` as strict as the real ones are, in the rights of root.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use regatta::driver::StateDir;
@@ -12,6 +12,7 @@ use regatta::exec::{Audit, AuditFact};
 use regatta::resource::Desired;
 
 use crate::fake::Fake;
+use crate::node_disks::Disks;
 
 /// Runs what the driver asks a node for, against the fake's configurations. Every command is kept.
 #[derive(Clone)]
@@ -20,6 +21,7 @@ pub(crate) struct Node {
     pub(crate) ran: Arc<Mutex<Vec<String>>>,
     /// What `stat` says of every directory.
     pub(crate) directories: &'static str,
+    pub(crate) plugged: Arc<Mutex<Disks>>,
 }
 
 /// An audit log that takes everything.
@@ -33,7 +35,13 @@ impl Audit for Anything {
 
 impl Node {
     pub(crate) fn new(fake: &Fake) -> Self {
-        Self { fake: fake.clone(), ran: Arc::default(), directories: "directory:0:755" }
+        let plugged = Arc::new(Mutex::new(Disks::usual()));
+        Self { fake: fake.clone(), ran: Arc::default(), directories: "directory:0:755", plugged }
+    }
+
+    /// What is plugged in and mounted.
+    pub(crate) fn disks(&self) -> MutexGuard<'_, Disks> {
+        self.plugged.lock().unwrap()
     }
 
     pub(crate) fn commands(&self) -> Vec<String> {
@@ -88,7 +96,9 @@ impl Run for Node {
         words.insert(0, command.program());
         let words = words.strip_prefix(&["sudo", "-n", "--"]).unwrap_or(&words);
         self.ran.lock().unwrap().push(words.join(" "));
+        let of_disks = self.disks().run(words);
         let (code, stdout, stderr) = match words {
+            _ if of_disks.is_some() => of_disks.unwrap(),
             ["/usr/sbin/pct", rest @ ..] => self.set("lxc", rest).await.with_output(),
             ["/usr/sbin/qm", rest @ ..] => self.set("qemu", rest).await.with_output(),
             ["stat", "--format=%F:%u:%a", "--", paths @ ..] => {

@@ -4,8 +4,8 @@ use crate::config::block::Block;
 use crate::config::language::{ArgumentRule, ChildRule, Kind, NodeRule, PropertyRule};
 use crate::config::node::cluster_guest::{is_host, key_of};
 use crate::config::problems::Problems;
-use crate::config::{FenceNode, NodeRoad, is_whole_disk};
-use crate::syntax::{Diagnostic, Node, shown};
+use crate::config::{FenceNode, NodeMount, NodeRoad, is_filesystem_uuid, is_mount_point, is_whole_disk};
+use crate::syntax::{Diagnostic, Node, Spanned, shown};
 
 /// Where SSH servers listen.
 const SSH_PORT: u16 = 22;
@@ -16,7 +16,7 @@ pub(super) static FENCE: NodeRule = NodeRule {
     ..NodeRule::new(
         "fence",
         "The nodes on which may be done what no API token may: features of containers but `nesting`, directories and devices \
-         of the node, hook scripts. It is done by a few exact commands through sudo; `regatta sudoers --node NAME` prints its \
+         of the node, hook scripts; and what belongs to a node alone: its USB disks. It is done by a few exact commands through sudo; `regatta sudoers --node NAME` prints its \
          rules. Without a fence, plans refuse what needs one.",
     )
 };
@@ -38,7 +38,12 @@ static NODE: NodeRule = NodeRule {
             "File of the private key that logs in, absolute or below `~/`. Without it: regatta's own.",
         ),
     ],
-    children: &[ChildRule::at_most_once(&HOST_KEY), ChildRule::any(&DISK), ChildRule::at_most_once(&SENSORS)],
+    children: &[
+        ChildRule::at_most_once(&HOST_KEY),
+        ChildRule::any(&DISK),
+        ChildRule::at_most_once(&SENSORS),
+        ChildRule::any(&MOUNT),
+    ],
     ..NodeRule::new("node", "A node of the cluster, and how commands get there.")
 };
 
@@ -54,6 +59,25 @@ static DISK: NodeRule = NodeRule {
 
 static SENSORS: NodeRule =
     NodeRule::new("sensors", "`regatta status` tells what the node's sensors measure, as `sensors` prints it.");
+
+static MOUNT: NodeRule = NodeRule {
+    arguments: &[ArgumentRule::required("path", Kind::Word, "Where: one directory in `/mnt` or `/media`. It is made.")],
+    properties: &[
+        PropertyRule::required("uuid", Kind::Word, "The UUID of its filesystem, as `blkid` prints it."),
+        PropertyRule::defaulted(
+            "fstab",
+            Kind::Boolean,
+            "#false",
+            "Whether the node mounts it when it boots: a line of its `/etc/fstab`, with `nofail`.",
+        ),
+    ],
+    impact: "none",
+    ..NodeRule::new(
+        "mount",
+        "A USB disk that the node has mounted, with `nosuid` and `nodev`. While it is not plugged in, plans say so and nothing \
+         is done; what leaves the file stays mounted.",
+    )
+};
 
 /// The nodes of a fence, as far as they can be understood.
 pub(super) fn decode(fence: &Node, problems: &mut Problems) -> Vec<FenceNode> {
@@ -112,5 +136,31 @@ fn decode_node(node: &Node, problems: &mut Problems) -> Option<FenceNode> {
         problems.push(Diagnostic::error("config::wrong-value", message, disk.span, "not accepted"));
     }
     let sensors = block.children(SENSORS.name).map(|it| Block::read(it, &SENSORS, problems)).count() > 0;
-    Some(FenceNode { name: block.text("name")?, road: road?, disks, sensors })
+    let mounts = mounts(&block, problems);
+    Some(FenceNode { name: block.text("name")?, road: road?, disks, sensors, mounts })
+}
+
+/// The disks that a node has mounted; no two at one place.
+fn mounts(block: &Block<'_>, problems: &mut Problems) -> Vec<NodeMount> {
+    let mut mounts: Vec<NodeMount> = Vec::new();
+    for node in block.children(MOUNT.name) {
+        let read = Block::read(node, &MOUNT, problems);
+        let (Some(at), Some(uuid)) = (read.text("path"), read.text("uuid")) else { continue };
+        let mut wrong = |found: &Spanned<String>, expected: &str| {
+            let message = format!("found `{}`, expected {expected}", shown(&found.value));
+            problems.push(Diagnostic::error("config::wrong-value", message, found.span, "not accepted"));
+        };
+        if !is_mount_point(&at.value) {
+            wrong(&at, "one directory in `/mnt` or `/media`, such as `/mnt/backup`");
+        }
+        if !is_filesystem_uuid(&uuid.value) {
+            wrong(&uuid, "the UUID of a filesystem, as `blkid` prints it");
+        }
+        let fstab = read.boolean("fstab").is_some_and(|fstab| fstab.value);
+        match mounts.iter().find(|first| first.at.value == at.value) {
+            Some(first) => problems.declared_twice("mount", &at, first.at.span),
+            None => mounts.push(NodeMount { at, uuid, fstab, span: read.head() }),
+        }
+    }
+    mounts
 }

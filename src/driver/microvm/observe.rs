@@ -234,7 +234,8 @@ fn wanted(desired: &Desired) -> BTreeMap<String, Wanted> {
             | Resource::Kernel(_)
             | Resource::Network(_)
             | Resource::Cluster(_)
-            | Resource::ClusterGuest(_) => {}
+            | Resource::ClusterGuest(_)
+            | Resource::NodeMount(_) => {}
         }
     }
     // Guests of clusters have files as well.

@@ -9,13 +9,13 @@ use crate::resource::Finding;
 use crate::resource::cluster::NodeSpec;
 
 impl Nodes {
-    /// Whether each node can be reached, and sudo allows there what the fleet may need.
+    /// Whether each node can be reached, sudo allows there what the fleet may need, and its disks are mounted.
     pub async fn examine(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
         for node in self.all.values() {
             let check = format!("node {}/{}", node.cluster, node.name);
             findings.push(match self.not_allowed(node).await {
-                Ok((0, _)) => Finding::pass(check, "is reached; no guest needs root there"),
+                Ok((0, _)) => Finding::pass(check, "is reached; nothing needs root there"),
                 Ok((all, missing)) if missing.is_empty() => {
                     Finding::pass(check, format!("is reached; root may be asked for {all} commands"))
                 }
@@ -28,6 +28,7 @@ impl Nodes {
                     Finding::fail(check, failure.causes.join(": "), fix)
                 }
             });
+            findings.extend(self.examine_mounts(node).await);
         }
         findings
     }

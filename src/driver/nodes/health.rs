@@ -7,16 +7,22 @@ use super::road::Road;
 use crate::driver::privilege::disk_health;
 use crate::effect::{Command, Output};
 use crate::exec::Failure;
+use crate::resource::Observed;
 use crate::resource::cluster::{DiskHealth, NodeHealth, NodeSpec};
 
 impl Nodes {
-    /// What each node that is asked says of its disks and sensors.
-    pub async fn health(&self) -> Vec<NodeHealth> {
+    /// What each node that is asked says of its disks and sensors, and what was seen of those that it has mounted.
+    pub async fn health(&self, observed: &Observed) -> Vec<NodeHealth> {
         let mut all = Vec::new();
-        for node in self.all.values().filter(|node| node.sensors || !node.disks.is_empty()) {
-            let mut health =
-                NodeHealth { cluster: node.cluster.clone(), node: node.name.clone(), ..NodeHealth::default() };
-            if let Err(failure) = self.ask(node, &mut health).await {
+        for node in self.all.values() {
+            let mounts = self.mount_health(node, observed);
+            let asked = node.sensors || !node.disks.is_empty();
+            if !asked && mounts.is_empty() {
+                continue;
+            }
+            let (cluster, name) = (node.cluster.clone(), node.name.clone());
+            let mut health = NodeHealth { cluster, node: name, mounts, ..NodeHealth::default() };
+            if asked && let Err(failure) = self.ask(node, &mut health).await {
                 health.note = Some(failure.causes.join(": "));
             }
             all.push(health);

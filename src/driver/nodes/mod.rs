@@ -8,6 +8,7 @@
 //! The API tells what to set, and the catalogue admits how: neither knows of the other, and only here they meet.
 //! `docs/design/proxmox.md`, «The fence», tells the whole.
 
+mod disks;
 mod examine;
 mod health;
 mod road;
@@ -22,12 +23,12 @@ use async_trait::async_trait;
 use camino::Utf8PathBuf;
 
 use super::StateDir;
-use super::privilege::{RootCommand, disk_health, needed_on_nodes};
+use super::privilege::{RootCommand, add_to_fstab, disk_health, mount_disk, needed_on_nodes};
 use super::proxmox::Clusters;
 use crate::effect::{Clock, Connect, Run};
 use crate::exec::{Audit, Failure, Perform, Progress};
 use crate::plan::{Op, Step};
-use crate::resource::cluster::{ClusterGuestSpec, NodeSpec};
+use crate::resource::cluster::{ClusterGuestSpec, NodeMountSpec, NodeSpec};
 use crate::resource::{Desired, Resource};
 
 /// The doors to the world that are needed.
@@ -54,6 +55,8 @@ pub struct Nodes {
     all: BTreeMap<(String, String), NodeSpec>,
     /// By cluster.
     guests: BTreeMap<String, Vec<ClusterGuestSpec>>,
+    /// Disks that nodes have mounted, by cluster and node.
+    mounts: BTreeMap<(String, String), Vec<NodeMountSpec>>,
 }
 
 impl Nodes {
@@ -66,6 +69,7 @@ impl Nodes {
         home: Option<Utf8PathBuf>,
     ) -> Self {
         let (mut all, mut guests): (BTreeMap<_, _>, BTreeMap<_, Vec<_>>) = Default::default();
+        let mut mounts: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for declared in desired.resources.values() {
             match &declared.resource {
                 Resource::Cluster(spec) => {
@@ -73,10 +77,13 @@ impl Nodes {
                     all.extend(nodes.map(|node| ((node.cluster.clone(), node.name.clone()), node)));
                 }
                 Resource::ClusterGuest(spec) => guests.entry(spec.cluster.clone()).or_default().push((**spec).clone()),
+                Resource::NodeMount(spec) => {
+                    mounts.entry((spec.cluster.clone(), spec.node.clone())).or_default().push(spec.clone());
+                }
                 _ => {}
             }
         }
-        Self { clusters, doors, state, home, all, guests }
+        Self { clusters, doors, state, home, all, guests, mounts }
     }
 
     /// Nodes of this name: those of several clusters may have one.
@@ -94,6 +101,12 @@ impl Nodes {
         for disk in &node.disks {
             commands.push(disk_health(disk)?);
         }
+        for mount in self.mounts_on(node) {
+            commands.push(mount_disk(mount)?);
+            if mount.fstab {
+                commands.push(add_to_fstab(mount)?);
+            }
+        }
         Ok(commands)
     }
 
@@ -110,6 +123,7 @@ impl Perform for Nodes {
     async fn perform(&self, step: &Step, progress: &dyn Progress) -> Result<(), Failure> {
         match &step.op {
             Op::SetOnNode { guest } => self.set(guest, progress).await,
+            Op::MountOnNode { mount } => self.mount(mount, progress).await,
             other => Err(Failure::permanent(format!("`{}` is no step of a node", other.name()))),
         }
     }

@@ -25,6 +25,10 @@ pub enum Program {
     Qm,
     /// What disks say of themselves.
     Smartctl,
+    /// util-linux: disks of a node.
+    Mount,
+    /// GNU sed: a line of a node's `/etc/fstab`.
+    Sed,
 }
 
 /// Where distributions put programs of the system; all of these are root's.
@@ -63,20 +67,23 @@ impl Program {
             Self::Pct => "pct",
             Self::Qm => "qm",
             Self::Smartctl => "smartctl",
+            Self::Mount => "mount",
+            Self::Sed => "sed",
         }
     }
 
     /// Whether it is run on the nodes of clusters, which need not be this machine.
     pub const fn is_of_nodes(self) -> bool {
-        matches!(self, Self::Pct | Self::Qm | Self::Smartctl)
+        matches!(self, Self::Pct | Self::Qm | Self::Smartctl | Self::Mount | Self::Sed)
     }
 
     /// Its absolute path on this machine; its usual one where it is not installed. On nodes, that of Proxmox's packages.
     pub fn path(self) -> String {
-        if self.is_of_nodes() {
-            return format!("/usr/sbin/{}", self.name());
+        match self {
+            Self::Mount | Self::Sed => format!("/usr/bin/{}", self.name()),
+            _ if self.is_of_nodes() => format!("/usr/sbin/{}", self.name()),
+            _ => installed(self.name(), self == Self::Jailer),
         }
-        installed(self.name(), self == Self::Jailer)
     }
 }
 
@@ -110,7 +117,7 @@ const CHANGES: &str = "it changes the host's network (CAP_NET_ADMIN)";
 const READS: &str = "the kernel shows rules to CAP_NET_ADMIN only";
 
 /// Everything that runs as root.
-static ENTRIES: [Entry; 24] = [
+static ENTRIES: [Entry; 26] = [
     ip("add-bridge", "link add name {link} address {mac} type bridge"),
     ip("mark", "link set dev {link} alias {mark}"),
     ip("add-address", "address add {address4} dev {link}"),
@@ -173,6 +180,22 @@ static ENTRIES: [Entry; 24] = [
         program: Program::Smartctl,
         pattern: "--json --info --health --attributes {disk}",
         why: "disks answer to root only (CAP_SYS_RAWIO)",
+        by: By::Sudo,
+    },
+    Entry {
+        name: "mount-disk",
+        program: Program::Mount,
+        // One word each, and what counts first: cut elsewhere, the text lacks a target or a source, and `nosuid,nodev` stays.
+        pattern: "--options=nosuid,nodev,X-mount.mkdir=0755 {volume} {mount-point}",
+        why: "the kernel lets nobody else mount disks (CAP_SYS_ADMIN)",
+        by: By::Sudo,
+    },
+    Entry {
+        name: "add-to-fstab",
+        program: Program::Sed,
+        // The line is one word. Cut elsewhere, sed has no file to edit, or an option that it does not know.
+        pattern: "--in-place {fstab-line} /etc/fstab",
+        why: "the file is root's",
         by: By::Sudo,
     },
     on_node("unset-vm-hook", Program::Qm, "set {vmid} --digest {digest} --delete hookscript"),

@@ -16,7 +16,7 @@ pub(super) use commands::{
     list_rules, mark, plug, replace_rules, set_up, start_jailed, start_resolver, stop_resolver,
 };
 pub(super) use on_node::set_on_node;
-pub use on_node::{disk_health, needed_on_nodes};
+pub use on_node::{add_to_fstab, disk_health, mount_disk, needed_on_nodes};
 pub use runner::Privileged;
 pub use slot::{Mark, UNFINISHED};
 pub use sudoers::{Rules, missing};

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::catalogue::{Program, Refused, RootCommand, admit};
-use crate::config::{is_plain_path, is_shareable, is_shareable_device};
+use crate::config::{is_filesystem_uuid, is_mount_point, is_plain_path, is_shareable, is_shareable_device};
 use crate::resource::cluster::field::{Several, by_path};
-use crate::resource::cluster::{Act, ClusterGuestSpec, GuestKind};
+use crate::resource::cluster::{Act, ClusterGuestSpec, GuestKind, NodeMountSpec};
 
 /// Features that fleet files can switch on, in the order in which they are sent.
 const FEATURES: [&str; 4] = ["fuse=1", "keyctl=1", "mknod=1", "nesting=1"];
@@ -39,6 +39,38 @@ pub(in crate::driver) fn set_on_node(
 /// It is no whole disk.
 pub fn disk_health(disk: &str) -> Result<RootCommand, Refused> {
     admit(Program::Smartctl.name(), &["--json", "--info", "--health", "--attributes", disk])
+}
+
+/// Mounts a disk of a node, without set-user-ID programs and device files; makes the mount point.
+///
+/// # Errors
+/// Its UUID or its place is none that a fleet file may name.
+pub fn mount_disk(mount: &NodeMountSpec) -> Result<RootCommand, Refused> {
+    let (source, target) = (format!("--source={}", mount.source()), format!("--target={}", mount.at));
+    admit(Program::Mount.name(), &["--options=nosuid,nodev,X-mount.mkdir=0755", &source, &target])
+}
+
+/// Appends the line of a disk to `/etc/fstab`, which must have one already. Twice appended it is there twice, and does no harm.
+///
+/// # Errors
+/// As [`mount_disk`].
+pub fn add_to_fstab(mount: &NodeMountSpec) -> Result<RootCommand, Refused> {
+    // GNU sed makes tabs of `\\t`: so the line is one word, without a space.
+    let append = format!("{APPEND}{}", mount.fstab_fields().join(TAB));
+    admit(Program::Sed.name(), &["--in-place", &append, "/etc/fstab"])
+}
+
+/// sed's command to append a text to the last line.
+const APPEND: &str = "--expression=$a";
+
+/// Between the fields of that text.
+const TAB: &str = "\\t";
+
+/// Whether this appends one line that mounts one disk safely.
+pub(super) fn is_fstab_line(text: &str) -> bool {
+    let fields: Vec<&str> = text.strip_prefix(APPEND).unwrap_or_default().split(TAB).collect();
+    let [source, at, "auto", "nosuid,nodev,nofail", "0", "2"] = fields[..] else { return false };
+    is_mount_point(at) && source.strip_prefix("UUID=").is_some_and(is_filesystem_uuid)
 }
 
 /// Every command that the guests of a cluster may need on its nodes: what is declared, and that it goes again.

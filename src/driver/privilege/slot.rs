@@ -81,10 +81,16 @@ pub(super) enum Slot {
     RootKey,
     /// A whole disk of a node.
     Disk,
+    /// A filesystem of a node, by its UUID.
+    Volume,
+    /// Where a node has a disk mounted.
+    MountPoint,
+    /// What makes sed append the line of such a disk.
+    FstabLine,
 }
 
 /// What patterns call the kinds of arguments.
-const NAMES: [(&str, Slot); 35] = [
+const NAMES: [(&str, Slot); 38] = [
     ("{link}", Slot::Link),
     ("{table}", Slot::Table),
     ("{mac}", Slot::Mac),
@@ -120,6 +126,9 @@ const NAMES: [(&str, Slot); 35] = [
     ("{snippet}", Slot::Snippet),
     ("{root-key}", Slot::RootKey),
     ("{disk}", Slot::Disk),
+    ("{volume}", Slot::Volume),
+    ("{mount-point}", Slot::MountPoint),
+    ("{fstab-line}", Slot::FstabLine),
 ];
 
 impl Slot {
@@ -175,6 +184,9 @@ impl Slot {
             Self::Device => on_node::is_device(text),
             Self::Snippet => config::is_snippet(text),
             Self::Disk => config::is_whole_disk(text),
+            Self::Volume => text.strip_prefix("--source=UUID=").is_some_and(config::is_filesystem_uuid),
+            Self::MountPoint => text.strip_prefix("--target=").is_some_and(config::is_mount_point),
+            Self::FstabLine => on_node::is_fstab_line(text),
             Self::RootKey => matches!(text, "features" | "hookscript") || on_node::is_numbered("dev", text),
         }
     }
@@ -316,6 +328,9 @@ mod tests {
             (Slot::Snippet, "local:snippets/hook.sh"),
             (Slot::RootKey, "dev0"),
             (Slot::Disk, "/dev/disk/by-id/ata-WDC"),
+            (Slot::Volume, "--source=UUID=1234-ABCD"),
+            (Slot::MountPoint, "--target=/mnt/backup"),
+            (Slot::FstabLine, r"--expression=$aUUID=1234-ABCD\t/mnt/backup\tauto\tnosuid,nodev,nofail\t0\t2"),
         ];
         for (slot, text) in good {
             assert!(slot.accepts(text), "{slot:?} {text}");
@@ -369,6 +384,21 @@ mod tests {
             (Slot::Device, "/dev/ttyUSB0,uid=0,gid=0"),
             (Slot::Disk, "/dev/sda1"),
             (Slot::Disk, "/dev/mem"),
+            (Slot::Volume, "--source=UUID=1234-abcd"),
+            (Slot::Volume, "--source=LABEL=backup"),
+            (Slot::Volume, "--source=/dev/sda1"),
+            (Slot::MountPoint, "--target=/etc"),
+            (Slot::MountPoint, "--target=/mnt"),
+            (Slot::MountPoint, "--target=/mnt/a/b"),
+            (Slot::MountPoint, "--target=/mnt/.."),
+            (Slot::FstabLine, r"--expression=$aUUID=1234-ABCD\t/etc\tauto\tnosuid,nodev,nofail\t0\t2"),
+            (Slot::FstabLine, r"--expression=$aUUID=1234-ABCD\t/mnt/backup\tauto\tdefaults\t0\t2"),
+            (Slot::FstabLine, r"--expression=$a/dev/sda1\t/mnt/backup\tauto\tnosuid,nodev,nofail\t0\t2"),
+            (
+                Slot::FstabLine,
+                r"--expression=$aUUID=1234-ABCD\t/mnt/backup\tauto\tnosuid,nodev,nofail\t0\t2\n/dev/sda1",
+            ),
+            (Slot::FstabLine, r"--expression=1eid"),
             (Slot::RootKey, "mp0"),
             (Slot::RootKey, "protection"),
         ] {

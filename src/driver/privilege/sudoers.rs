@@ -66,8 +66,11 @@ fn rule(command: &RootCommand) -> String {
 fn literal(text: &str) -> String {
     let mut rule = String::new();
     for c in text.chars() {
-        if matches!(c, ',' | ':' | '=' | '\\' | '#' | '!' | '*' | '?' | '[' | ']' | '"') {
-            rule.push('\\');
+        match c {
+            // sudoers takes one pair away, and fnmatch(3) the other.
+            '\\' => rule.push_str(r"\\\"),
+            ',' | ':' | '=' | '#' | '!' | '*' | '?' | '[' | ']' | '"' => rule.push('\\'),
+            _ => {}
         }
         rule.push(c);
     }

@@ -108,6 +108,8 @@ pub fn class(op: &Op, provenance: &Provenance) -> Class {
         | Op::CreateClusterGuest { .. }
         // What goes in is written by root in the rules of sudo; nothing that is there is lost.
         | Op::SetOnNode { .. }
+        // Nothing is formatted; a directory that had files keeps them below.
+        | Op::MountOnNode { .. }
         | Op::StartClusterGuest { .. }
         | Op::RestartClusterGuest { asks: false, .. }
         | Op::SnapshotClusterGuest { .. }

@@ -32,8 +32,40 @@ pub struct NodeHealth {
     pub disks: Vec<DiskHealth>,
     /// What its sensors measure, in degrees Celsius, turns per minute and the like, by chip and sensor.
     pub sensors: Vec<(String, String)>,
+    /// Disks that it should have mounted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<MountHealth>,
     /// What could not be told, and why.
     pub note: Option<String>,
+}
+
+/// A disk that a node should have mounted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountHealth {
+    /// Where.
+    pub at: String,
+    /// The UUID of its filesystem.
+    pub uuid: String,
+    /// What was found of it.
+    pub state: MountState,
+    /// What is wrong with it, where something is.
+    pub note: Option<String>,
+}
+
+/// What was found of a disk that a node should have mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MountState {
+    /// It is mounted as declared.
+    Mounted,
+    /// It is plugged in, and not or not wholly as declared.
+    Pending,
+    /// It is not plugged in.
+    Unplugged,
+    /// Something stands in its way.
+    Refused,
+    /// It could not be read.
+    Unknown,
 }
 
 /// What a disk says of itself.

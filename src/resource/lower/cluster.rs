@@ -8,11 +8,11 @@ use super::Lowering;
 use super::files::{OwnKeys, Owner};
 use crate::config::{
     self, Bind, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Device, Firewall,
-    Fleet, HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
+    Fleet, HighAvailability, Interface, NodeMount, Restarts, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeSpec, Properties, Reach, Restart, Value, VmidRange,
-    VolumeSource, beside, field, mark, percent,
+    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeMountSpec, NodeSpec, Properties, Reach, Restart, Value,
+    VmidRange, VolumeSource, beside, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
 use crate::syntax::SourceMap;
@@ -31,6 +31,34 @@ impl Lowering<'_> {
             fence: fence(cluster),
         };
         self.declare(Address::cluster(&cluster.name), Resource::Cluster(spec), cluster.span, BTreeSet::new());
+        for node in &cluster.fence {
+            node.mounts.iter().for_each(|mount| self.node_mount(&cluster.name, &node.name.value, mount));
+        }
+    }
+
+    /// Declares a disk that a node has mounted. It needs nothing: the node is reached whether its cluster answers or not.
+    fn node_mount(&mut self, cluster: &str, node: &str, mount: &NodeMount) {
+        let NodeMount { at, uuid, fstab, span } = mount;
+        let (at, uuid, fstab) = (at.value.clone(), uuid.value.clone(), *fstab);
+        let address = Address::mount(cluster, node, &at);
+        let spec = NodeMountSpec { cluster: cluster.to_owned(), node: node.to_owned(), at, uuid, fstab };
+        self.declare(address, Resource::NodeMount(spec), *span, BTreeSet::new());
+    }
+
+    /// The disks of nodes that a guest may have directories of.
+    fn mounts_of(&self, spec: &ClusterGuestSpec) -> Vec<Address> {
+        let binds = spec.values.iter().filter(|(path, _)| path.starts_with("bind "));
+        let sources: Vec<&str> = binds.filter_map(|(_, value)| value.as_properties()?.get("from")).collect();
+        let holds = |mount: &&NodeMountSpec| {
+            let below = |from: &str| Utf8Path::new(from).starts_with(&mount.at);
+            let may_be_there = spec.nodes.is_empty() || spec.nodes.contains(&mount.node);
+            mount.cluster == spec.cluster && may_be_there && sources.iter().copied().any(below)
+        };
+        let mounts = self.desired.resources.values().filter_map(|declared| match &declared.resource {
+            Resource::NodeMount(mount) => Some(mount),
+            _ => None,
+        });
+        mounts.filter(holds).map(|mount| Address::mount(&mount.cluster, &mount.node, &mount.at)).collect()
     }
 
     /// Declares a container.
@@ -98,7 +126,7 @@ impl Lowering<'_> {
             spec.nodes = cluster.into_iter().flat_map(|it| &it.fence).map(|node| node.name.value.clone()).collect();
         }
         let others = guest.after.iter().map(|guest| self.address_of(&guest.value));
-        let needs = others.chain([Address::cluster(&spec.cluster)]).collect();
+        let needs = others.chain([Address::cluster(&spec.cluster)]).chain(self.mounts_of(&spec)).collect();
         let address = Address::on_cluster(spec.kind, &guest.name);
         let own_key = spec.reach.identity.is_none();
         let address = self.declare(address, Resource::ClusterGuest(spec.into()), guest.span, needs);
