@@ -4,9 +4,11 @@
 //! the git identity) stays a name until the composition root has read it.
 
 mod block;
+mod bridge;
 mod build;
 mod cluster;
 mod cluster_guests;
+mod content;
 mod expand;
 mod explain;
 mod fence;
@@ -15,11 +17,13 @@ mod firewall;
 mod fleet;
 pub(crate) mod guest_path;
 mod guests;
+mod image;
 mod inside;
 pub(crate) mod key_line;
 pub mod language;
 mod load;
 mod lock_file;
+mod machine;
 mod modules;
 pub mod network;
 mod node;
@@ -39,26 +43,26 @@ mod settings;
 mod template;
 mod units;
 
+pub use bridge::{Bridge, Network, NetworkMode};
 pub use cluster::{
     Bind, CloudInit, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, ClusterVm, Connection, Container, Device,
     HighAvailability, Interface, Restarts, Startup, TokenSource, VmDisk, VmInterface, Volume, VolumeSource,
 };
+pub use content::{AuthorizedKey, File, FileContent, FileSync, GitIdentity, Links, OnDrift, Secret, SecretSource};
 pub use explain::{Decided, Explained, Explanation, explain};
 pub use fence::{
     FenceNode, NodeMount, NodeRoad, is_filesystem_uuid, is_mount_point, is_plain_path, is_shareable,
     is_shareable_device, is_snippet, is_whole_disk,
 };
 pub use firewall::{Firewall, FirewallRule};
-pub use fleet::{
-    Accelerator, Attachment, AuthorizedKey, Bridge, Chosen, Disk, File, FileContent, FileForm, FileSync, Fleet,
-    Forward, GitIdentity, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource, Links, Machine, Network,
-    NetworkMode, OnDrift, Origin, Provenance, Secret, SecretSource, Setting, Vm,
-};
+pub use fleet::{Fleet, Origin, Provenance, Setting};
 pub(crate) use guests::FIRECRACKER_CPUS;
+pub use image::{FileForm, Image, ImageCommand, ImageFile, ImageSource, Kernel, KernelSource};
 pub use inside::{GuestSsh, Inside};
 pub(crate) use language::is_label;
 pub use load::{LoadError, Loader, load};
 pub use lock_file::{LockFile, Locked};
+pub use machine::{Accelerator, Attachment, Chosen, Disk, Forward, Machine, Vm};
 pub use modules::is_embedded as is_module;
 pub use network::{Mac, Subnet4, Subnet6};
 pub use node::{CLUSTER_VM, CONTROL, DOCUMENT};
