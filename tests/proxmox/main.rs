@@ -25,6 +25,7 @@ mod obstacles;
 mod origins;
 mod peer;
 mod process;
+mod process_mounts;
 mod profiles;
 mod random;
 mod real_mount;

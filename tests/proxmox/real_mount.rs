@@ -8,13 +8,14 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use regatta::driver::StateDir;
 use regatta::driver::nodes::{NodeDoors, Nodes};
 use regatta::driver::privilege::Rules;
@@ -31,22 +32,22 @@ use crate::node::Anything;
 
 const USER: &str = "rgtdisk";
 
-const PLACE: &str = "/mnt/backup";
+pub(crate) const PLACE: &str = "/mnt/backup";
 
 /// In its own namespace: the copy over `/etc`, nothing in `/mnt`, and then the server.
-const NAMESPACE: &str = r#"mount --bind "$1" /etc && mount -t tmpfs tmpfs /mnt && shift && exec "$@""#;
+pub(crate) const NAMESPACE: &str = r#"mount --bind "$1" /etc && mount -t tmpfs tmpfs /mnt && shift && exec "$@""#;
 
 /// Another one in each process: several may have disks at the same time.
-fn uuid() -> String {
+pub(crate) fn uuid() -> String {
     format!("0190c2a4-7c3e-7000-8000-{:012x}", std::process::id())
 }
 
 /// A loop device with a filesystem, given back with the value.
-struct Loop(String);
+pub(crate) struct Loop(pub(crate) String);
 
 impl Loop {
     /// `None`, loudly, where there are none.
-    fn new(image: &Utf8Path) -> Option<Self> {
+    pub(crate) fn new(image: &Path) -> Option<Self> {
         fs::File::create(image).unwrap().set_len(16 << 20).unwrap();
         let made = Command::new("mkfs.ext4").args(["-q", "-U", &uuid()]).arg(image).output();
         let shown = Command::new("losetup").args(["--find", "--show"]).arg(image).output();
@@ -114,14 +115,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Option<Self> {
-        let missing: Vec<&str> =
-            ["/usr/bin/sudo", "/usr/bin/mount", "/usr/bin/lsblk", "/usr/bin/unshare", "/etc/fstab"]
-                .into_iter()
-                .filter(|path| !Utf8Path::new(path).exists())
-                .collect();
-        let apart = Command::new("unshare").args(["--mount", "--propagation", "private", "true"]).status();
-        if !missing.is_empty() || !apart.is_ok_and(|it| it.success()) {
-            eprintln!("SKIPPED: needs a mount namespace of its own, and {missing:?}");
+        if !is_apart() {
             return None;
         }
         let house = House::behind(|home| {
@@ -179,7 +173,20 @@ impl Machine {
     }
 }
 
-fn succeeds(command: &mut Command) -> String {
+/// Whether there are mount namespaces to be had, and programs to try; where not, it says so.
+pub(crate) fn is_apart() -> bool {
+    let programs =
+        ["/usr/bin/sudo", "/usr/bin/mount", "/usr/bin/lsblk", "/usr/bin/unshare", "/usr/bin/nsenter", "/etc/fstab"];
+    let missing: Vec<&str> = programs.into_iter().filter(|path| !Path::new(path).exists()).collect();
+    let apart = Command::new("unshare").args(["--mount", "--propagation", "private", "true"]).status();
+    let is_apart = missing.is_empty() && apart.is_ok_and(|it| it.success());
+    if !is_apart {
+        eprintln!("SKIPPED: needs a mount namespace of its own, and {missing:?}");
+    }
+    is_apart
+}
+
+pub(crate) fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
@@ -190,7 +197,7 @@ fn succeeds(command: &mut Command) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_is_really_mounted_by_the_rules_alone() {
     let Some(machine) = Machine::new() else { return };
-    let Some(disk) = Loop::new(&machine.house.path("disk.img")) else { return };
+    let Some(disk) = Loop::new(machine.house.path("disk.img").as_std_path()) else { return };
     let fstab = fs::read_to_string("/etc/fstab").unwrap();
     let plugged = Plugged { device: disk.0.clone(), is_usb: Arc::default() };
     let doors = NodeDoors {
