@@ -114,6 +114,23 @@ fn golden_outputs_follow_their_schemas() {
     }
 }
 
+/// Every operation of a golden graph is one that the schema names.
+#[test]
+fn the_schema_of_graphs_knows_their_operations() {
+    let schema = schema("graph").to_string();
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut seen = std::collections::BTreeSet::new();
+    for stage in ["plan", "clusters"] {
+        for case in fs::read_dir(golden.join(stage)).unwrap().map(|entry| entry.unwrap().path()) {
+            let graph = fs::read_to_string(case.join("expected.graph.txt")).unwrap_or_default();
+            let steps = graph.lines().filter(|line| line.starts_with('['));
+            seen.extend(steps.filter_map(|line| Some(line.split(' ').nth(1)?.to_owned())));
+        }
+    }
+    let unknown: Vec<&String> = seen.iter().filter(|op| !schema.contains(&format!("\"{op}\""))).collect();
+    assert!(unknown.is_empty() && seen.len() > 20, "{unknown:?} of {seen:?}");
+}
+
 #[test]
 fn other_outputs_follow_their_schemas() {
     use regatta::config::ByteSize;
