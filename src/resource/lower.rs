@@ -4,6 +4,7 @@ mod build;
 mod cluster;
 mod files;
 mod machine;
+mod mounts;
 mod network;
 
 pub use cluster::reaches;

@@ -11,6 +11,7 @@
 mod disks;
 mod examine;
 mod health;
+mod listing;
 mod road;
 mod set;
 

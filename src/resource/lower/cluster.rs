@@ -8,11 +8,11 @@ use super::Lowering;
 use super::files::{OwnKeys, Owner};
 use crate::config::{
     self, Bind, ByteSize, Cluster, ClusterGuest, ClusterOrigin, ClusterVm, Connection, Container, Device, Firewall,
-    Fleet, HighAvailability, Interface, NodeMount, Restarts, Startup, VmDisk, VmInterface, Volume,
+    Fleet, HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeMountSpec, NodeSpec, Properties, Reach, Restart, Value,
-    VmidRange, VolumeSource, beside, field, mark, percent,
+    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeSpec, Properties, Reach, Restart, Value, VmidRange,
+    VolumeSource, beside, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
 use crate::syntax::SourceMap;
@@ -34,31 +34,6 @@ impl Lowering<'_> {
         for node in &cluster.fence {
             node.mounts.iter().for_each(|mount| self.node_mount(&cluster.name, &node.name.value, mount));
         }
-    }
-
-    /// Declares a disk that a node has mounted. It needs nothing: the node is reached whether its cluster answers or not.
-    fn node_mount(&mut self, cluster: &str, node: &str, mount: &NodeMount) {
-        let NodeMount { at, uuid, fstab, span } = mount;
-        let (at, uuid, fstab) = (at.value.clone(), uuid.value.clone(), *fstab);
-        let address = Address::mount(cluster, node, &at);
-        let spec = NodeMountSpec { cluster: cluster.to_owned(), node: node.to_owned(), at, uuid, fstab };
-        self.declare(address, Resource::NodeMount(spec), *span, BTreeSet::new());
-    }
-
-    /// The disks of nodes that a guest may have directories of.
-    fn mounts_of(&self, spec: &ClusterGuestSpec) -> Vec<Address> {
-        let binds = spec.values.iter().filter(|(path, _)| path.starts_with("bind "));
-        let sources: Vec<&str> = binds.filter_map(|(_, value)| value.as_properties()?.get("from")).collect();
-        let holds = |mount: &&NodeMountSpec| {
-            let below = |from: &str| Utf8Path::new(from).starts_with(&mount.at);
-            let may_be_there = spec.nodes.is_empty() || spec.nodes.contains(&mount.node);
-            mount.cluster == spec.cluster && may_be_there && sources.iter().copied().any(below)
-        };
-        let mounts = self.desired.resources.values().filter_map(|declared| match &declared.resource {
-            Resource::NodeMount(mount) => Some(mount),
-            _ => None,
-        });
-        mounts.filter(holds).map(|mount| Address::mount(&mount.cluster, &mount.node, &mount.at)).collect()
     }
 
     /// Declares a container.
