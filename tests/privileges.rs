@@ -18,7 +18,9 @@ use regatta::driver::privilege::{
     needed_on_nodes,
 };
 use regatta::resource::cluster::field::canonical;
-use regatta::resource::cluster::{ClusterGuestSpec, GuestKind, GuestOrigin, NodeMountSpec, Reach, Restart, VmidRange};
+use regatta::resource::cluster::{
+    ClusterGuestSpec, GuestKind, GuestOrigin, NodeMountSpec, Reach, Restart, Via, VmidRange,
+};
 use regatta::resource::{BridgeSpec, LinkName, PortForward, Tap};
 
 /// A network with one of everything.
@@ -67,7 +69,7 @@ fn commands() -> Vec<RootCommand> {
 
 /// What root may be asked for on a node of a cluster, of a container and a virtual machine with everything.
 fn on_nodes() -> Vec<RootCommand> {
-    let guest = |kind, name: &str, vmid, set: &[(&str, &str)]| ClusterGuestSpec {
+    let guest = |kind, name: &str, vmid, via, set: &[(&str, &str)]| ClusterGuestSpec {
         fleet: "shop".into(),
         name: name.into(),
         kind,
@@ -84,6 +86,7 @@ fn on_nodes() -> Vec<RootCommand> {
         reach: Reach {
             cluster: "pve".into(),
             guest: name.into(),
+            via,
             host: None,
             port: 22,
             identity: None,
@@ -96,8 +99,8 @@ fn on_nodes() -> Vec<RootCommand> {
         ("dev0", "/dev/ttyUSB0,gid=20,mode=0600"),
         ("hookscript", "local:snippets/hook.sh"),
     ];
-    let web = guest(GuestKind::Container, "web", 105, &set);
-    let db = guest(GuestKind::Vm, "db", 106, &[("hookscript", "local:snippets/hook.sh")]);
+    let web = guest(GuestKind::Container, "web", 105, Via::Node, &set);
+    let db = guest(GuestKind::Vm, "db", 106, Via::Ssh, &[("hookscript", "local:snippets/hook.sh")]);
     let mut all = needed_on_nodes(&[&web, &db]).unwrap();
     all.push(disk_health("/dev/sda").unwrap());
     let [cluster, node, at, uuid] = ["pve", "pve1", "/mnt/backup", "1234-ABCD"].map(str::to_owned);
@@ -164,6 +167,7 @@ fn hostile(allowed: &[RootCommand]) -> BTreeSet<Vector> {
         }
     }
     vectors.extend(by_hand());
+    vectors.extend(entering(allowed));
     // What by chance is a command of the catalogue is not hostile.
     vectors.retain(|(program, words)| {
         !allowed.iter().any(|it| it.program() == *program && it.arguments().join(" ") == words.join(" "))
@@ -335,6 +339,34 @@ fn of_mounts() -> impl Iterator<Item = String> {
     of_mounts.chain(of_lines.into_iter().map(move |rest| format!("/usr/bin/sed {}", rest.replace("{}", line))))
 }
 
+/// Other ways into containers than the one that is allowed, which is one exact text: other containers, other options before the
+/// command, other commands, and more behind it.
+fn entering(allowed: &[RootCommand]) -> Vec<Vector> {
+    let command = allowed.iter().find(|command| command.entry().name == "enter-container").unwrap();
+    let words: Vec<&str> = command.arguments().iter().map(String::as_str).collect();
+    let [exec, vmid, dashes, around @ .., script] = &words[..] else { panic!("{words:?}") };
+    let behind = ["; id", " && id", "\nid", " | sh", "$(id)", " # "].map(|more| format!("{script}{more}"));
+    let same = [around, &[*script]].concat();
+    let mut vectors = vec![
+        [&[*exec, "106", *dashes][..], &same].concat(),
+        [&[*exec, "0105", *dashes], &same[..]].concat(),
+        [&[*exec, "1050", *dashes], &same[..]].concat(),
+        [&[*exec, *vmid, "106", *dashes], &same[..]].concat(),
+        [&[*exec, *vmid], &same[..]].concat(),
+        [&[*exec, *vmid, "--keep-env", "1", *dashes], &same[..]].concat(),
+        [&[*exec, "--keep-env=1", *vmid, *dashes], &same[..]].concat(),
+        [&["enter", *vmid, *dashes], &same[..]].concat(),
+        [&[*exec, *vmid, *dashes, "/usr/bin/env"], &same[1..]].concat(),
+        [&[*exec, *vmid, *dashes, "/usr/bin/env", "-i", "LD_PRELOAD=/tmp/x.so"], &same[2..]].concat(),
+        [&words[..words.len() - 1], &["id"]].concat(),
+        [&words[..words.len() - 2], &["-ic", *script]].concat(),
+        [&words[..], &["sh", "-c", "id"]].concat(),
+    ];
+    vectors.extend(behind.iter().map(|script| [&words[..words.len() - 1], &[script.as_str()]].concat()));
+    let owned = |words: Vec<&str>| (command.program(), words.into_iter().map(str::to_owned).collect());
+    vectors.into_iter().map(owned).collect()
+}
+
 /// The same text, cut into arguments elsewhere: sudo, which joins them, cannot tell. (LESSON 34)
 fn split_elsewhere(allowed: &[RootCommand]) -> Vec<Vector> {
     let mut vectors = Vec::new();
@@ -455,7 +487,7 @@ fn hostile_arguments_do_not_get_through_sudo() {
     }
     let hostile = hostile(&allowed);
     // Each call takes sudo 20 ms: a part of those that were made by rule, spread over all of them, and all by hand.
-    let by_hand: BTreeSet<Vector> = by_hand().into_iter().collect();
+    let by_hand: BTreeSet<Vector> = by_hand().into_iter().chain(entering(&allowed)).collect();
     let tried: BTreeSet<&Vector> = hostile.iter().step_by(4).chain(hostile.intersection(&by_hand)).collect();
     assert!(tried.len() >= 200, "{}", tried.len());
     for (program, words) in &tried {

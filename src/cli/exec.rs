@@ -7,8 +7,8 @@ use super::args::{ExecArgs, Format, Global};
 use super::error::{CliError, Exit, HOST_KEY_HINT};
 use super::output;
 use super::ways::Ways;
-use crate::driver::{Errand, FanOut, Line, Source};
-use crate::effect::{ConnectError, SshTarget, Status};
+use crate::driver::{Door, Errand, FanOut, Line, Source};
+use crate::effect::{ConnectError, Status};
 use crate::render::{self, Ended, Prefixes, Ran, Said};
 
 /// Bytes of standard input that are kept to be given to several guests.
@@ -24,10 +24,10 @@ pub(super) async fn run(global: &Global, args: &ExecArgs) -> Result<Exit, CliErr
     let selected = ways.selected(&args.guests)?;
     let stdin = if args.stdin { output::input(STDIN_LIMIT)? } else { Vec::new() };
     let mut ran: BTreeMap<String, Ran> = BTreeMap::new();
-    let mut targets: BTreeMap<String, SshTarget> = BTreeMap::new();
-    for (name, login) in ways.logins(&selected).await {
-        match login {
-            Ok(login) => drop(targets.insert(name, login.target)),
+    let mut targets: BTreeMap<String, Door> = BTreeMap::new();
+    for (name, door) in ways.doors(&selected).await {
+        match door {
+            Ok(door) => drop(targets.insert(name, door)),
             Err(failure) => drop(ran.insert(name, Ran::not(failure.causes.join(": ")))),
         }
     }
@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global, args: &ExecArgs) -> Result<Exit, CliErr
     let errand = Errand { argv: args.command.clone(), stdin };
     let mut heard: BTreeMap<String, [Said; 2]> = BTreeMap::new();
     let listener = Listener { format: global.format, names: targets.keys().cloned().collect() };
-    let endings = fan_out.run(ways.connect(), &targets, errand, |line| listener.hear(&line, &mut heard)).await;
+    let endings = fan_out.run(&targets, errand, |line| listener.hear(&line, &mut heard)).await;
     for (name, ending) in endings {
         let ended = match ending {
             Ok(Status::Code(code)) => Ended::Exited(code),

@@ -154,6 +154,27 @@ pub(super) fn nodes(declared: &Declared, state: &StateDir, environment: &Environ
     Nodes::new(&declared.desired, clusters, node_doors(audit), state.clone(), environment.home.clone())
 }
 
+/// The nodes by whose way containers are gone into, for commands that read the fleet file and nothing else.
+pub(super) fn nodes_on_the_way(
+    global: &Global,
+    loaded: &Loaded,
+    clusters: &Arc<Clusters>,
+    state: &StateDir,
+    environment: &Environment,
+) -> Result<Nodes, CliError> {
+    let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
+    let doors = node_doors(Arc::new(audit_log(state, &policies)));
+    match resource::lower(&loaded.fleet, &loaded.sources, &Inputs::default()) {
+        Ok(Lowered { desired, .. }) => {
+            Ok(Nodes::new(&desired, Arc::clone(clusters), doors, state.clone(), environment.home.clone()))
+        }
+        Err(mistakes) => {
+            tell(&mistakes, &loaded.sources, global.format)?;
+            Err(CliError::told(Exit::Failure))
+        }
+    }
+}
+
 fn node_doors(audit: Arc<AuditFile>) -> NodeDoors {
     let (run, clock) = (Arc::new(CommandRunner), Arc::new(SystemClock));
     NodeDoors { connect: Arc::new(SshClient::default()), run, clock, audit }
@@ -241,8 +262,6 @@ impl Session {
             }
         };
         let clusters = Arc::new(clusters(&loaded, &environment));
-        let fleet_name = &loaded.fleet.name.value;
-        let insides = insides(fleet_name, Arc::clone(&clusters), state.clone(), &environment);
         let policies = Policies::read(global, &environment, Some((&loaded.fleet, &loaded.sources)))?;
         let (runner, clock, audit) = (Arc::new(CommandRunner), Arc::new(SystemClock), audit_log(&state, &policies));
         let jails = Jails::new(Privileged::new(runner, clock, Arc::new(audit)));
@@ -255,6 +274,9 @@ impl Session {
         let audit = Arc::new(audit_log(&state, &policies));
         let doors = node_doors(Arc::clone(&audit));
         let nodes = Nodes::new(&desired, Arc::clone(&clusters), doors, state.clone(), environment.home.clone());
+        let nodes = Arc::new(nodes);
+        let insides = insides(&fleet.name.value, Arc::clone(&clusters), state.clone(), &environment);
+        let insides = insides.by_way_of(Arc::clone(&nodes));
         let networks = Networks::new(&fleet.name.value, origin.as_str(), runner, clock, audit).guarded(guard);
         Ok(Self {
             state,
@@ -268,7 +290,7 @@ impl Session {
             guests,
             clusters,
             insides: Arc::new(insides),
-            nodes: Arc::new(nodes),
+            nodes,
             networks: Arc::new(networks),
             boot: Arc::new(boot),
             lock,

@@ -14,11 +14,12 @@ use super::args::{
 use super::error::{CliError, Exit};
 use super::output;
 use super::ways::Ways;
+use crate::driver::Door;
 use crate::driver::sessions::{
     Ending, Input, Job, Session, SessionError, SessionName, SessionStatus, Sessions, TakeOver, Until, Why,
     attach_command,
 };
-use crate::effect::{Connect, ConnectError, Shell, SshTarget, exec, ssh_arguments};
+use crate::effect::{ConnectError, Shell, exec, ssh_arguments};
 use crate::plan::Pattern;
 use crate::render::{self, SessionRow, SessionState};
 
@@ -53,8 +54,7 @@ struct Fleet {
 
 impl Fleet {
     async fn shell(&self, guest: &str) -> Result<Box<dyn Shell>, CliError> {
-        let login = self.ways.login(guest).await?;
-        Ok(self.ways.connect().connect(&login.target, LOGIN_DEADLINE).await?)
+        Ok(self.ways.door(guest).await?.open(LOGIN_DEADLINE).await?)
     }
 
     async fn start(&self, args: &SessionStartArgs) -> Result<Exit, CliError> {
@@ -80,9 +80,8 @@ impl Fleet {
     /// All guests that run are asked at the same time; one that does not answer keeps none from being listed.
     async fn list(&self, format: Format, patterns: &[Pattern]) -> Result<Exit, CliError> {
         let mut asked = JoinSet::new();
-        for (guest, target) in self.targets(patterns).await? {
-            let connect = self.ways.connect().clone();
-            asked.spawn(async move { (guest, of_guest(&*connect, &target).await) });
+        for (guest, door) in self.doors(patterns).await? {
+            asked.spawn(async move { (guest, of_guest(&door).await) });
         }
         let (mut rows, mut silent) = (Vec::new(), Vec::new());
         while let Some(answer) = asked.join_next().await {
@@ -104,17 +103,17 @@ impl Fleet {
     }
 
     /// The guests meant, and how to log in to them. Without patterns: all that run.
-    async fn targets(&self, patterns: &[Pattern]) -> Result<Vec<(String, SshTarget)>, CliError> {
+    async fn doors(&self, patterns: &[Pattern]) -> Result<Vec<(String, Door)>, CliError> {
         if patterns.is_empty() {
-            let logins = self.ways.logins(&self.ways.all()?).await;
-            return Ok(logins.into_iter().filter_map(|(name, login)| Some((name, login.ok()?.target))).collect());
+            let doors = self.ways.doors(&self.ways.all()?).await;
+            return Ok(doors.into_iter().filter_map(|(name, door)| Some((name, door.ok()?))).collect());
         }
-        let mut targets = Vec::new();
+        let mut doors = Vec::new();
         for name in self.ways.selected(patterns)? {
-            let target = self.ways.login(&name).await?.target;
-            targets.push((name, target));
+            let door = self.ways.door(&name).await?;
+            doors.push((name, door));
         }
-        Ok(targets)
+        Ok(doors)
     }
 
     async fn show(&self, format: Format, of: &SessionOf) -> Result<Exit, CliError> {
@@ -167,8 +166,8 @@ impl Fleet {
     }
 }
 
-async fn of_guest(connect: &dyn Connect, target: &SshTarget) -> Result<Vec<Session>, SessionError> {
-    let shell = connect.connect(target, LOGIN_DEADLINE).await?;
+async fn of_guest(door: &Door) -> Result<Vec<Session>, SessionError> {
+    let shell = door.open(LOGIN_DEADLINE).await?;
     Sessions::behind(&*shell).list().await
 }
 

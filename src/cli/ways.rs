@@ -9,11 +9,11 @@ use super::args::Global;
 use super::error::{CliError, Exit};
 use super::session::{self, Loaded};
 use crate::driver::microvm::{Guests, Login};
-use crate::driver::{Insides, StateDir};
+use crate::driver::{Door, Insides, StateDir};
 use crate::effect::{Connect, Environment};
 use crate::exec::Failure;
 use crate::plan::Pattern;
-use crate::resource::cluster::{GuestKind, Reach};
+use crate::resource::cluster::{GuestKind, Reach, Via};
 use crate::resource::{self, Address};
 
 /// The guests of a fleet, and the ways into them.
@@ -35,8 +35,15 @@ impl Ways {
         let state = session::state_dir(global, &environment)?;
         let guests = session::guests(&loaded, state.clone());
         let clusters = Arc::new(session::clusters(&loaded, &environment));
-        let insides = Arc::new(session::insides(&loaded.fleet.name.value, clusters, state.clone(), &environment));
         let reaches = resource::reaches(&loaded.fleet);
+        let insides = session::insides(&loaded.fleet.name.value, Arc::clone(&clusters), state.clone(), &environment);
+        let insides = Arc::new(match reaches.values().any(|reach| reach.via == Via::Node) {
+            true => {
+                let nodes = session::nodes_on_the_way(global, &loaded, &clusters, &state, &environment)?;
+                insides.by_way_of(Arc::new(nodes))
+            }
+            false => insides,
+        });
         Ok(Self { loaded, state, guests, insides, reaches })
     }
 
@@ -99,6 +106,32 @@ impl Ways {
                 (false, false) => error.hint(self.names()),
             }
         })
+    }
+
+    /// The way into one running guest: programs of this machine need no other than [`Ways::login`], everything else goes here.
+    ///
+    /// # Errors
+    /// As [`Ways::login`].
+    pub(super) async fn door(&self, guest: &str) -> Result<Door, CliError> {
+        match self.reaches.get(guest).filter(|reach| reach.via == Via::Node) {
+            Some(reach) => Ok(Door::Node(Arc::clone(&self.insides), reach.clone())),
+            None => Ok(Door::Ssh(Arc::clone(self.connect()), self.login(guest).await?.target)),
+        }
+    }
+
+    /// The same of each of these guests, as [`Ways::logins`].
+    pub(super) async fn doors(&self, guests: &BTreeSet<String>) -> BTreeMap<String, Result<Door, Failure>> {
+        let by_node = |guest: &&String| self.reaches.get(*guest).is_some_and(|reach| reach.via == Via::Node);
+        let (nodes, servers): (BTreeSet<&String>, BTreeSet<&String>) = guests.iter().partition(by_node);
+        let logins = self.logins(&servers.into_iter().cloned().collect()).await;
+        let connect = |login: Login| Door::Ssh(Arc::clone(self.connect()), login.target);
+        let mut doors: BTreeMap<_, _> = logins.into_iter().map(|(name, login)| (name, login.map(connect))).collect();
+        for name in nodes {
+            if let Some(reach) = self.reaches.get(name) {
+                doors.insert(name.clone(), Ok(Door::Node(Arc::clone(&self.insides), reach.clone())));
+            }
+        }
+        doors
     }
 
     /// How to log in to each of these guests. Clusters are asked about all of theirs at the same time.

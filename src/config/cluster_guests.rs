@@ -9,8 +9,8 @@ use super::problems::Problems;
 use super::profiles::Profiles;
 use super::settings::Settings;
 use super::{
-    Bind, ClusterGuest, ClusterOrigin, ClusterVm, Container, Fleet, Origin, Setting, is_plain_path, is_shareable,
-    is_shareable_device, is_snippet,
+    Bind, ClusterGuest, ClusterOrigin, ClusterVm, Container, FenceNode, Fleet, Origin, Setting, is_plain_path,
+    is_shareable, is_shareable_device, is_snippet,
 };
 use crate::syntax::{Diagnostic, Span, Spanned, shown};
 
@@ -38,6 +38,8 @@ pub(super) fn add(
             OnCluster::Vm(vm) => check_vm(vm, problems),
         }
         check_root(&guest, problems);
+        let fence = fleet.clusters.get(&common.cluster.value).map_or(&[][..], |cluster| &cluster.fence);
+        check_entered(&guest, fence, problems);
         check_targets(&common.inside.file_syncs, &common.inside.files, problems);
         check_sessions(&common.inside.sessions, problems);
         check_number(common, count, &mut numbers, problems);
@@ -174,6 +176,34 @@ fn check_root(guest: &OnCluster, problems: &mut Problems) {
                 .help("give the guest one number, such as `vmid 105`: the rules of sudo name it"),
         );
     }
+}
+
+/// Root of a node may go into a container whose root is nobody on the node, and whose number sudo's rule names.
+fn check_entered(guest: &OnCluster, fence: &[FenceNode], problems: &mut Problems) {
+    let common = guest.common();
+    let Some(ssh) = common.inside.ssh.as_ref().filter(|ssh| ssh.value.via_node) else { return };
+    let (from, to) = common.vmid.value;
+    let privileged = matches!(guest, OnCluster::Container(container) if !container.unprivileged.value);
+    let outside = common.nodes.iter().find(|node| !fence.iter().any(|it| it.name.value == node.value));
+    let (what, help) = match (guest, outside) {
+        (OnCluster::Vm(_), _) => ("is a virtual machine", "a node goes into containers only: leave `via` out"),
+        (OnCluster::Container(_), _) if privileged => (
+            "is privileged",
+            "root in a privileged container is root on its node: use its SSH server, or leave `unprivileged #false` out",
+        ),
+        (OnCluster::Container(_), _) if from < to => {
+            ("has no number of its own", "give the guest one number, such as `vmid 105`: the rule of sudo names it")
+        }
+        (OnCluster::Container(_), _) if fence.is_empty() => {
+            ("is on a cluster without a fence", "write a `fence` with its nodes into the cluster")
+        }
+        (OnCluster::Container(_), Some(_)) => {
+            ("may be on a node that the fence lacks", "write every `node` of the guest into the cluster's `fence`")
+        }
+        (OnCluster::Container(_), None) => return,
+    };
+    let message = format!("`{}` is to be gone into by way of its node, and {what}", common.name);
+    problems.push(Diagnostic::error("config::contradiction", message, ssh.span, "`via=\"node\"`").help(help));
 }
 
 fn wrong_bind(bind: &Bind) -> Option<String> {

@@ -31,6 +31,8 @@ impl Inside {
 /// `ssh host="10.0.0.5" port=22 identity="~/.ssh/id_ed25519" { host-key "ssh-ed25519 AAAA…" }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestSsh {
+    /// `via="node"`: not SSH, but `pct exec` on the container's node.
+    pub via_node: bool,
     /// Where its SSH server is; `None` takes its declared address, else what the cluster says.
     pub host: Option<String>,
     /// TCP port.

@@ -8,7 +8,9 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::effect::{Connect, ConnectError, SshTarget, Status, Streams};
+use super::inside::Insides;
+use crate::effect::{Connect, ConnectError, Shell, SshTarget, Status, Streams};
+use crate::resource::cluster::Reach;
 
 /// Bytes of a line after which it is passed on in pieces.
 const LINE_LIMIT: u64 = 64 << 10;
@@ -25,6 +27,33 @@ pub struct FanOut {
     pub connect: Duration,
     /// For each command.
     pub run: Duration,
+}
+
+/// A way into one guest.
+#[derive(Clone)]
+pub enum Door {
+    /// Its SSH server.
+    Ssh(Arc<dyn Connect>, SshTarget),
+    /// Its node.
+    Node(Arc<Insides>, Reach),
+}
+
+impl Door {
+    /// Goes in.
+    ///
+    /// # Errors
+    /// See [`ConnectError`].
+    pub async fn open(&self, within: Duration) -> Result<Box<dyn Shell>, ConnectError> {
+        match self {
+            Self::Ssh(connect, target) => connect.connect(target, within).await,
+            Self::Node(insides, reach) => match tokio::time::timeout(within, insides.shell(reach, within)).await {
+                Ok(entered) => entered.map_err(|failure| ConnectError::Node(failure.in_one_line())),
+                Err(_) => {
+                    Err(ConnectError::Deadline { after: within, doing: "going in by way of its node".to_owned() })
+                }
+            },
+        }
+    }
 }
 
 /// What is run in each guest.
@@ -62,18 +91,12 @@ pub type Endings = BTreeMap<String, Result<Status, ConnectError>>;
 impl FanOut {
     /// Runs the command in all of these guests, and passes on each line when it is complete. A guest that cannot be
     /// reached does not keep the others from running. When this future is dropped, all connections are closed.
-    pub async fn run(
-        self,
-        connect: &Arc<dyn Connect>,
-        guests: &BTreeMap<String, SshTarget>,
-        errand: Errand,
-        mut on_line: impl FnMut(Line),
-    ) -> Endings {
+    pub async fn run(self, guests: &BTreeMap<String, Door>, errand: Errand, mut on_line: impl FnMut(Line)) -> Endings {
         let (lines, mut written) = mpsc::channel(LINES_WAITING);
         let (slots, errand) = (Arc::new(Semaphore::new(self.parallel.max(1))), Arc::new(errand));
         let mut running = JoinSet::new();
-        for (guest, target) in guests {
-            let one = One { guest: guest.clone(), target: target.clone(), connect: connect.clone(), limits: self };
+        for (guest, door) in guests {
+            let one = One { guest: guest.clone(), door: door.clone(), limits: self };
             let (slots, errand, lines) = (slots.clone(), errand.clone(), lines.clone());
             running.spawn(async move {
                 // Never closed, so that this waits for a slot and for nothing else.
@@ -98,14 +121,13 @@ impl FanOut {
 /// One guest's part.
 struct One {
     guest: String,
-    target: SshTarget,
-    connect: Arc<dyn Connect>,
+    door: Door,
     limits: FanOut,
 }
 
 impl One {
     async fn run(&self, errand: &Errand, lines: &mpsc::Sender<Line>) -> Result<Status, ConnectError> {
-        let shell = self.connect.connect(&self.target, self.limits.connect).await?;
+        let shell = self.door.open(self.limits.connect).await?;
         let argv: Vec<&str> = errand.argv.iter().map(String::as_str).collect();
         let capacity = usize::try_from(LINE_LIMIT).unwrap_or(usize::MAX);
         let (mut stdout, output) = tokio::io::duplex(capacity);
@@ -150,7 +172,6 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
 
     use super::*;
-    use crate::effect::Shell;
 
     const LIMITS: FanOut = FanOut { parallel: 2, connect: Duration::from_secs(5), run: Duration::from_secs(5) };
 
@@ -209,14 +230,14 @@ mod tests {
         SshTarget { host, port, user, host_key, identity: "/state/identity".into(), via: None }
     }
 
-    fn guests(ports: &[u16]) -> BTreeMap<String, SshTarget> {
-        ports.iter().map(|port| (format!("web-{port}"), target(*port))).collect()
+    fn guests(connect: &Arc<dyn Connect>, ports: &[u16]) -> BTreeMap<String, Door> {
+        ports.iter().map(|port| (format!("web-{port}"), Door::Ssh(connect.clone(), target(*port)))).collect()
     }
 
     async fn run(connect: &Arc<dyn Connect>, ports: &[u16]) -> (Endings, Vec<Line>) {
         let mut lines = Vec::new();
         let errand = Errand { argv: vec!["say".to_owned(), "hi".to_owned()], stdin: b", all".to_vec() };
-        let endings = LIMITS.run(connect, &guests(ports), errand, |line| lines.push(line)).await;
+        let endings = LIMITS.run(&guests(connect, ports), errand, |line| lines.push(line)).await;
         lines.sort();
         (endings, lines)
     }

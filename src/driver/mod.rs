@@ -16,6 +16,7 @@ pub mod inputs;
 mod inside;
 mod kept;
 pub mod kernel;
+mod key_file;
 mod local;
 mod meter;
 pub mod microvm;
@@ -36,7 +37,7 @@ mod tools;
 mod undo;
 mod used;
 
-pub use fan_out::{Endings, Errand, FanOut, Line, Source};
+pub use fan_out::{Door, Endings, Errand, FanOut, Line, Source};
 pub use fleet::FleetDriver;
 pub use inside::{Account, Doors, Insides};
 pub use kept::{Kept, kept, remove_kept};

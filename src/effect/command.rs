@@ -14,6 +14,10 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+mod pipe;
+
+pub use pipe::Pipe;
+
 /// Bytes kept of each output stream; the rest is read and dropped.
 const OUTPUT_LIMIT: usize = 1 << 20;
 

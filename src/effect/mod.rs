@@ -30,7 +30,7 @@ mod usage;
 pub mod walk;
 
 pub use clock::{Clock, SystemClock};
-pub use command::{Command, CommandError, CommandRunner, Output, Run, Status};
+pub use command::{Command, CommandError, CommandRunner, Output, Pipe, Run, Status};
 pub use detach::{Detach, Detached, Detacher, leave_session};
 pub use digests::DigestCache;
 pub use environment::Environment;
@@ -46,8 +46,8 @@ pub use sparse::{copy_sparse, punch, sparse_digest};
 pub(crate) use ssh::loopback;
 pub use ssh::{
     Connect, ConnectError, Depth, Destination, Jump, KnownHosts, Login, OverShell, Passphrase, Shell, SshAlias,
-    SshClient, SshTarget, Streams, Surroundings, Transfer, Trust, known_hosts_line, scp_arguments, ssh_arguments,
-    ssh_config, with_include, without_include,
+    SshClient, SshTarget, Streams, Surroundings, Transfer, Trust, known_hosts_line, remote_command, scp_arguments,
+    ssh_arguments, ssh_config, with_include, without_include,
 };
 pub use sshsig::{Signature, SignatureError, sign};
 pub use syslog::syslog;

@@ -37,6 +37,7 @@ pub use destination::{Destination, Login, Passphrase, Trust};
 pub use include::{with_include, without_include};
 pub use known_hosts::KnownHosts;
 pub use over::OverShell;
+pub use quote::remote_command;
 pub use system::{known_hosts_line, ssh_arguments};
 pub use user_config::{Jump, Surroundings};
 
@@ -125,6 +126,9 @@ pub enum ConnectError {
         /// Why.
         cause: Box<ConnectError>,
     },
+    /// It is gone into by way of its node, which did not work.
+    #[error("by way of its node: {0}")]
+    Node(String),
     /// The command cannot be passed on as it is.
     #[error("cannot run this command: {0}")]
     Command(String),

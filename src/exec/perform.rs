@@ -99,4 +99,14 @@ impl Failure {
         self.hint = Some(hint.into());
         self
     }
+
+    /// All of it in one line, where there is no room for more.
+    #[must_use]
+    pub fn in_one_line(&self) -> String {
+        let why = self.causes.join(": ");
+        match &self.hint {
+            Some(hint) => format!("{why}; {hint}"),
+            None => why,
+        }
+    }
 }

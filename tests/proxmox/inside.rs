@@ -10,7 +10,7 @@ use regatta::effect::{CommandRunner, SshClient, SystemClock, fingerprint};
 use regatta::exec::FailureKind;
 use regatta::plan::power::{Power, may_name_on_clusters, obstacles, power};
 use regatta::resource::Desired;
-use regatta::resource::cluster::Reach;
+use regatta::resource::cluster::{Reach, Via};
 
 use crate::fake::Fake;
 use crate::fake::inside::Inside;
@@ -20,7 +20,7 @@ use crate::house::House;
 const NOTHING: [&str; 0] = [];
 
 /// What the tests declare: everything that goes into a guest.
-const FILES: &str = r#"
+pub(crate) const FILES: &str = r#"
     file-sync "~/dotfiles" to="~/.config/app" prune=#true
     file "~/motd" mode="0644" { content "hello\n" }
     git-identity name="Ada" email="ada@lab.test"
@@ -45,7 +45,7 @@ pub(crate) async fn container(house: &House, ssh: &str, files: &str) -> Desired 
     desired_with_files(&guest, &house.path("home"), &house.public("state/identity")).await
 }
 
-fn home(house: &House) {
+pub(crate) fn home(house: &House) {
     fs::create_dir_all(house.path("home/dotfiles/lua")).unwrap();
     fs::write(house.path("home/dotfiles/init"), "one\n").unwrap();
     fs::write(house.path("home/dotfiles/lua/x"), "two\n").unwrap();
@@ -129,6 +129,7 @@ async fn a_host_key_is_vouched_for_or_there_is_no_login() {
     let reach = Reach {
         cluster: "pve".into(),
         guest: "web".into(),
+        via: Via::Ssh,
         host: Some("127.0.0.1".into()),
         port: house.port,
         identity: None,
@@ -210,6 +211,7 @@ async fn the_cluster_tells_where_a_guest_is() {
     let reach = |host: Option<&str>| Reach {
         cluster: "pve".into(),
         guest: "db".into(),
+        via: Via::Ssh,
         host: host.map(str::to_owned),
         port: 22,
         identity: None,

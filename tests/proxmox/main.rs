@@ -9,6 +9,7 @@ mod apply;
 mod beside;
 #[path = "../common/cases.rs"]
 mod cases;
+mod entered;
 mod fake;
 mod faults;
 mod fence;

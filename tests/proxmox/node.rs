@@ -7,7 +7,7 @@ use regatta::driver::StateDir;
 use regatta::driver::nodes::{NodeDoors, Nodes};
 use regatta::driver::proxmox::Clusters;
 use regatta::driver::proxmox::exchange::{Call, Exchange as _, Verb};
-use regatta::effect::{Command, CommandError, Output, Run, SshClient, Status, SystemClock};
+use regatta::effect::{Command, CommandError, Output, Pipe, Run, SshClient, Status, Streams, SystemClock};
 use regatta::exec::{Audit, AuditFact};
 use regatta::resource::Desired;
 
@@ -117,6 +117,14 @@ impl Run for Node {
             other => panic!("no program of a node: {other:?}"),
         };
         Ok(Output { status: Status::Code(code), stdout: stdout.into_bytes(), stderr: stderr.into_bytes() })
+    }
+}
+
+#[async_trait]
+impl Pipe for Node {
+    /// Nothing that is set on a node is streamed.
+    async fn pipe(&self, command: &Command, _: Streams<'_>) -> Result<Status, CommandError> {
+        panic!("no program of a node that is talked to: {command}")
     }
 }
 

@@ -28,7 +28,7 @@ use crate::fleet::{Regatta, of_file, told};
 use crate::house::House;
 use crate::node::{Anything, Node};
 
-const PCT: &str = "/usr/sbin/pct";
+pub(crate) const PCT: &str = "/usr/sbin/pct";
 
 /// As strict as `pct set`.
 const STAND_IN: &str = include_str!("../common/stand_in_pct.sh");
@@ -63,13 +63,13 @@ impl Shell for MirroredShell {
 }
 
 /// A user who may log in, the stand-in, and later the rules; all of it goes with the value.
-struct Account {
-    name: String,
+pub(crate) struct Account {
+    pub(crate) name: String,
     at: PathBuf,
 }
 
 impl Account {
-    fn new(house: &House) -> Self {
+    pub(crate) fn new(house: &House) -> Self {
         let (name, at) = (format!("rgtnode{}", std::process::id()), PathBuf::from(house.path("")));
         succeeds(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", "--password", "*", &name]));
         fs::set_permissions(&at, fs::Permissions::from_mode(0o755)).unwrap();
@@ -79,15 +79,15 @@ impl Account {
         Self { name, at }
     }
 
-    fn allow(&self, rules: &Rules) {
+    pub(crate) fn allow(&self, rules: &str) {
         let path = Path::new("/etc/sudoers.d").join(&self.name);
-        fs::write(&path, rules.to_string()).unwrap();
+        fs::write(&path, rules).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o440)).unwrap();
         succeeds(Command::new("visudo").arg("-cf").arg(&path));
     }
 
     /// What ran as root.
-    fn ran(&self) -> Vec<String> {
+    pub(crate) fn ran(&self) -> Vec<String> {
         let log = fs::read_to_string(self.at.join("log")).unwrap_or_default();
         log.lines().map(str::to_owned).collect()
     }
@@ -148,7 +148,7 @@ async fn root_on_a_real_node() {
     assert_eq!(account.ran(), [""; 0]);
     assert_eq!(nodes.not_allowed(&node).await.unwrap(), (needed.len(), needed.clone()));
 
-    account.allow(&Rules::new(&account.name, "shop", &needed).unwrap());
+    account.allow(&Rules::new(&account.name, "shop", &needed).unwrap().to_string());
     assert_eq!(nodes.not_allowed(&node).await.unwrap(), (needed.len(), Vec::new()));
     assert_eq!(regatta.apply(&wish).await, []);
     assert_eq!(told(&regatta.plan(&wish).await), [""; 0]);
@@ -171,7 +171,8 @@ async fn root_on_a_real_node() {
     assert_eq!(account.ran().len(), 4, "{:?}", account.ran());
 }
 
-fn target(house: &House, user: &str) -> SshTarget {
+/// The login that sudo's rules are for.
+pub(crate) fn target(house: &House, user: &str) -> SshTarget {
     SshTarget {
         host: "127.0.0.1".into(),
         port: house.port,

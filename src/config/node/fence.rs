@@ -16,8 +16,9 @@ pub(super) static FENCE: NodeRule = NodeRule {
     ..NodeRule::new(
         "fence",
         "The nodes on which may be done what no API token may: features of containers but `nesting`, directories and devices \
-         of the node, hook scripts; and what belongs to a node alone: its USB disks. It is done by a few exact commands through sudo; `regatta sudoers --node NAME` prints its \
-         rules. Without a fence, plans refuse what needs one.",
+         of the node, hook scripts; what belongs to a node alone: its USB disks; and by way of which containers are gone into \
+         (`via=\"node\"`). It is done by a few exact commands through sudo; `regatta sudoers --node NAME` prints its rules. Without \
+         a fence, plans refuse what needs one.",
     )
 };
 

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8PathBuf;
 use tokio::time::{Instant, sleep};
 
 use super::Insides;
-use crate::driver::StateDir;
+use crate::driver::key_file::key_file;
 use crate::driver::microvm::Login;
-use crate::driver::proxmox::Whereabouts;
+use crate::driver::proxmox::{Entrance, Whereabouts};
 use crate::effect::{Shell, SshTarget, files, known_hosts_line};
 use crate::exec::{Failure, FailureKind, Progress};
-use crate::resource::cluster::{ObservedClusterGuest, Reach};
+use crate::resource::cluster::{ObservedClusterGuest, Reach, Via};
 
 /// One try has this long.
 const TRY: Duration = Duration::from_secs(15);
@@ -25,6 +25,7 @@ impl Insides {
     /// # Errors
     /// It is not there or stopped, or nobody knows its address or its host key.
     pub async fn login(&self, reach: &Reach) -> Result<Login, Failure> {
+        has_server(reach)?;
         let found = self.clusters.whereabouts(reach).await?;
         self.login_to(reach, &found).await
     }
@@ -33,6 +34,43 @@ impl Insides {
     pub(super) async fn login_of(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Login, Failure> {
         let found = self.clusters.whereabouts_of(reach, seen).await?;
         self.login_to(reach, &found).await
+    }
+
+    /// Goes into a guest that runs, by the way that is declared.
+    ///
+    /// # Errors
+    /// As [`Insides::login`]; it does not answer in time, or its node does not let us in.
+    pub async fn shell(&self, reach: &Reach, within: Duration) -> Result<Box<dyn Shell>, Failure> {
+        match reach.via {
+            Via::Ssh => Ok(self.doors.connect.connect(&self.login(reach).await?.target, within).await?),
+            Via::Node => self.by_its_node(reach, &self.clusters.entrance(reach).await?).await,
+        }
+    }
+
+    /// The same of a guest that was seen a moment ago.
+    pub(super) async fn shell_of(
+        &self,
+        reach: &Reach,
+        seen: &ObservedClusterGuest,
+        within: Duration,
+    ) -> Result<Box<dyn Shell>, Failure> {
+        match reach.via {
+            Via::Ssh => {
+                let target = self.login_of(reach, seen).await?.target;
+                let connected = self.doors.connect.connect(&target, within).await;
+                connected.map_err(|error| Failure::permanent(format!("cannot log in: {error}")))
+            }
+            Via::Node => self.by_its_node(reach, &self.clusters.entrance_of(reach, seen).await?).await,
+        }
+    }
+
+    async fn by_its_node(&self, reach: &Reach, at: &Entrance) -> Result<Box<dyn Shell>, Failure> {
+        match &self.nodes {
+            Some(nodes) => nodes.enter(reach, &at.node, at.vmid).await,
+            None => {
+                Err(Failure::permanent(format!("no way leads to the node `{}` of guest `{}`", at.node, reach.guest)))
+            }
+        }
     }
 
     async fn login_to(&self, reach: &Reach, found: &Whereabouts) -> Result<Login, Failure> {
@@ -82,6 +120,11 @@ impl Insides {
     }
 
     async fn try_to_enter(&self, reach: &Reach, progress: &dyn Progress) -> Result<Box<dyn Shell>, Failure> {
+        if reach.via == Via::Node {
+            let at = self.clusters.entrance(reach).await?;
+            progress.say(&format!("goes in by way of node `{}`", at.node));
+            return self.by_its_node(reach, &at).await;
+        }
         let login = self.login(reach).await?;
         if let Some(jump) = &login.target.via {
             progress.say(&format!("goes through `{}`, as the ssh configuration says", jump.named));
@@ -90,20 +133,16 @@ impl Insides {
     }
 }
 
-/// The private key that logs in, as a fleet file names it: regatta's own when it names none.
-pub(in crate::driver) fn key_file(
-    path: Option<&str>,
-    home: Option<&Utf8Path>,
-    state: &StateDir,
-) -> Result<Utf8PathBuf, Failure> {
-    match path.map(|path| (path, path.strip_prefix("~/"))) {
-        None => Ok(state.identity()),
-        Some((path, None)) => Ok(path.into()),
-        Some((_, Some(below))) => match home {
-            Some(home) => Ok(home.join(below)),
-            None => Err(Failure::permanent("found no home directory: HOME is not set")),
-        },
+/// Some guests are gone into by their nodes: programs that speak SSH reach no server there.
+pub(super) fn has_server(reach: &Reach) -> Result<(), Failure> {
+    if reach.via == Via::Ssh {
+        return Ok(());
     }
+    let guest = &reach.guest;
+    let failure = Failure::permanent(format!("guest `{guest}` is gone into by way of its node, and not by SSH"));
+    Err(failure.hint(format!(
+        "`regatta exec {guest} -- …` and `regatta session` go there; on the node, `pct enter` is a shell"
+    )))
 }
 
 /// What is done about a host key that nobody vouches for: somebody has to, or there is no login.

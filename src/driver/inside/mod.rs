@@ -5,7 +5,8 @@
 //!                                                  ├ login ─▶ Shell ─▶ files::live
 //! Reach   ── what the fleet file says of the way ──┘
 //! ```
-//! The API tells where a guest is, and SSH goes there: neither knows of the other, and only here they meet.
+//! The API tells where a guest is, and SSH goes there: neither knows of the other, and only here they meet. Where the fleet
+//! file says `via="node"`, its node goes in instead (`driver::nodes`).
 //!
 //! **Invariant:** no host key is accepted because it was seen first. It is declared, vouched for (`regatta repin`), or was
 //! read over a channel that is trusted already.
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use camino::Utf8PathBuf;
 
+use super::nodes::Nodes;
 use super::proxmox::Clusters;
 use super::state::StateDir;
 use crate::effect::{Clock, Connect, Run, Surroundings};
@@ -61,19 +63,36 @@ pub struct Insides {
     account: Account,
     /// What the user's own configuration of `ssh` is read with.
     surroundings: Surroundings,
+    /// The nodes by whose way containers are gone into.
+    nodes: Option<Arc<Nodes>>,
 }
 
 impl Insides {
     /// The guests of `fleet` on these clusters.
     pub fn new(fleet: &str, clusters: Arc<Clusters>, doors: Doors, state: StateDir, home: Option<Utf8PathBuf>) -> Self {
         let surroundings = Surroundings { home: home.clone(), ..Surroundings::default() };
-        Self { fleet: fleet.to_owned(), clusters, doors, state, home, account: Account::default(), surroundings }
+        Self {
+            fleet: fleet.to_owned(),
+            clusters,
+            doors,
+            state,
+            home,
+            account: Account::default(),
+            surroundings,
+            nodes: None,
+        }
     }
 
     /// The same with an SSH agent, or another configuration of `ssh` than the user's own.
     #[must_use]
     pub fn surrounded_by(self, surroundings: Surroundings) -> Self {
         Self { surroundings, ..self }
+    }
+
+    /// The same with nodes by whose way containers are gone into.
+    #[must_use]
+    pub fn by_way_of(self, nodes: Arc<Nodes>) -> Self {
+        Self { nodes: Some(nodes), ..self }
     }
 
     /// The same as another user.

@@ -39,18 +39,11 @@ impl Insides {
     }
 
     async fn read(&self, reach: &Reach, seen: &ObservedClusterGuest, wanted: &Wanted) -> Reading<GuestFiles> {
-        let login = match self.login_of(reach, seen).await {
-            Ok(login) => login,
-            Err(failure) => {
-                let why = failure.causes.join(": ");
-                return Reading::Unreadable(failure.hint.map_or_else(|| why.clone(), |hint| format!("{why}; {hint}")));
-            }
-        };
-        match self.doors.connect.connect(&login.target, LOGIN_DEADLINE).await {
+        match self.shell_of(reach, seen, LOGIN_DEADLINE).await {
             Ok(shell) => {
                 live::Guest::behind(&*shell).with_work_directory(self.account.home.as_str()).read(wanted).await
             }
-            Err(error) => Reading::Unreadable(format!("cannot log in: {error}")),
+            Err(failure) => Reading::Unreadable(failure.in_one_line()),
         }
     }
 }

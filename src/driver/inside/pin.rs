@@ -1,6 +1,7 @@
 //! Trusting a host key of a guest on a cluster, because somebody who looked says so. The guest's mark keeps it.
 
 use super::Insides;
+use super::login::has_server;
 use crate::driver::host_keys;
 use crate::exec::Failure;
 use crate::resource::cluster::Reach;
@@ -11,6 +12,7 @@ impl Insides {
     /// # Errors
     /// The fleet file declares its key; the guest does not run, or shows no such key.
     pub async fn pin(&self, reach: &Reach, wanted: &str) -> Result<(), Failure> {
+        has_server(reach)?;
         if reach.host_key.is_some() {
             let failure =
                 Failure::permanent(format!("the fleet file declares the host key of guest `{}`", reach.guest));

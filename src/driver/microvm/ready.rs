@@ -158,6 +158,7 @@ fn is_final(failure: &ConnectError) -> bool {
         | ConnectError::HostRevoked { .. }
         | ConnectError::KeyRefused { .. }
         | ConnectError::Identity { .. }
+        | ConnectError::Node(_)
         | ConnectError::Command(_) => true,
         ConnectError::Jump { cause, .. } => is_final(cause),
         ConnectError::NotUp(_)

@@ -9,6 +9,7 @@
 //! `docs/design/proxmox.md`, «The fence», tells the whole.
 
 mod disks;
+mod enter;
 mod examine;
 mod health;
 mod listing;
@@ -26,7 +27,7 @@ use camino::Utf8PathBuf;
 use super::StateDir;
 use super::privilege::{RootCommand, add_to_fstab, disk_health, mount_disk, needed_on_nodes};
 use super::proxmox::Clusters;
-use crate::effect::{Clock, Connect, Run};
+use crate::effect::{Clock, Connect, Pipe};
 use crate::exec::{Audit, Failure, Perform, Progress};
 use crate::plan::{Op, Step};
 use crate::resource::cluster::{ClusterGuestSpec, NodeMountSpec, NodeSpec};
@@ -38,7 +39,7 @@ pub struct NodeDoors {
     /// Logs in.
     pub connect: Arc<dyn Connect>,
     /// Runs programs of this machine, which may be a node itself.
-    pub run: Arc<dyn Run>,
+    pub run: Arc<dyn Pipe>,
     /// Dates what is written down.
     pub clock: Arc<dyn Clock>,
     /// Has every command of root's before it runs.

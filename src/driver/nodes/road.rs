@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use super::Nodes;
 use crate::config::NodeRoad;
-use crate::driver::inside::login::key_file;
+use crate::driver::key_file::key_file;
 use crate::driver::privilege::Privileged;
-use crate::effect::{OverShell, Run, SshTarget};
+use crate::effect::{OverShell, Pipe, Run, SshTarget};
 use crate::exec::Failure;
 use crate::resource::cluster::NodeSpec;
 
@@ -17,7 +17,7 @@ const LOGIN: Duration = Duration::from_secs(15);
 /// A node that commands get to.
 pub(super) struct Road {
     /// Runs commands there as whoever logged in.
-    pub(super) run: Arc<dyn Run>,
+    pub(super) run: Arc<dyn Pipe>,
     /// Runs those of the catalogue as root.
     pub(super) root: Privileged,
 }
@@ -34,11 +34,11 @@ impl Nodes {
                 let connected = self.doors.connect.connect(&target, LOGIN).await;
                 let context = || format!("cannot log in to node `{}`", node.name);
                 let shell = connected.map_err(|error| Failure::from(error).context(context()))?;
-                Arc::new(OverShell::new(shell)) as Arc<dyn Run>
+                Arc::new(OverShell::new(shell)) as Arc<dyn Pipe>
             }
         };
         let (clock, audit) = (Arc::clone(&self.doors.clock), Arc::clone(&self.doors.audit));
-        let root = Privileged::new(Arc::clone(&run), clock, audit);
+        let root = Privileged::new(Arc::clone(&run) as Arc<dyn Run>, clock, audit);
         Ok(match &node.road {
             NodeRoad::Local => Road { run, root },
             NodeRoad::Ssh { user, .. } => Road { run, root: root.logged_in_as(user) },

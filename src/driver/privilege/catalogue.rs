@@ -117,7 +117,7 @@ const CHANGES: &str = "it changes the host's network (CAP_NET_ADMIN)";
 const READS: &str = "the kernel shows rules to CAP_NET_ADMIN only";
 
 /// Everything that runs as root.
-static ENTRIES: [Entry; 26] = [
+static ENTRIES: [Entry; 27] = [
     ip("add-bridge", "link add name {link} address {mac} type bridge"),
     ip("mark", "link set dev {link} alias {mark}"),
     ip("add-address", "address add {address4} dev {link}"),
@@ -196,6 +196,14 @@ static ENTRIES: [Entry; 26] = [
         // The line is one word. Cut elsewhere, sed has no file to edit, or an option that it does not know.
         pattern: "--in-place {fstab-line} /etc/fstab",
         why: "the file is root's",
+        by: By::Sudo,
+    },
+    Entry {
+        name: "enter-container",
+        program: Program::Pct,
+        pattern: "exec {vmid} -- /usr/bin/env -i HOME=/root LOGNAME=root USER=root \
+                  PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c {enter}",
+        why: "only root of a node goes into its containers",
         by: By::Sudo,
     },
     on_node("unset-vm-hook", Program::Qm, "set {vmid} --digest {digest} --delete hookscript"),

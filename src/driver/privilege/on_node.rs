@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::catalogue::{Program, Refused, RootCommand, admit};
+use super::enter::enter_container;
 use crate::config::{is_filesystem_uuid, is_mount_point, is_plain_path, is_shareable, is_shareable_device};
 use crate::resource::cluster::field::{Several, by_path};
-use crate::resource::cluster::{Act, ClusterGuestSpec, GuestKind, NodeMountSpec};
+use crate::resource::cluster::{Act, ClusterGuestSpec, GuestKind, NodeMountSpec, Via};
 
 /// Features that fleet files can switch on, in the order in which they are sent.
 const FEATURES: [&str; 4] = ["fuse=1", "keyctl=1", "mknod=1", "nesting=1"];
@@ -81,6 +82,9 @@ pub fn needed_on_nodes(guests: &[&ClusterGuestSpec]) -> Result<Vec<RootCommand>,
     let mut commands = Vec::new();
     // Rules name the guest: those without a number of their own ask for nothing.
     for guest in guests.iter().filter(|guest| guest.vmid.from == guest.vmid.to) {
+        if guest.reach.via == Via::Node && guest.unprivileged {
+            commands.push(enter_container(guest.vmid.from)?);
+        }
         let mut add = |act: Act| set_on_node(guest.kind, guest.vmid.from, ANY_DIGEST, &act).map(|it| commands.push(it));
         for path in guest.left_to_root() {
             let (Some((field, _)), Some(value)) = (by_path(guest.kind, path), guest.values.get(path)) else { continue };

@@ -2,11 +2,12 @@
 //! `sudo -n`. Every call is in the audit log before it begins, and its end afterwards.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::catalogue::{By, RootCommand};
-use crate::effect::{Clock, Command, Detach, Detached, Output, Run, Status, process};
+use crate::effect::{Clock, Command, CommandError, Detach, Detached, Output, Pipe, Run, Status, Streams, process};
 use crate::exec::{Audit, AuditFact, Failure};
 
 /// Found by the search path: what it does as root it decides by its own rules, not by ours.
@@ -42,7 +43,7 @@ impl Privileged {
             return Ok(output);
         }
         let shown = Command::new(command.program()).args(command.arguments().iter().cloned()).to_string();
-        Err(crate::effect::CommandError::Failed { command: shown, output }.into())
+        Err(CommandError::Failed { command: shown, output }.into())
     }
 
     /// Runs a command to its end. Any exit code of its own is an [`Output`].
@@ -50,28 +51,56 @@ impl Privileged {
     /// # Errors
     /// As [`Privileged::run_ok`], but for its own exit codes.
     pub async fn run(&self, command: &RootCommand) -> Result<Output, Failure> {
+        self.run_with(command, b"", command.deadline()).await
+    }
+
+    /// The same with this input, and as long as is said here.
+    ///
+    /// # Errors
+    /// As [`Privileged::run`].
+    pub async fn run_with(&self, command: &RootCommand, stdin: &[u8], deadline: Duration) -> Result<Output, Failure> {
         let is_root = self.is_root;
         may_run(command, is_root)?;
-        let prepared = prepare(command, is_root);
+        let prepared = prepare(command, is_root).stdin(stdin).deadline(deadline);
         let call = Uuid::now_v7();
         let (name, shown) = (command.entry.name.to_owned(), command.to_string());
         self.record(AuditFact::Privileged { call, name, command: shown, sudo: !is_root })?;
         let done = self.run.run(&prepared).await;
-        let status = match &done {
-            Ok(output) => match output.status {
-                Status::Code(code) => format!("exit {code}"),
-                Status::Signal(signal) => format!("signal {signal}"),
-            },
-            Err(error) => error.to_string(),
-        };
+        let status = told(done.as_ref().map(|output| output.status));
         self.record(AuditFact::PrivilegedEnded { call, status })?;
         let output = done?;
         if !is_root && refused_by_sudo(&output) {
             let text = String::from_utf8_lossy(&output.stderr).replace(char::is_control, " ");
             return Err(Failure::permanent(format!("sudo does not allow `{command}`: {}", text.trim()))
-                .hint("`regatta sudoers` prints the rules that are needed, and says how to install them"));
+                .hint("`regatta sudoers`, with `--node NODE` for a node of a cluster, prints the rules that are needed, and says how to install them"));
         }
         Ok(output)
+    }
+
+    /// Runs a command between these streams. What sudo refuses here is an exit code of its own and words on the error output.
+    ///
+    /// # Errors
+    /// When it cannot be run or its end is not known, or the audit log cannot be written.
+    pub async fn pipe(
+        &self,
+        door: &dyn Pipe,
+        command: &RootCommand,
+        streams: Streams<'_>,
+        deadline: Duration,
+    ) -> Result<Status, CommandError> {
+        if command.entry.by == By::Root && !self.is_root {
+            let cause = std::io::Error::other("it is run by root only, not through sudo");
+            return Err(CommandError::Io { command: command.to_string(), cause });
+        }
+        let call = Uuid::now_v7();
+        let (name, shown) = (command.entry.name.to_owned(), command.to_string());
+        let unwritten = |cause| CommandError::Io { command: command.to_string(), cause };
+        let begun = AuditFact::Privileged { call, name, command: shown, sudo: !self.is_root };
+        self.audit.append(self.clock.now(), &[begun]).map_err(unwritten)?;
+        let done = door.pipe(&prepare(command, self.is_root).deadline(deadline), streams).await;
+        let ended = AuditFact::PrivilegedEnded { call, status: told(done.as_ref().copied()) };
+        self.audit.append(self.clock.now(), &[ended]).map_err(unwritten)?;
+        done
     }
 
     /// Starts a command that outlives us, in a session of its own, with these streams. Only root can: what sudo starts waits for
@@ -96,6 +125,15 @@ impl Privileged {
 
     fn record(&self, fact: AuditFact) -> Result<(), Failure> {
         self.audit.append(self.clock.now(), &[fact]).map_err(|cause| Failure::permanent(cause.to_string()))
+    }
+}
+
+/// How a command ended, for the audit log.
+fn told(ended: Result<Status, &CommandError>) -> String {
+    match ended {
+        Ok(Status::Code(code)) => format!("exit {code}"),
+        Ok(Status::Signal(signal)) => format!("signal {signal}"),
+        Err(error) => error.to_string(),
     }
 }
 
@@ -133,7 +171,7 @@ mod tests {
 
     use super::*;
     use crate::driver::privilege::admit;
-    use crate::effect::{CommandError, SystemClock};
+    use crate::effect::SystemClock;
 
     /// Remembers what it was asked to run, and answers as told.
     struct Fake(Mutex<Vec<Command>>, Output);

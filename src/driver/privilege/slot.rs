@@ -4,7 +4,7 @@ use core::net::{Ipv4Addr, Ipv6Addr};
 use std::fmt;
 use std::str::FromStr;
 
-use super::on_node;
+use super::{enter, on_node};
 use crate::config::{self, Mac, Subnet4, Subnet6};
 use crate::resource::LinkName;
 
@@ -87,10 +87,12 @@ pub(super) enum Slot {
     MountPoint,
     /// What makes sed append the line of such a disk.
     FstabLine,
+    /// The script that a container is gone into with.
+    Enter,
 }
 
 /// What patterns call the kinds of arguments.
-const NAMES: [(&str, Slot); 38] = [
+const NAMES: [(&str, Slot); 39] = [
     ("{link}", Slot::Link),
     ("{table}", Slot::Table),
     ("{mac}", Slot::Mac),
@@ -129,6 +131,7 @@ const NAMES: [(&str, Slot); 38] = [
     ("{volume}", Slot::Volume),
     ("{mount-point}", Slot::MountPoint),
     ("{fstab-line}", Slot::FstabLine),
+    ("{enter}", Slot::Enter),
 ];
 
 impl Slot {
@@ -183,6 +186,7 @@ impl Slot {
             Self::DeviceKey => on_node::is_numbered("--dev", text),
             Self::Device => on_node::is_device(text),
             Self::Snippet => config::is_snippet(text),
+            Self::Enter => text == enter::ENTER,
             Self::Disk => config::is_whole_disk(text),
             Self::Volume => text.strip_prefix("--source=UUID=").is_some_and(config::is_filesystem_uuid),
             Self::MountPoint => text.strip_prefix("--target=").is_some_and(config::is_mount_point),

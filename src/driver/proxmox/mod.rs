@@ -42,4 +42,4 @@ pub use error::ApiError;
 pub use for_root::ForRoot;
 pub use server::{Servers, Token};
 pub use snapshots::GuestSnapshot;
-pub use whereabouts::Whereabouts;
+pub use whereabouts::{Entrance, Whereabouts};

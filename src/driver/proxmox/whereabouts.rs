@@ -53,7 +53,36 @@ impl Clusters {
     }
 }
 
+/// Where a running container is gone into.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entrance {
+    /// Its node.
+    pub node: String,
+    /// Its number.
+    pub vmid: u32,
+}
+
 impl Clusters {
+    /// On which node a container of ours is gone into, if root in it is nobody on the node.
+    ///
+    /// # Errors
+    /// The guest is not there, stopped, no container, or privileged; its cluster cannot be asked.
+    pub async fn entrance(&self, reach: &Reach) -> Result<Entrance, Failure> {
+        let cluster = self.get(&reach.cluster).await?;
+        match cluster.find(&reach.guest).await? {
+            Some((_, seen)) => cluster.entrance(reach, &seen).await,
+            None => Err(Failure::permanent(format!("guest `{}` is not made yet", reach.guest))),
+        }
+    }
+
+    /// The same of a guest that was seen a moment ago.
+    ///
+    /// # Errors
+    /// As [`Clusters::entrance`].
+    pub async fn entrance_of(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Entrance, Failure> {
+        self.get(&reach.cluster).await?.entrance(reach, seen).await
+    }
+
     /// Keeps the host key of a guest in its mark.
     ///
     /// # Errors
@@ -71,6 +100,23 @@ impl Clusters {
 }
 
 impl Cluster {
+    async fn entrance(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Entrance, Failure> {
+        if seen.power == Power::Off {
+            return Err(Failure::permanent(format!("guest `{}` is stopped", reach.guest)));
+        }
+        let place = Place { node: seen.node.clone(), kind: seen.kind, vmid: seen.vmid };
+        // Whether it is unprivileged is decided when it is made: what is asked for once may still be another guest's answer.
+        let config = self.api.config(&place, seen.power).await?;
+        let nobody = config.fields.get("unprivileged").is_some_and(|value| value == "1");
+        if seen.kind != GuestKind::Container || !nobody {
+            let message =
+                format!("guest `{}` is no unprivileged container, and no way leads into it by its node", reach.guest);
+            let failure = Failure::permanent(message);
+            return Err(failure.hint("root in a privileged container is root on its node: leave `via=\"node\"` out"));
+        }
+        Ok(Entrance { node: place.node, vmid: place.vmid })
+    }
+
     async fn whereabouts(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Whereabouts, Failure> {
         if seen.power == Power::Off {
             return Err(Failure::permanent(format!("guest `{}` is stopped", reach.guest)));

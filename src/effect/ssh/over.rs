@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use super::Shell;
-use crate::effect::{Command, CommandError, Output, Run};
+use super::{Shell, Streams};
+use crate::effect::{Command, CommandError, Output, Pipe, Run, Status};
 
 /// Runs each command in a session of one connection. The server decides about the environment and the working directory.
 pub struct OverShell(Box<dyn Shell>);
@@ -18,9 +18,19 @@ impl OverShell {
 #[async_trait]
 impl Run for OverShell {
     async fn run(&self, command: &Command) -> Result<Output, CommandError> {
-        let words = [command.program()].into_iter().chain(command.arguments().iter().map(String::as_str));
-        let argv: Vec<&str> = words.collect();
-        let ran = self.0.exec(&argv, command.input(), command.limit()).await;
+        let ran = self.0.exec(&argv(command), command.input(), command.limit()).await;
         ran.map_err(|cause| CommandError::Remote { command: command.to_string(), cause })
     }
+}
+
+#[async_trait]
+impl Pipe for OverShell {
+    async fn pipe(&self, command: &Command, streams: Streams<'_>) -> Result<Status, CommandError> {
+        let ran = self.0.stream(&argv(command), streams, command.limit()).await;
+        ran.map_err(|cause| CommandError::Remote { command: command.to_string(), cause })
+    }
+}
+
+fn argv(command: &Command) -> Vec<&str> {
+    [command.program()].into_iter().chain(command.arguments().iter().map(String::as_str)).collect()
 }

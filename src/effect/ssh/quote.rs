@@ -7,7 +7,7 @@ use super::ConnectError;
 ///
 /// # Errors
 /// When there is no argument (which would start a login shell), or one contains a NUL byte.
-pub(super) fn remote_command(argv: &[&str]) -> Result<String, ConnectError> {
+pub fn remote_command(argv: &[&str]) -> Result<String, ConnectError> {
     if argv.is_empty() {
         return Err(ConnectError::Command("it has no words".to_owned()));
     }

@@ -27,7 +27,7 @@ pub use mount::{MountRefusal, MountStanding, Mounted, NodeMountSpec, NodeVolume,
 pub use node::{DiskHealth, MountHealth, MountState, NodeHealth, NodeSpec};
 pub use observed::{ObservedCluster, ObservedClusterGuest, Power};
 pub use properties::Properties;
-pub use reach::Reach;
+pub use reach::{Reach, Via};
 pub use spec::{ClusterGuestSpec, ClusterSpec, GuestOrigin, Restart, VmidRange, VolumeSource};
 pub use value::Value;
 pub use written::written;

@@ -9,6 +9,9 @@ pub struct Reach {
     pub cluster: String,
     /// Its name.
     pub guest: String,
+    /// By which way it is gone into.
+    #[serde(default, skip_serializing_if = "Via::is_ssh")]
+    pub via: Via,
     /// Address or name of its SSH server; `None` asks the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -21,4 +24,23 @@ pub struct Reach {
     /// trusted already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_key: Option<String>,
+}
+
+/// The way into a guest.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// Its own SSH server, as root.
+    #[default]
+    Ssh,
+    /// Its node, where root goes into containers (`pct exec`).
+    Node,
+}
+
+impl Via {
+    /// Whether it is SSH.
+    #[must_use]
+    pub fn is_ssh(&self) -> bool {
+        *self == Self::Ssh
+    }
 }

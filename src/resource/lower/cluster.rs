@@ -11,7 +11,7 @@ use crate::config::{
     Fleet, HighAvailability, Interface, Restarts, Startup, VmDisk, VmInterface, Volume,
 };
 use crate::resource::cluster::{
-    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeSpec, Properties, Reach, Restart, Value, VmidRange,
+    ClusterGuestSpec, ClusterSpec, GuestKind, GuestOrigin, NodeSpec, Properties, Reach, Restart, Value, Via, VmidRange,
     VolumeSource, beside, field, mark, percent,
 };
 use crate::resource::{Address, Resource};
@@ -95,8 +95,9 @@ impl Lowering<'_> {
     }
 
     fn on_cluster(&mut self, guest: &ClusterGuest, mut spec: ClusterGuestSpec) {
-        // What needs root on its node is made where there is a way to it.
-        if spec.nodes.is_empty() && spec.left_to_root().next().is_some() {
+        // What needs root on its node is made where there is a way to it, and so is what root of its node goes into.
+        let by_root = spec.left_to_root().next().is_some() || spec.reach.via == Via::Node;
+        if spec.nodes.is_empty() && by_root {
             let cluster = self.fleet.clusters.get(&spec.cluster);
             spec.nodes = cluster.into_iter().flat_map(|it| &it.fence).map(|node| node.name.value.clone()).collect();
         }
@@ -202,6 +203,7 @@ fn reach<'a>(guest: &ClusterGuest, addresses: impl Iterator<Item = Option<&'a st
     Reach {
         cluster: guest.cluster.value.clone(),
         guest: guest.name.clone(),
+        via: if ssh.is_some_and(|ssh| ssh.via_node) { Via::Node } else { Via::Ssh },
         host: ssh.and_then(|ssh| ssh.host.clone()).or_else(|| addresses.filter_map(fixed).next()),
         port: ssh.map_or(SSH_PORT, |ssh| ssh.port),
         identity: ssh.and_then(|ssh| ssh.identity.clone()),

@@ -13,6 +13,13 @@ const SSH_PORT: u16 = 22;
 
 pub(super) static SSH: NodeRule = NodeRule {
     properties: &[
+        PropertyRule::defaulted(
+            "via",
+            Kind::Choice(&["ssh", "node"]),
+            "ssh",
+            "`node`: root of the container's node goes in (`pct exec`), by the cluster's `fence`. For unprivileged containers with \
+             a number of their own; `regatta sudoers --node` prints the rule.",
+        ),
         PropertyRule::optional(
             "host",
             Kind::Word,
@@ -60,8 +67,17 @@ fn ssh_of(node: &Node, problems: &mut Problems) -> Option<GuestSsh> {
         problems.push(Diagnostic::error("config::wrong-value", message, host.span, "not accepted"));
         return None;
     }
+    let via_node = block.text("via").is_some_and(|via| via.value == "node");
+    let is_elsewhere = host.is_some() || identity.is_some() || key.is_some() || block.integer("port").is_some();
+    if via_node && is_elsewhere {
+        let message = "`via=\"node\"` takes neither `host`, `port`, `identity` nor `host-key`";
+        let problem = Diagnostic::error("config::contradiction", message, block.head(), "no SSH server is asked");
+        problems.push(problem.help("who it is, its node says, by the container's number"));
+        return None;
+    }
     let port = block.integer("port").and_then(|port| u16::try_from(port.value).ok());
     Some(GuestSsh {
+        via_node,
         host: host.map(|host| host.value),
         port: port.unwrap_or(SSH_PORT),
         identity: identity.map(|path| path.value),

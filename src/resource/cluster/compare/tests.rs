@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::super::field::canonical;
-use super::super::{GuestKind, GuestOrigin, Mark, Power, Reach, Restart, VmidRange};
+use super::super::{GuestKind, GuestOrigin, Mark, Power, Reach, Restart, Via, VmidRange};
 use super::*;
 
 type Raw<'a> = &'a [(&'a str, &'a str)];
@@ -34,6 +34,7 @@ fn spec(wish: Raw<'_>) -> ClusterGuestSpec {
         reach: Reach {
             cluster: "pve".into(),
             guest: "web".into(),
+            via: Via::Ssh,
             host: None,
             port: 22,
             identity: None,
