@@ -28,7 +28,7 @@ RUN_NEEDS='qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils mmdebstrap:mmd
 
 # What the checks run besides; as root they also act as an ordinary user.
 TEST_NEEDS='newuidmap:uidmap sudo:sudo jq:jq tmux:tmux nix-instantiate:nix-bin shellcheck:shellcheck
-    ip:iproute2 nft:nftables setpriv:util-linux useradd:passwd cc:gcc openssl:openssl sfdisk:fdisk skopeo:skopeo
+    ip:iproute2 nft:nftables setpriv:util-linux losetup:mount useradd:passwd cc:gcc openssl:openssl sfdisk:fdisk skopeo:skopeo
     umoci:umoci python3:python3-venv dnsmasq:dnsmasq-base pkill:procps busybox:busybox'
 # Installing these starts servers on a person's machine, so only CI does it unasked.
 [ "${CI:-}" != true ] || TEST_NEEDS="$TEST_NEEDS sshd:openssh-server docker-registry:docker-registry"

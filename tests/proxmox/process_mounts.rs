@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::peer::{Peer, TOKEN};
-use crate::real_mount::{Loop, NAMESPACE, PLACE, is_apart, succeeds, uuid};
+use crate::real_mount::{Loop, NAMESPACE, PLACE, is_apart, succeeds, uuid_of};
 
 /// A process that keeps a namespace, ended with the value.
 struct Namespace(Child);
@@ -58,8 +58,8 @@ fn plug_in(peer: &Peer, disks: &str) {
 fn the_program_mounts_a_disk_and_tells_of_it() {
     let Some(peer) = Peer::start("mounts", "plain") else { return };
     let Some(namespace) = Namespace::new(&peer) else { return };
-    let Some(disk) = Loop::new(&peer.dir.join("disk.img")) else { return };
-    let uuid = uuid();
+    let uuid = uuid_of(2);
+    let Some(disk) = Loop::new(&peer.dir.join("disk.img"), &uuid) else { return };
     let usb = format!(r#"{{"path": "{}", "uuid": "{uuid}", "tran": "usb"}}"#, disk.0);
     peer.fleet(&peer.fingerprint, "");
     let file = peer.dir.join("fleet.kdl");

@@ -37,9 +37,13 @@ pub(crate) const PLACE: &str = "/mnt/backup";
 /// In its own namespace: the copy over `/etc`, nothing in `/mnt`, and then the server.
 pub(crate) const NAMESPACE: &str = r#"mount --bind "$1" /etc && mount -t tmpfs tmpfs /mnt && shift && exec "$@""#;
 
-/// Another one in each process: several may have disks at the same time.
-pub(crate) fn uuid() -> String {
-    format!("0190c2a4-7c3e-7000-8000-{:012x}", std::process::id())
+/// Another one for each test of each process: several may have disks at the same time.
+pub(crate) fn uuid_of(test: u8) -> String {
+    format!("0190c2a4-7c3e-7000-80{test:02x}-{:012x}", std::process::id())
+}
+
+fn uuid() -> String {
+    uuid_of(1)
 }
 
 /// A loop device with a filesystem, given back with the value.
@@ -47,9 +51,9 @@ pub(crate) struct Loop(pub(crate) String);
 
 impl Loop {
     /// `None`, loudly, where there are none.
-    pub(crate) fn new(image: &Path) -> Option<Self> {
+    pub(crate) fn new(image: &Path, uuid: &str) -> Option<Self> {
         fs::File::create(image).unwrap().set_len(16 << 20).unwrap();
-        let made = Command::new("mkfs.ext4").args(["-q", "-U", &uuid()]).arg(image).output();
+        let made = Command::new("mkfs.ext4").args(["-q", "-U", uuid]).arg(image).output();
         let shown = Command::new("losetup").args(["--find", "--show"]).arg(image).output();
         match (made, shown) {
             (Ok(made), Ok(shown)) if made.status.success() && shown.status.success() => {
@@ -197,7 +201,7 @@ pub(crate) fn succeeds(command: &mut Command) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_is_really_mounted_by_the_rules_alone() {
     let Some(machine) = Machine::new() else { return };
-    let Some(disk) = Loop::new(machine.house.path("disk.img").as_std_path()) else { return };
+    let Some(disk) = Loop::new(machine.house.path("disk.img").as_std_path(), &uuid()) else { return };
     let fstab = fs::read_to_string("/etc/fstab").unwrap();
     let plugged = Plugged { device: disk.0.clone(), is_usb: Arc::default() };
     let doors = NodeDoors {
