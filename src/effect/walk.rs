@@ -6,18 +6,23 @@
 //!
 //! Only the path the user named may pass through links, and then it must end in a directory that was allowed.
 
+mod open;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, ResolveFlag, readlinkat};
 use sha2::{Digest as _, Sha256};
+
+use open::{BENEATH, open, resolve};
+pub use open::{open_file, read_file};
 
 use super::digests::{DigestCache, Stamp};
 
@@ -187,76 +192,6 @@ pub fn walk_as(
     walk.tree.entries.sort_by(|one, other| one.path.cmp(&other.path));
     walk.tree.skipped.sort();
     Ok(walk.tree)
-}
-
-/// Reads one regular file at an absolute path, which may lead through links only into one of the `allowed` directories.
-///
-/// # Errors
-/// As [`walk`]; a directory is [`WalkError::Io`], and so is a file of more than `limit` bytes.
-pub fn read_file(path: &Utf8Path, allowed: &[Utf8PathBuf], limit: u64) -> Result<Vec<u8>, WalkError> {
-    let failed = |cause| WalkError::Io { path: path.to_string(), cause };
-    let file = open_file(&resolve(path, allowed)?, b"").map_err(failed)?;
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > limit {
-        return Err(failed(io::Error::other(format!("it has more than {limit} bytes"))));
-    }
-    Ok(bytes)
-}
-
-/// Opens one regular file of a tree that was walked: `root` as [`Tree::root`] gave it, `below` as [`Entry::path`].
-///
-/// # Errors
-/// When it is gone, is no regular file, or any part of its path is a link by now.
-pub fn open_file(root: &Utf8Path, below: &[u8]) -> io::Result<File> {
-    let root = open(AT_FDCWD, root.as_str().as_bytes(), ResolveFlag::RESOLVE_NO_SYMLINKS)?;
-    let file = File::from(if below.is_empty() { root } else { open(&root, below, BENEATH)? });
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(io::Error::other("it is no regular file")),
-    }
-}
-
-/// What every name below the root is opened with.
-const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_SYMLINKS);
-
-/// Without blocking on pipes, and without following a link in the last part either.
-fn open(dir: impl AsFd, path: &[u8], resolve: ResolveFlag) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | OFlag::O_NOCTTY;
-    let path = OsStr::from_bytes(path);
-    // The kernel gives up when something is renamed meanwhile: with EAGAIN, or with EXDEV when what it had found is
-    // outside by now. Neither says what is there: ask again.
-    for _ in 0..RENAME_RETRIES {
-        match openat2(&dir, path, OpenHow::new().flags(flags).resolve(resolve)) {
-            Err(Errno::EAGAIN | Errno::EXDEV) => {}
-            outcome => return outcome,
-        }
-    }
-    Err(Errno::EAGAIN)
-}
-
-/// Times an open is tried again when the kernel asks for it.
-const RENAME_RETRIES: usize = 1000;
-
-/// Where a named path really is. It is opened again without following links, so a later swap is an error, not a leak.
-fn resolve(path: &Utf8Path, allowed: &[Utf8PathBuf]) -> Result<Utf8PathBuf, WalkError> {
-    let io_error = |cause: io::Error| match cause.kind() {
-        io::ErrorKind::NotFound => WalkError::Missing(path.to_owned()),
-        _ => WalkError::Io { path: path.to_string(), cause },
-    };
-    let target = path.canonicalize_utf8().map_err(io_error)?;
-    let direct = open_path_only(path).is_ok();
-    let inside = |dir: &Utf8PathBuf| dir.canonicalize_utf8().is_ok_and(|dir| target.starts_with(dir));
-    if direct || allowed.iter().any(inside) {
-        return Ok(target);
-    }
-    Err(WalkError::Outside { path: path.to_owned(), target, allowed: allowed.to_vec() })
-}
-
-/// Succeeds when a path leads through no link; opens nothing for reading.
-fn open_path_only(path: &Utf8Path) -> nix::Result<OwnedFd> {
-    let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
-    openat2(AT_FDCWD, path.as_str(), OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_NO_SYMLINKS))
 }
 
 struct Walk<'a> {
