@@ -78,16 +78,21 @@ impl Scene {
         home(&house);
         let account = Account::new(&house);
         let scene = Self { container, account, peer, house };
-        scene.declare();
+        scene.declare(&scene.by_ssh());
         Some(scene)
     }
 
-    fn declare(&self) {
+    /// The way to the node that the account has.
+    fn by_ssh(&self) -> String {
         let (key, identity) = (self.house.public("host_key"), self.house.path("state/identity"));
-        let fence = format!(
-            "fence {{ node \"pve1\" host=\"127.0.0.1\" port={} user=\"{}\" identity=\"{identity}\" {{ host-key \"{key}\" }} }}",
+        format!(
+            "host=\"127.0.0.1\" port={} user=\"{}\" identity=\"{identity}\" {{ host-key \"{key}\"; }}",
             self.house.port, self.account.name
-        );
+        )
+    }
+
+    fn declare(&self, node: &str) {
+        let fence = format!("fence {{ node \"pve1\" {node}; }}");
         let container = format!(
             "container \"web\" {{ cluster \"pve\"; vmid 1000; root-disk storage=\"local-lvm\" size=\"8GiB\"
              template \"local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst\"
@@ -149,6 +154,7 @@ fn containers_are_gone_into_by_a_real_node() {
     sessions_by_hand(&scene);
     other_programs_say_what_goes(&scene);
     hostile_words(&scene);
+    on_the_node_itself(&scene);
     scene.container = None;
     a_stopped_container(&scene);
 }
@@ -284,6 +290,18 @@ fn hostile_words(scene: &Scene) {
     let ran = scene.account.ran();
     assert!(ran[before..].iter().all(|line| line.starts_with("exec 1000 -- ")), "{ran:?}");
     assert!(ran.len() > before, "nothing reached the container");
+}
+
+/// Where regatta runs on the node, as root, neither SSH nor sudo is on the way.
+fn on_the_node_itself(scene: &Scene) {
+    scene.declare("via=\"local\"");
+    scene.is_settled();
+    let input: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let ran = scene.output(&["exec", "web", "--stdin", "--", "sh", "-c", "cat >sent; exit 9"], &input);
+    assert_eq!((ran.status.code(), fs::read(scene.guest("sent")).unwrap() == input), (Some(9), true), "{ran:?}");
+    let (code, text) = scene.regatta(&["exec", "web", "--timeout", "2", "--", "sleep", "1000"]);
+    assert!(code == 255 && text.contains("web: `sleep` did not end within 2s"), "{code}\n{text}");
+    scene.declare(&scene.by_ssh());
 }
 
 /// The cluster still says that it runs; its node knows better.

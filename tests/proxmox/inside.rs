@@ -226,3 +226,31 @@ async fn the_cluster_tells_where_a_guest_is() {
     fake.world().guests.get_mut(&2000).unwrap().running = false;
     assert_eq!(regatta.clusters.whereabouts(&reach(None)).await.unwrap_err().causes, ["guest `db` is stopped"]);
 }
+
+/// Root in a privileged container is root on the node: what the cluster says of the guest that carries our mark decides, and not
+/// what is declared.
+#[tokio::test]
+async fn a_node_goes_into_unprivileged_containers_that_run() {
+    let (fake, wish) = (Fake::new(), crate::fleet::containers(1));
+    let regatta = Regatta::new(&fake);
+    let reach = Reach {
+        cluster: "pve".into(),
+        guest: "web-1".into(),
+        via: Via::Node,
+        host: None,
+        port: 22,
+        identity: None,
+        host_key: None,
+    };
+    let refused = async || regatta.clusters.entrance(&reach).await.unwrap_err().causes;
+    assert_eq!(refused().await, ["guest `web-1` is not made yet"]);
+    assert_eq!(regatta.apply(&wish).await, []);
+    let at = regatta.clusters.entrance(&reach).await.unwrap();
+    assert_eq!((at.node.as_str(), at.vmid), ("pve1", 1000));
+    let removed = fake.world().guests.get_mut(&1000).unwrap().config.remove("unprivileged");
+    assert_eq!(removed.as_deref(), Some("1"));
+    let privileged = ["guest `web-1` is no unprivileged container, and no way leads into it by its node"];
+    assert_eq!(refused().await, privileged);
+    fake.world().guests.get_mut(&1000).unwrap().running = false;
+    assert_eq!(refused().await, ["guest `web-1` is stopped"]);
+}

@@ -141,7 +141,8 @@ pub(super) fn has_server(reach: &Reach) -> Result<(), Failure> {
     let guest = &reach.guest;
     let failure = Failure::permanent(format!("guest `{guest}` is gone into by way of its node, and not by SSH"));
     Err(failure.hint(format!(
-        "`regatta exec {guest} -- …` and `regatta session` go there; on the node, `pct enter` is a shell"
+        "`regatta exec {guest} -- …` and `regatta session` go there, and `regatta exec {guest} --stdin -- tee PATH <FILE` takes a \
+         file along; on the node, `pct enter` is a shell and `pct pull` copies out of it"
     )))
 }
 

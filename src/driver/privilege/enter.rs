@@ -68,9 +68,14 @@ mod tests {
 
     /// What a real shell makes of it.
     fn entered(argv: &[&str], stdin: &[u8]) -> std::process::Output {
+        entered_by(&AROUND[6..7], argv, stdin)
+    }
+
+    fn entered_by(shell: &[&str], argv: &[&str], stdin: &[u8]) -> std::process::Output {
         let mut child = Command::new(AROUND[0])
-            .args(&AROUND[1..])
-            .arg(ENTER)
+            .args(&AROUND[1..6])
+            .args(shell)
+            .args([AROUND[7], ENTER])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -103,6 +108,23 @@ mod tests {
         assert_eq!(entered(&["no-such-program"], b"").status.code(), Some(127));
         // An input that ends before the first line does is no command.
         assert!(first_line(&[]).is_err() && first_line(&["a\0"]).is_err());
+    }
+
+    /// Containers have other shells than this machine.
+    #[test]
+    #[allow(clippy::print_stderr, reason = "a shell that is not there is said")]
+    fn every_common_shell_reads_the_line_alike() {
+        let argv = ["printf", "%s|", "it's \\0041 \"$HOME\" `id` *", "", "a\n\tb\r", "é\u{1}", "-n"];
+        let expected = argv[2..].iter().flat_map(|word| [word, "|"]).collect::<String>();
+        for shell in [&["busybox", "sh"][..], &["bash"], &["dash"]] {
+            match Command::new(shell[0]).args(&shell[1..]).args(["-c", "true"]).output() {
+                Ok(_) => {
+                    let ran = entered_by(shell, &argv, b"");
+                    assert_eq!(String::from_utf8_lossy(&ran.stdout), expected, "{shell:?}");
+                }
+                Err(_) => eprintln!("SKIPPED: `{}` is not installed", shell[0]),
+            }
+        }
     }
 
     proptest! {
