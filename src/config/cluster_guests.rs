@@ -194,6 +194,8 @@ fn check_entered(guest: &OnCluster, fence: &[FenceNode], problems: &mut Problems
         (OnCluster::Container(_), _) if from < to => {
             ("has no number of its own", "give the guest one number, such as `vmid 105`: the rule of sudo names it")
         }
+        // The node may be among those whose blocks have mistakes.
+        (OnCluster::Container(_), _) if !problems.is_complete() => return,
         (OnCluster::Container(_), _) if fence.is_empty() => {
             ("is on a cluster without a fence", "write a `fence` with its nodes into the cluster")
         }

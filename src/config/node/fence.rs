@@ -126,7 +126,7 @@ fn decode_node(node: &Node, problems: &mut Problems) -> Option<FenceNode> {
         };
         let problem = Diagnostic::error("config::contradiction", message, block.head(), "not complete");
         problems.push(
-            problem.help("the host key is the first two words of the node's `/etc/ssh/ssh_host_ed25519_key.pub`"),
+            problem.help("the host key is the first two words of the node's `/etc/ssh/ssh_host_ed25519_key.pub`; a node that is this machine is `via=\"local\"`"),
         );
     }
     let disks =
@@ -138,7 +138,11 @@ fn decode_node(node: &Node, problems: &mut Problems) -> Option<FenceNode> {
     }
     let sensors = block.children(SENSORS.name).map(|it| Block::read(it, &SENSORS, problems)).count() > 0;
     let mounts = mounts(&block, problems);
-    Some(FenceNode { name: block.text("name")?, road: road?, disks, sensors, mounts })
+    let (Some(name), Some(road)) = (block.text("name"), road) else {
+        problems.incomplete();
+        return None;
+    };
+    Some(FenceNode { name, road, disks, sensors, mounts })
 }
 
 /// The disks that a node has mounted; no two at one place.
