@@ -153,6 +153,7 @@ fn containers_are_gone_into_by_a_real_node() {
     commands(&scene);
     sessions_by_hand(&scene);
     other_programs_say_what_goes(&scene);
+    the_audit_log(&scene);
     hostile_words(&scene);
     on_the_node_itself(&scene);
     scene.container = None;
@@ -257,6 +258,14 @@ fn other_programs_say_what_goes(scene: &Scene) {
         assert!(code == 1 && text.contains(expected), "{words:?}: {code}\n{text}");
     }
     assert_eq!(scene.regatta(&["session", "kill", "web", "talk"]).0, 0);
+}
+
+/// Every entry is in the audit log, with the container; what came on the input is not, contents of files included.
+fn the_audit_log(scene: &Scene) {
+    let (code, text) = scene.regatta(&["audit", "show", "--format", "json"]);
+    assert!(code == 0 && text.contains("enter-container") && text.contains("pct exec 1000"), "{code}\n{text}");
+    assert!(!text.contains("hello") && !text.contains("ada@lab.test"), "{text}");
+    assert_eq!(scene.regatta(&["audit", "verify"]).0, 0);
 }
 
 /// Whoever has the login and the rules, and no other right: the words of the rule reach that container and nothing else, however

@@ -4,18 +4,24 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
+use async_trait::async_trait;
+use regatta::driver::nodes::{NodeDoors, Nodes};
 use regatta::driver::{Account, Doors, Insides, StateDir};
-use regatta::effect::{CommandRunner, SshClient, SystemClock, fingerprint};
+use regatta::effect::{CommandRunner, Connect, ConnectError, Shell, SshClient, SshTarget, SystemClock, fingerprint};
 use regatta::exec::FailureKind;
 use regatta::plan::power::{Power, may_name_on_clusters, obstacles, power};
 use regatta::resource::Desired;
 use regatta::resource::cluster::{Reach, Via};
+use tokio::task::JoinSet;
 
 use crate::fake::Fake;
 use crate::fake::inside::Inside;
 use crate::fleet::{Regatta, desired_with_files, told};
 use crate::house::House;
+use crate::node::Anything;
 
 const NOTHING: [&str; 0] = [];
 
@@ -227,21 +233,18 @@ async fn the_cluster_tells_where_a_guest_is() {
     assert_eq!(regatta.clusters.whereabouts(&reach(None)).await.unwrap_err().causes, ["guest `db` is stopped"]);
 }
 
+fn by_its_node(guest: &str) -> Reach {
+    let (cluster, guest) = ("pve".into(), guest.into());
+    Reach { cluster, guest, via: Via::Node, host: None, port: 22, identity: None, host_key: None }
+}
+
 /// Root in a privileged container is root on the node: what the cluster says of the guest that carries our mark decides, and not
 /// what is declared.
 #[tokio::test]
 async fn a_node_goes_into_unprivileged_containers_that_run() {
     let (fake, wish) = (Fake::new(), crate::fleet::containers(1));
     let regatta = Regatta::new(&fake);
-    let reach = Reach {
-        cluster: "pve".into(),
-        guest: "web-1".into(),
-        via: Via::Node,
-        host: None,
-        port: 22,
-        identity: None,
-        host_key: None,
-    };
+    let reach = by_its_node("web-1");
     let refused = async || regatta.clusters.entrance(&reach).await.unwrap_err().causes;
     assert_eq!(refused().await, ["guest `web-1` is not made yet"]);
     assert_eq!(regatta.apply(&wish).await, []);
@@ -253,4 +256,53 @@ async fn a_node_goes_into_unprivileged_containers_that_run() {
     assert_eq!(refused().await, privileged);
     fake.world().guests.get_mut(&1000).unwrap().running = false;
     assert_eq!(refused().await, ["guest `web-1` is stopped"]);
+}
+
+/// A node whose logins take a while, and fail.
+#[derive(Default)]
+struct Slow {
+    at_once: AtomicUsize,
+    most: AtomicUsize,
+}
+
+#[async_trait]
+impl Connect for Slow {
+    async fn connect(&self, target: &SshTarget, _: Duration) -> Result<Box<dyn Shell>, ConnectError> {
+        self.most.fetch_max(self.at_once.fetch_add(1, Relaxed) + 1, Relaxed);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        self.at_once.fetch_sub(1, Relaxed);
+        Err(ConnectError::NotUp(target.host.clone()))
+    }
+}
+
+/// Twenty containers on one node are not twenty logins at the same time, of which its server would turn some away.
+#[tokio::test]
+async fn a_node_is_logged_in_to_a_few_times_at_once() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII/aKIo6IK7fXDThW53pFSOQxIiIqyqNPQvvdUSa7Ozi";
+    let wish = crate::fleet::of_file(&format!(
+        "fleet \"shop\"
+         cluster \"pve\" {{ endpoint \"https://127.0.0.1:8006\"; token env=\"T\"
+             fence {{ node \"pve1\" host=\"10.0.0.1\" user=\"ci\" {{ host-key \"{key}\"; }}; }}; }}"
+    ));
+    let slow = Arc::new(Slow::default());
+    let doors = NodeDoors {
+        connect: Arc::clone(&slow) as Arc<dyn Connect>,
+        run: Arc::new(CommandRunner),
+        clock: Arc::new(SystemClock),
+        audit: Arc::new(Anything),
+    };
+    let regatta = Regatta::new(&Fake::new())
+        .with_nodes(|clusters| Nodes::new(&wish, clusters, doors, StateDir::new("/nowhere"), None));
+    let mut entering = JoinSet::new();
+    for vmid in 1000..1020 {
+        let (nodes, reach) = (regatta.nodes(), by_its_node("web"));
+        entering.spawn(async move {
+            nodes.enter(&reach, "pve1", vmid).await.err().map(|failure| failure.causes[0].clone())
+        });
+    }
+    let ended = entering.join_all().await;
+    assert_eq!(ended, vec![Some("cannot log in to node `pve1`".to_owned()); 20]);
+    assert_eq!(slow.most.load(Relaxed), 4);
 }

@@ -1,6 +1,5 @@
 //! Going into containers by way of their node: a shell like that of an SSH connection, over `pct exec`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,7 +18,7 @@ const FIRST: Duration = Duration::from_secs(30);
 /// A container that is gone into by way of its node. Each command is in the audit log, as every one of root's is; what it was
 /// in the container is not.
 struct Entered {
-    road: Arc<Road>,
+    road: Road,
     command: RootCommand,
 }
 
@@ -29,7 +28,7 @@ impl Nodes {
     /// # Errors
     /// The node cannot be had, sudo refuses, or the container does not run.
     pub async fn enter(&self, reach: &Reach, node: &str, vmid: u32) -> Result<Box<dyn Shell>, Failure> {
-        let road = Arc::new(self.road(self.node(&reach.cluster, node)?).await?);
+        let road = self.road(self.node(&reach.cluster, node)?).await?;
         let command = enter_container(vmid)?;
         let nothing = first_line(&["true"])?;
         let first = road.root.run_with(&command, nothing.as_bytes(), FIRST).await?;

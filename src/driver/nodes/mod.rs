@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
+use tokio::sync::Semaphore;
 
 use super::StateDir;
 use super::privilege::{RootCommand, add_to_fstab, disk_health, mount_disk, needed_on_nodes};
@@ -59,6 +60,8 @@ pub struct Nodes {
     guests: BTreeMap<String, Vec<ClusterGuestSpec>>,
     /// Disks that nodes have mounted, by cluster and node.
     mounts: BTreeMap<(String, String), Vec<NodeMountSpec>>,
+    /// Logins that are not done yet.
+    logins: Semaphore,
 }
 
 impl Nodes {
@@ -85,7 +88,8 @@ impl Nodes {
                 _ => {}
             }
         }
-        Self { clusters, doors, state, home, all, guests, mounts }
+        let logins = Semaphore::new(road::LOGINS_AT_ONCE);
+        Self { clusters, doors, state, home, all, guests, mounts, logins }
     }
 
     /// Nodes of this name: those of several clusters may have one.

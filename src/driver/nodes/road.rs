@@ -14,6 +14,10 @@ use crate::resource::cluster::NodeSpec;
 /// Logging in to a node has this long.
 const LOGIN: Duration = Duration::from_secs(15);
 
+/// Logins at the same time. Many containers may be on one node, and an SSH server turns some away where ten have not logged in
+/// yet (`MaxStartups` in sshd_config(5)).
+pub(super) const LOGINS_AT_ONCE: usize = 4;
+
 /// A node that commands get to.
 pub(super) struct Road {
     /// Runs commands there as whoever logged in.
@@ -31,7 +35,10 @@ impl Nodes {
         let run = match self.target(node)? {
             None => Arc::clone(&self.doors.run),
             Some(target) => {
+                // Never closed, so that this waits for a slot and for nothing else.
+                let slot = self.logins.acquire().await;
                 let connected = self.doors.connect.connect(&target, LOGIN).await;
+                drop(slot);
                 let context = || format!("cannot log in to node `{}`", node.name);
                 let shell = connected.map_err(|error| Failure::from(error).context(context()))?;
                 Arc::new(OverShell::new(shell)) as Arc<dyn Pipe>
