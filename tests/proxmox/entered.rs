@@ -171,7 +171,16 @@ fn nothing_runs_without_rules(scene: &Scene) {
     let rules = String::from_utf8(rules).unwrap();
     assert_eq!(rules.lines().filter(|line| line.contains("/usr/sbin/pct exec ")).count(), 1, "{rules}");
     assert_ne!(scene.regatta(&["sudoers", "--node", "pve1", "--check"]).0, 0);
+    let finding = |scene: &Scene| {
+        let told: serde_json::Value =
+            serde_json::from_slice(&scene.output(&["doctor", "--format", "json"], b"").stdout).unwrap();
+        let findings = told["findings"].as_array().unwrap().clone();
+        let node = findings.into_iter().find(|finding| finding["check"] == "node pve/pve1").unwrap();
+        (node["verdict"].as_str().unwrap().to_owned(), node["found"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(finding(scene).0, "fail");
     scene.account.allow(&rules);
+    assert_eq!(finding(scene), ("pass".to_owned(), "is reached; root may be asked for 4 commands".to_owned()));
     let (code, text) = scene.regatta(&["sudoers", "--node", "pve1", "--check"]);
     assert_eq!(code, 0, "{text}");
 }
