@@ -158,7 +158,15 @@ fn a_poisoned_repository_destroys_nothing_and_runs_nothing() {
     farm.world.write("repo/.gitattributes", "* filter=evil diff=evil merge=evil\n");
     farm.world.write("repo/.git/hooks/post-checkout", &format!("#!/bin/sh\ntouch {}\n", trace.display()));
     std::os::unix::fs::symlink("/etc/passwd", farm.world.path("repo/linked")).unwrap();
+    let node = |road: &str| {
+        let cluster = "endpoint \"https://127.0.0.1:1\"; token file=\"token\"";
+        format!("{EMPTY}cluster \"pve\" {{ {cluster}; fence {{ node \"a\" {road}; }}; }}\n")
+    };
+    let key = "host-key \"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII/aKIo6IK7fXDThW53pFSOQxIiIqyqNPQvvdUSa7Ozi\"";
+    let with_key = node(&format!("host=\"10.0.0.1\" user=\"ci\" identity=\"/root/.ssh/id\" {{ {key}; }}"));
     for (what, fleet, expected) in [
+        ("root of the host", node("via=\"local\""), "cluster.pve asks root of this host"),
+        ("a key of the host for a node", with_key, "cluster.pve names `/root/.ssh/id`, outside"),
         ("a weaker policy, with signers of its own", evil, "held"),
         ("a file of the host", vm("file-sync \"/etc/passwd\" to=\"~/x\""), "names `/etc/passwd`, outside"),
         (

@@ -5,7 +5,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 
 use crate::config::{
     AuthorizedKey, Cluster, ClusterGuest, ClusterOrigin, ClusterTrust, File, FileContent, FileSync, Fleet, ImageSource,
-    Secret, SecretSource, TokenSource, VolumeSource,
+    NodeRoad, Secret, SecretSource, TokenSource, VolumeSource,
 };
 use crate::syntax::{SourceId, SourceMap, Spanned};
 
@@ -129,6 +129,13 @@ impl Found<'_> {
         }
         if let ClusterTrust::Authority { file } = &cluster.trust {
             self.path(&address, file, cluster.declared_in);
+        }
+        for node in &cluster.fence {
+            match &node.road {
+                NodeRoad::Local => self.command(&address, "asks root of this host for something"),
+                NodeRoad::Ssh { identity: Some(path), .. } => self.path(&address, path, node.name.span.source),
+                NodeRoad::Ssh { identity: None, .. } => {}
+            }
         }
     }
 
