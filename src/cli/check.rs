@@ -27,7 +27,8 @@ pub(super) fn run(global: &Global, args: &CheckArgs) -> Result<Exit, CliError> {
         }
         (Ok(_), Format::Json) => output::data(&render::diagnostics_json(&[], &sources)?),
         (Ok(fleet), Format::Human) => {
-            let (files, guests) = (sources.files().count(), fleet.vms.len());
+            let files = sources.files().count();
+            let guests = fleet.vms.len() + fleet.containers.len() + fleet.cluster_vms.len();
             output::talk(&format!(
                 "{}: no mistakes ({} read, {})\n",
                 global.file,

@@ -154,7 +154,10 @@ impl Planned {
         change.note = note;
         let Some(Reading::Present(cluster)) = cluster else {
             change.note = Some(format!("its cluster `{}` could not be read", spec.cluster));
-            return self.push(change, Found::Unknown);
+            let found = Found::Unknown;
+            let way = Way { found, runs: false, will_run: spec.running, start: None, on_node: None, last: None };
+            self.ways.insert(spec.name.clone(), way);
+            return self.push(change, found);
         };
         if let Some(vmid) = cluster.foreign.get(&spec.name).filter(|_| found == Found::Absent) {
             self.refusals.push(not_ours(&change, *vmid));

@@ -99,6 +99,23 @@ async fn apply_then_plan_is_empty_with_files_inside() {
     assert_eq!(mode & 0o777, 0o644);
 }
 
+/// LESSON 42: what is in a guest whose cluster does not answer is not known either, and said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn files_in_guests_of_a_cluster_that_does_not_answer_are_unreadable() {
+    let Some(house) = House::new() else { return };
+    let wish = container(&house, &ssh(&house), "file \"~/motd\" { content \"hello\\n\"; }").await;
+    let nothing = regatta::resource::Observed::default();
+    let made = regatta::plan::plan(&wish, &nothing, &regatta::plan::Options::default());
+    let expected = [
+        "cluster.pve Unreadable Unreadable None: ",
+        "container.web Unreadable Unreadable None: ",
+        "authorized-key.web Unreadable Unreadable None: ",
+        "file.web/~/motd Unreadable Unreadable None: ",
+    ];
+    assert_eq!(told(&made), expected);
+    assert!(made.graph.steps.is_empty());
+}
+
 /// A stopped guest's files are neither seen nor written; whoever starts it sees them.
 #[tokio::test(flavor = "multi_thread")]
 async fn files_wait_for_a_guest_that_is_stopped() {
