@@ -15,7 +15,7 @@ use super::WalkError;
 /// Reads one regular file at an absolute path, which may lead through links only into one of the `allowed` directories.
 ///
 /// # Errors
-/// As [`walk`]; a directory is [`WalkError::Io`], and so is a file of more than `limit` bytes.
+/// As [`walk`](super::walk); a directory is [`WalkError::Io`], and so is a file of more than `limit` bytes.
 pub fn read_file(path: &Utf8Path, allowed: &[Utf8PathBuf], limit: u64) -> Result<Vec<u8>, WalkError> {
     let failed = |cause| WalkError::Io { path: path.to_string(), cause };
     let file = open_file(&resolve(path, allowed)?, b"").map_err(failed)?;
@@ -27,7 +27,8 @@ pub fn read_file(path: &Utf8Path, allowed: &[Utf8PathBuf], limit: u64) -> Result
     Ok(bytes)
 }
 
-/// Opens one regular file of a tree that was walked: `root` as [`Tree::root`] gave it, `below` as [`Entry::path`].
+/// Opens one regular file of a tree that was walked: `root` as [`Tree::root`](super::Tree::root) gave it, `below` as
+/// [`Entry::path`](super::Entry::path).
 ///
 /// # Errors
 /// When it is gone, is no regular file, or any part of its path is a link by now.
