@@ -238,3 +238,43 @@ fn the_table_in_the_documents_has_these_rows() {
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse::<i32>().ok());
     assert_eq!(rows.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5, 64, 130]);
 }
+
+/// Commands that read the fleet file alone need neither its secrets nor what its images stand for.
+#[test]
+fn what_a_fleet_needs_is_told_without_its_secrets_and_images() {
+    let user = User::new(
+        r#"fleet "shop"
+cluster "pve" {
+    endpoint "https://127.0.0.1:9"; token env="T"
+    fence { node "pve1" host="10.0.0.1" user="ops" { host-key "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAII/aKIo6IK7fXDThW53pFSOQxIiIqyqNPQvvdUSa7Ozi"; }; }
+}
+container "inner" {
+    cluster "pve"; vmid 105; template "local:vztmpl/a.tar.zst"; root-disk storage="local" size="8GiB"
+    ssh via="node"
+    file "~/s" { secret env="UNSET"; }
+}
+image "alpine" { oci "127.0.0.1:9/alpine:3"; }
+network "lan" { mode "bridge"; subnet "172.31.7.0/24"; }
+vm "web" { image "alpine"; network "lan"; file "~/s" { secret env="UNSET"; }; file-sync "~/gone" to="~/x"; }
+"#,
+    );
+    let told = |args: &[&str]| {
+        let output = user.command(args).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    };
+    let (code, checked) = told(&["check"]);
+    assert_eq!(code, 0, "{checked}");
+    let (code, hosts) = told(&["hosts"]);
+    assert!(code == 0 && hosts.contains("web.shop"), "{hosts}");
+    let (code, rules) = told(&["sudoers", "--user", "daemon", "--node", "pve1"]);
+    assert!(code == 0 && rules.contains("/usr/sbin/pct exec 105"), "{rules}");
+    let (_, findings) = told(&["doctor"]);
+    let finding = findings.lines().find(|line| line.contains("image.alpine"));
+    assert!(finding.is_some_and(|line| line.contains("`regatta plan` tells whether it is built")), "{findings}");
+    for words in [["exec", "web", "--", "true"], ["session", "list", "web", "--format=json"]] {
+        let (_, said) = told(&words);
+        assert!(!said.contains("secret") && !said.contains("stands for"), "{said}");
+        assert!(said.contains("`web`"), "{said}");
+    }
+}

@@ -72,8 +72,7 @@ pub(super) async fn pins(
 
 /// Pins for a command that makes nothing of the images: what is not known stays so, and is no mistake.
 pub(super) fn whatever_they_are(pins: BTreeMap<String, Pinned>) -> BTreeMap<String, Pinned> {
-    let unknown = || Pinned::At(Pin { location: "unknown".into(), digest: "unknown".into() });
-    let accepted = |pinned| if matches!(pinned, Pinned::Refused { .. }) { unknown() } else { pinned };
+    let accepted = |pinned| if matches!(pinned, Pinned::Refused { .. }) { Pinned::At(Pin::unknown()) } else { pinned };
     pins.into_iter().map(|(name, pinned)| (name, accepted(pinned))).collect()
 }
 

@@ -33,7 +33,7 @@ use crate::effect::{
 };
 use crate::exec::AuditFile;
 use crate::render;
-use crate::resource::{self, Desired, Inputs, Lowered, Observed};
+use crate::resource::{self, Desired, Lowered, Observed};
 use crate::syntax::{Diagnostic, Severity, SourceMap};
 
 /// A key file is short.
@@ -131,8 +131,8 @@ pub(super) fn declared(global: &Global, environment: &Environment) -> Result<Dec
     let clusters = Arc::new(clusters(&loaded, environment));
     let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
     let Loaded { sources, fleet, origin } = loaded;
-    match resource::lower(&fleet, &sources, &Inputs::default()) {
-        Ok(lowered) => Ok(Declared { origin, fleet, desired: lowered.desired, clusters, policies }),
+    match resource::outline(&fleet, &sources) {
+        Ok(desired) => Ok(Declared { origin, fleet, desired, clusters, policies }),
         Err(mistakes) => {
             tell(&mistakes, &sources, global.format)?;
             Err(CliError::told(Exit::Failure))
@@ -164,10 +164,8 @@ pub(super) fn nodes_on_the_way(
 ) -> Result<Nodes, CliError> {
     let policies = Policies::read(global, environment, Some((&loaded.fleet, &loaded.sources)))?;
     let doors = node_doors(Arc::new(audit_log(state, &policies)));
-    match resource::lower(&loaded.fleet, &loaded.sources, &Inputs::default()) {
-        Ok(Lowered { desired, .. }) => {
-            Ok(Nodes::new(&desired, Arc::clone(clusters), doors, state.clone(), environment.home.clone()))
-        }
+    match resource::outline(&loaded.fleet, &loaded.sources) {
+        Ok(desired) => Ok(Nodes::new(&desired, Arc::clone(clusters), doors, state.clone(), environment.home.clone())),
         Err(mistakes) => {
             tell(&mistakes, &loaded.sources, global.format)?;
             Err(CliError::told(Exit::Failure))

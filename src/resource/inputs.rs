@@ -64,6 +64,20 @@ pub struct Pin {
     pub digest: String,
 }
 
+impl Pin {
+    /// For whoever makes nothing of an image: it does not matter what its source stands for.
+    pub fn unknown() -> Self {
+        Self { location: UNKNOWN.into(), digest: UNKNOWN.into() }
+    }
+
+    /// Whether this is the digest of a source that nobody looked up.
+    pub fn is_unknown(digest: &str) -> bool {
+        digest == UNKNOWN
+    }
+}
+
+const UNKNOWN: &str = "unknown";
+
 /// What was found at a host path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HostInput {
@@ -80,6 +94,8 @@ pub enum HostInput {
 pub enum SecretInput {
     /// How it is fetched; and its digests, when it was.
     Known(SecretContent),
+    /// Nobody asks for it: what it goes into is left out.
+    Unasked,
     /// It cannot be fetched, for this reason.
     Refused(String),
 }

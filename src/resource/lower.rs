@@ -13,7 +13,7 @@ pub use machine::{Firecracker, Hypervisors, chosen, undecided};
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::files::{OwnKeys, Owner};
-use super::{Address, Declared, Desired, HostPath, Inputs, Resource, Rules, VmSpec};
+use super::{Address, Declared, Desired, HostPath, Inputs, Pin, Pinned, Resource, Rules, SecretInput, VmSpec};
 use crate::config::filter::Filter;
 use crate::config::{AuthorizedKey, Disk, FileContent, Fleet, GitIdentity, Image, ImageSource, Links, Secret, Vm};
 use crate::syntax::{Diagnostic, Severity, SourceMap, Span, Spanned};
@@ -112,6 +112,22 @@ pub fn lower(fleet: &Fleet, sources: &SourceMap, inputs: &Inputs) -> Result<Lowe
         true => Ok(Lowered { desired: lowering.desired, warnings }),
         false => Err(errors.into_iter().chain(warnings).collect()),
     }
+}
+
+/// What a fleet declares, as far as it is known without reading anything of the host but the fleet file: what sources of
+/// images stand for is unknown, and contents that are read of the host are left out. It says what a fleet needs of hosts and
+/// nodes, and is never planned.
+///
+/// # Errors
+/// As [`lower`].
+pub fn outline(fleet: &Fleet, sources: &SourceMap) -> Result<Desired, Vec<Diagnostic>> {
+    let asked = requests(fleet);
+    let inputs = Inputs {
+        pins: asked.images.into_iter().map(|name| (name, Pinned::At(Pin::unknown()))).collect(),
+        secrets: asked.secrets.into_iter().map(|secret| (secret, SecretInput::Unasked)).collect(),
+        ..Inputs::default()
+    };
+    Ok(lower(fleet, sources, &inputs)?.desired)
 }
 
 struct Lowering<'a> {

@@ -25,7 +25,7 @@ pub use files::{
 };
 pub use finding::{Finding, Health};
 pub use inputs::{HostEntry, HostInput, HostPath, HostTree, Inputs, Pin, Pinned, SecretInput};
-pub use lower::{Firecracker, Hypervisors, Lowered, Requests, chosen, lower, reaches, requests, undecided};
+pub use lower::{Firecracker, Hypervisors, Lowered, Requests, chosen, lower, outline, reaches, requests, undecided};
 pub use observed::{
     Built, GuestFiles, Manifest, Observed, ObservedFile, ObservedGuest, ObservedNetwork, ObservedRules, Obstacle,
     Reading, Resolving, RunState, Stray, WrittenFile,

@@ -14,7 +14,7 @@ use super::network::Networks;
 use super::{StateDir, Store, microvm};
 use crate::config::{Chosen, Machine};
 use crate::effect::Run;
-use crate::resource::{BridgeSpec, Desired, Finding, Obstacle, Resource};
+use crate::resource::{BridgeSpec, ContentKey, Desired, Finding, Obstacle, Pin, Resource};
 
 /// What is looked at.
 pub struct Doctor {
@@ -74,15 +74,26 @@ impl Doctor {
     /// Whether images and kernels have to be built first.
     fn images(&self, desired: &Desired) -> Vec<Finding> {
         let built = Store::new(self.state.store()).built();
+        // What the source of an image stands for is for a plan to find out, and so is what is made of it.
+        let resources = || desired.resources.values().map(|declared| &declared.resource);
+        let unknown: BTreeSet<&ContentKey> = resources()
+            .filter_map(|resource| match resource {
+                Resource::Image(image) if image.source.digest().is_some_and(Pin::is_unknown) => Some(&image.key),
+                _ => None,
+            })
+            .collect();
         let key = |resource: &Resource| match resource {
-            Resource::Image(image) => Some(image.key.clone()),
-            Resource::Kernel(kernel) => Some(kernel.key.clone()),
+            Resource::Image(image) => Some((image.key.clone(), unknown.contains(&image.key))),
+            Resource::Kernel(kernel) => {
+                Some((kernel.key.clone(), kernel.image.as_ref().is_some_and(|image| unknown.contains(image))))
+            }
             _ => None,
         };
         let keyed =
             desired.resources.iter().filter_map(|(address, it)| Some((address.to_string(), key(&it.resource)?)));
         keyed
-            .map(|(address, key)| match &built {
+            .map(|(address, (key, unknown))| match &built {
+                Ok(_) if unknown => Finding::pass(address, "`regatta plan` tells whether it is built"),
                 Ok(built) if built.contains_key(&key) => Finding::pass(address, format!("built: {key}")),
                 Ok(_) => Finding::pass(address, "not built yet: the first apply builds it"),
                 Err(why) => Finding::fail(address, why.to_string(), "look at the state directory's permissions"),

@@ -292,6 +292,7 @@ impl Lowering<'_> {
     fn secret(&mut self, secret: &Secret, span: Span) -> Option<SecretContent> {
         let reason = match self.inputs.secrets.get(secret) {
             Some(SecretInput::Known(content)) => return Some(content.clone()),
+            Some(SecretInput::Unasked) => return None,
             Some(SecretInput::Refused(reason)) => reason.as_str(),
             None => "it was not asked for",
         };
