@@ -126,11 +126,15 @@ impl Ways {
         let logins = self.logins(&servers.into_iter().cloned().collect()).await;
         let connect = |login: Login| Door::Ssh(Arc::clone(self.connect()), login.target);
         let mut doors: BTreeMap<_, _> = logins.into_iter().map(|(name, login)| (name, login.map(connect))).collect();
-        for name in nodes {
-            if let Some(reach) = self.reaches.get(name) {
-                doors.insert(name.clone(), Ok(Door::Node(Arc::clone(&self.insides), reach.clone())));
-            }
+        let mut asked = JoinSet::new();
+        for reach in nodes.into_iter().filter_map(|name| self.reaches.get(name)) {
+            let (insides, reach) = (Arc::clone(&self.insides), reach.clone());
+            asked.spawn(async move {
+                let found = insides.can_be_entered(&reach).await;
+                (reach.guest.clone(), found.map(|()| Door::Node(insides, reach)))
+            });
         }
+        doors.extend(asked.join_all().await);
         doors
     }
 

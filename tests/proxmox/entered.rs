@@ -332,4 +332,11 @@ fn a_stopped_container(scene: &Scene) {
     );
     let (code, text) = scene.regatta(&["plan", "--detailed-exitcode"]);
     assert!(code != 0 && text.contains(said), "{code}\n{text}");
+    // What the cluster knows to be stopped is not among all that run, and is not gone into.
+    let (code, text) = scene.regatta(&["stop", "web"]);
+    assert_eq!(code, 0, "{text}");
+    let (code, text) = scene.regatta(&["session", "list"]);
+    assert!(code == 0 && !text.contains("web"), "{code}\n{text}");
+    let (code, text) = scene.regatta(&["exec", "web", "--", "true"]);
+    assert!(code == 255 && !text.contains("does not get in"), "{code}\n{text}");
 }

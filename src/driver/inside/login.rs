@@ -47,6 +47,14 @@ impl Insides {
         }
     }
 
+    /// Whether a guest that is gone into by way of its node can be: its cluster is asked, its node is not.
+    ///
+    /// # Errors
+    /// It is not made yet, does not run, or is not to be gone into.
+    pub async fn can_be_entered(&self, reach: &Reach) -> Result<(), Failure> {
+        self.clusters.entrance(reach).await.map(drop)
+    }
+
     /// The same of a guest that was seen a moment ago.
     pub(super) async fn shell_of(
         &self,
