@@ -267,6 +267,14 @@ async fn a_node_goes_into_unprivileged_containers_that_run() {
     assert_eq!(regatta.apply(&wish).await, []);
     let at = regatta.clusters.entrance(&reach).await.unwrap();
     assert_eq!((at.node.as_str(), at.vmid), ("pve1", 1000));
+    // What was seen a moment ago is somebody else's by now.
+    let observed = regatta.observe(&wish).await;
+    let seen = observed.cluster_guests["web-1"].present().unwrap();
+    assert_eq!(regatta.clusters.entrance_of(&reach, seen).await.unwrap().vmid, 1000);
+    let ours = fake.world().guests.get_mut(&1000).unwrap().config.insert("description".into(), "theirs".into());
+    let failure = regatta.clusters.entrance_of(&reach, seen).await.unwrap_err();
+    assert_eq!(failure.causes, ["number 1000 is not guest `web-1` any more"]);
+    fake.world().guests.get_mut(&1000).unwrap().config.insert("description".into(), ours.unwrap());
     let removed = fake.world().guests.get_mut(&1000).unwrap().config.remove("unprivileged");
     assert_eq!(removed.as_deref(), Some("1"));
     let privileged = ["guest `web-1` is no unprivileged container, and no way leads into it by its node"];

@@ -5,7 +5,7 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::api::Place;
+use super::api::{Config, Place};
 use super::cluster::Cluster;
 use super::clusters::Clusters;
 use super::error::ApiError;
@@ -107,6 +107,10 @@ impl Cluster {
         let place = Place { node: seen.node.clone(), kind: seen.kind, vmid: seen.vmid };
         // Whether it is unprivileged is decided when it is made: what is asked for once may still be another guest's answer.
         let config = self.api.config(&place, seen.power).await?;
+        if !self.is_still(seen, &config) {
+            let message = format!("number {} is not guest `{}` any more", seen.vmid, reach.guest);
+            return Err(Failure::permanent(message).hint("plan again: somebody made another guest of this number"));
+        }
         let nobody = config.fields.get("unprivileged").is_some_and(|value| value == "1");
         if seen.kind != GuestKind::Container || !nobody {
             let message =
@@ -115,6 +119,16 @@ impl Cluster {
             return Err(failure.hint("root in a privileged container is root on its node: leave `via=\"node\"` out"));
         }
         Ok(Entrance { node: place.node, vmid: place.vmid })
+    }
+
+    /// Whether a configuration is that of the guest that was seen: by its mark, or, of one that is about to be taken over, by
+    /// its having none.
+    fn is_still(&self, seen: &ObservedClusterGuest, config: &Config) -> bool {
+        let description = config.fields.get("description").map(String::as_str).unwrap_or_default();
+        match mark::read(description).mark {
+            Some(mark) => mark.fleet == self.fleet && mark.vmid == seen.vmid && mark.guest == seen.mark.guest,
+            None => seen.mark.version == 0 && !description.contains(mark::BEGIN),
+        }
     }
 
     async fn whereabouts(&self, reach: &Reach, seen: &ObservedClusterGuest) -> Result<Whereabouts, Failure> {
