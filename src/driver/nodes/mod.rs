@@ -60,8 +60,8 @@ pub struct Nodes {
     guests: BTreeMap<String, Vec<ClusterGuestSpec>>,
     /// Disks that nodes have mounted, by cluster and node.
     mounts: BTreeMap<(String, String), Vec<NodeMountSpec>>,
-    /// Logins that are not done yet.
-    logins: Semaphore,
+    /// Logins that are not done yet, by cluster and node: a node that does not answer keeps nobody from another.
+    logins: BTreeMap<(String, String), Semaphore>,
 }
 
 impl Nodes {
@@ -88,7 +88,8 @@ impl Nodes {
                 _ => {}
             }
         }
-        let logins = Semaphore::new(road::LOGINS_AT_ONCE);
+        let slots = |key: &(String, String)| (key.clone(), Semaphore::new(road::LOGINS_AT_ONCE));
+        let logins = all.keys().map(slots).collect();
         Self { clusters, doors, state, home, all, guests, mounts, logins }
     }
 

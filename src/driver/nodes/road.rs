@@ -35,8 +35,12 @@ impl Nodes {
         let run = match self.target(node)? {
             None => Arc::clone(&self.doors.run),
             Some(target) => {
+                let slots = self.logins.get(&(node.cluster.clone(), node.name.clone()));
                 // Never closed, so that this waits for a slot and for nothing else.
-                let slot = self.logins.acquire().await;
+                let slot = match slots {
+                    Some(slots) => slots.acquire().await.ok(),
+                    None => None,
+                };
                 let connected = self.doors.connect.connect(&target, LOGIN).await;
                 drop(slot);
                 let context = || format!("cannot log in to node `{}`", node.name);
