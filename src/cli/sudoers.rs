@@ -88,6 +88,7 @@ async fn on_node(
     let rules = Rules::new(&user, &declared.desired.fleet, &commands).map_err(CliError::failure)?;
     output::data(&rules.to_string());
     output::talk(&format!("install them {}\n", install(node)));
+    output::talk("install them anew when a guest leaves the fleet file: its number may become somebody else's\n");
     Ok(Exit::Success)
 }
 

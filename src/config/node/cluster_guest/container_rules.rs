@@ -73,7 +73,10 @@ pub(super) static TEMPLATE: NodeRule = NodeRule {
 pub(super) static UNPRIVILEGED: NodeRule = NodeRule {
     arguments: &[rules::TRUTH],
     default: Some("#true"),
-    ..NodeRule::new("unprivileged", "Whether root in the container is nobody on the node. Decided when it is made.")
+    ..NodeRule::new(
+        "unprivileged",
+        "Whether root in the container is nobody on the node. Decided when it is made: of a clone, a backup or a guest that is there already, it says what you know of it.",
+    )
 };
 
 pub(super) static CORES: NodeRule = NodeRule {
