@@ -98,7 +98,8 @@ fn is_stale(output: &Output) -> bool {
 async fn stands_firm(run: &dyn Run, path: &str) -> Result<(), Failure> {
     let above = path.match_indices('/').skip(1).map(|(at, _)| &path[..at]);
     let steps: Vec<&str> = ["/"].into_iter().chain(above).chain([path]).collect();
-    let asked = Command::new("stat").args(["--format=%F:%u:%a", "--"]).args(steps.iter().copied());
+    // Numbers: the words for kinds of files are in the language of whoever logs in.
+    let asked = Command::new("stat").args(["--format=%f:%u", "--"]).args(steps.iter().copied());
     let output = run.run(&asked).await?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let seen: Vec<&str> = text.lines().collect();
@@ -107,12 +108,13 @@ async fn stands_firm(run: &dyn Run, path: &str) -> Result<(), Failure> {
         return Err(Failure::permanent(format!("cannot look at `{path}` on the node: {}", said.trim())));
     }
     for (step, seen) in steps.iter().zip(seen) {
-        let parts: Vec<&str> = seen.split(':').collect();
-        let [kind, owner, mode] = parts[..] else { continue };
-        let others_write = u32::from_str_radix(mode, 8).map_or(true, |mode| mode & 0o022 != 0);
-        let is_firm = *step == path || owner == "0" && !others_write;
-        if kind != "directory" || !is_firm {
-            let found = format!("found `{step}` as a {kind} of user {owner} with mode {mode}");
+        let read = |(mode, owner)| Some((u32::from_str_radix(mode, 16).ok()?, owner));
+        let Some((mode, owner)) = seen.split_once(':').and_then(read) else {
+            return Err(Failure::permanent(format!("cannot look at `{path}` on the node: stat(1) gave no mode")));
+        };
+        let is_firm = *step == path || owner == "0" && mode & 0o022 == 0;
+        if kind(mode) != "directory" || !is_firm {
+            let found = format!("found `{step}` as a {} of user {owner} with mode {:o}", kind(mode), mode & 0o7777);
             let failure = Failure::permanent(format!(
                 "{found}, expected a directory that only root can put something else in the place of"
             ));
@@ -122,6 +124,16 @@ async fn stands_firm(run: &dyn Run, path: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// What a mode of stat(2) is of.
+fn kind(mode: u32) -> &'static str {
+    match mode & 0o170_000 {
+        0o040_000 => "directory",
+        0o120_000 => "symbolic link",
+        0o100_000 => "file",
+        _ => "device, pipe or socket",
+    }
 }
 
 #[cfg(test)]
@@ -140,6 +152,6 @@ mod tests {
         let (_guard, dir) = scratch();
         // Below `/tmp`, which everybody may write to.
         assert!(why(dir.to_string()).await.unwrap_err().contains("expected a directory that only root"));
-        assert!(why("/dev/null".into()).await.unwrap_err().contains("character special file"));
+        assert!(why("/dev/null".into()).await.unwrap_err().contains("device, pipe or socket of user 0 with mode 666"));
     }
 }
