@@ -16,7 +16,8 @@ const CHUNK: usize = 64 << 10;
 #[async_trait]
 pub trait Pipe: Run {
     /// Runs a command to its end between these streams, with input, output and the wait for its end at the same time. Its own
-    /// standard input plays no part. After an error, or when the future is dropped, it may still be running on another machine.
+    /// standard input plays no part. After an error, or when the future is dropped, it may still be running: on another machine,
+    /// and here when it is sudo that runs it as root, which we may not end.
     ///
     /// # Errors
     /// As [`Run::run`]; a stream that cannot be read or written.
