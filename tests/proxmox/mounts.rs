@@ -112,8 +112,24 @@ async fn what_is_in_the_way_is_refused() {
     assert_eq!(regatta.apply(&wish).await, []);
     assert_eq!(as_root(&node), NOTHING);
 
-    // An empty file has no last line to append to: said, not passed over.
+    // The place is a link of root's: what is mounted there would be mounted elsewhere.
     let wish = fleet("mount \"/mnt/backup\" uuid=\"1234-ABCD\" fstab=#true", "");
+    node.disks().mounts.pop();
+    node.disks().link = Some(("/mnt/backup", "/srv/real"));
+    let link = "found `/mnt/backup` as a link to `/srv/real`, expected a directory, or nothing";
+    assert_eq!(told(&with(&node, &wish).plan(&wish).await), [format!("{ADDRESS} HostInTheWay: {link}")]);
+    node.disks().link = None;
+
+    // mount took a volume that had the UUID for a moment: what the node mounts when it boots is not written then.
+    node.disks().taken = Some("/dev/zd16");
+    let failures = with(&node, &wish).apply(&wish).await;
+    let volume = "found `/dev/zd16` mounted at `/mnt/backup`, expected the USB disk with `UUID=1234-ABCD`";
+    assert_eq!(failures[0].1.causes, [volume]);
+    assert_eq!(node.disks().fstab, ["# nothing yet"]);
+    node.disks().taken = None;
+    node.disks().mounts.pop();
+
+    // An empty file has no last line to append to: said, not passed over.
     node.disks().fstab.clear();
     let failures = with(&node, &wish).apply(&wish).await;
     assert_eq!(failures[0].1.causes, ["sed(1) succeeded on `pve1`, and `/etc/fstab` has no line for `/mnt/backup`"]);

@@ -10,6 +10,10 @@ pub(crate) struct Disks {
     pub(crate) mounts: Vec<(String, String, String)>,
     /// Lines of `/etc/fstab`.
     pub(crate) fstab: Vec<String>,
+    /// A link, and where it leads to.
+    pub(crate) link: Option<(&'static str, &'static str)>,
+    /// What mount takes instead of the disk that is asked for.
+    pub(crate) taken: Option<&'static str>,
 }
 
 /// Exit code, output, and what is said of errors.
@@ -25,13 +29,14 @@ impl Disks {
             ("/dev/zd16", "5678-ABCD", ""),
         ];
         let mounts = vec![("/".to_owned(), "/dev/sda3".to_owned(), "rw,relatime".to_owned())];
-        Self { volumes: volumes.into(), mounts, fstab: vec!["# nothing yet".to_owned()] }
+        Self { volumes: volumes.into(), mounts, fstab: vec!["# nothing yet".to_owned()], link: None, taken: None }
     }
 
     /// Runs what it is for; `None` is another program's.
     pub(crate) fn run(&mut self, words: &[&str]) -> Option<Said> {
-        let fields = ["--json", "--list", "--output", "TARGET,SOURCE,OPTIONS"];
+        let fields = ["--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS"];
         match words {
+            ["readlink", "--canonicalize-missing", "--", places @ ..] => Some((0, self.lead_to(places), String::new())),
             ["lsblk", "--json", "--output", "PATH,UUID,TRAN"] => Some((0, self.lsblk(), String::new())),
             ["findmnt", "--fstab", rest @ ..] if rest == fields => Some(table(&self.lines())),
             ["findmnt", rest @ ..] if rest == fields => Some(table(&self.mounts)),
@@ -45,6 +50,14 @@ impl Disks {
             }
             _ => None,
         }
+    }
+
+    fn lead_to(&self, places: &[&str]) -> String {
+        let to = |place: &&str| match self.link {
+            Some((link, to)) if link == *place => format!("{to}\n"),
+            _ => format!("{place}\n"),
+        };
+        places.iter().map(to).collect()
     }
 
     fn lsblk(&self) -> String {
@@ -71,7 +84,8 @@ impl Disks {
         let Some((path, ..)) = self.volumes.iter().find(|(_, other, _)| *other == uuid) else {
             return (1, String::new(), format!("mount: {at}: can't find UUID={uuid}."));
         };
-        self.mounts.push((at.to_owned(), (*path).to_owned(), "rw,nosuid,nodev,relatime".to_owned()));
+        let path = self.taken.unwrap_or(path);
+        self.mounts.push((at.to_owned(), path.to_owned(), "rw,nosuid,nodev,relatime".to_owned()));
         (0, String::new(), String::new())
     }
 }

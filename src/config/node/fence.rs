@@ -69,7 +69,8 @@ static MOUNT: NodeRule = NodeRule {
             "fstab",
             Kind::Boolean,
             "#false",
-            "Whether the node mounts it when it boots: a line of its `/etc/fstab`, with `nofail`.",
+            "Whether the node mounts it when it boots: a line of its `/etc/fstab`, with `nofail`. At boot nobody looks whether \
+             another volume has taken the UUID.",
         ),
     ],
     impact: "none",

@@ -53,17 +53,19 @@ impl Nodes {
     pub(super) async fn mount(&self, spec: &NodeMountSpec, progress: &dyn Progress) -> Result<(), Failure> {
         let road = self.road(self.node(&spec.cluster, &spec.node)?).await?;
         let (at, node) = (&spec.at, &spec.node);
-        if let MountStanding::Lacks { mount, line } = standing(&road, spec).await? {
-            if mount {
-                progress.say(&format!("mounts `{}` at `{at}` on `{node}`", spec.source()));
-                road.root.run_ok(&mount_disk(spec)?).await?;
-            }
-            if line {
-                progress.say(&format!("adds `{at}` to `/etc/fstab` on `{node}`"));
-                road.root.run_ok(&add_to_fstab(spec)?).await?;
-            }
+        let mut found = standing(&road, spec).await?;
+        if let MountStanding::Lacks { mount: true, .. } = found {
+            progress.say(&format!("mounts `{}` at `{at}` on `{node}`", spec.source()));
+            road.root.run_ok(&mount_disk(spec)?).await?;
+            found = standing(&road, spec).await?;
         }
-        match standing(&road, spec).await? {
+        // Only once the right disk is there: what the node mounts when it boots is this.
+        if let MountStanding::Lacks { mount: false, line: true } = found {
+            progress.say(&format!("adds `{at}` to `/etc/fstab` on `{node}`"));
+            road.root.run_ok(&add_to_fstab(spec)?).await?;
+            found = standing(&road, spec).await?;
+        }
+        match found {
             MountStanding::Right => Ok(()),
             MountStanding::Unplugged => {
                 let failure = Failure::permanent(format!("no disk with `{}` is plugged in on `{node}`", spec.source()));
@@ -143,9 +145,12 @@ async fn standing(road: &Road, spec: &NodeMountSpec) -> Result<MountStanding, Fa
 /// What there is of each disk.
 async fn look(road: &Road, declared: &[NodeMountSpec]) -> Result<Vec<ObservedNodeMount>, Failure> {
     let disks = road.run.run(&Command::new("lsblk").args(["--json", "--output", "PATH,UUID,TRAN"])).await?;
-    let fields = ["--json", "--list", "--output", "TARGET,SOURCE,OPTIONS"];
+    let fields = ["--json", "--list", "--output", "TARGET,SOURCE,FSTYPE,OPTIONS"];
     let mounted = road.run.run(&Command::new("findmnt").args(fields)).await?;
     let fstab = road.run.run(&Command::new("findmnt").arg("--fstab").args(fields)).await?;
-    let listing = Listing::read(&disks, &mounted, &fstab)?;
+    let places: Vec<&str> = declared.iter().map(|spec| spec.at.as_str()).collect();
+    let leads = Command::new("readlink").args(["--canonicalize-missing", "--"]).args(places.iter().copied());
+    let links = road.run.run(&leads).await?;
+    let listing = Listing::read(&disks, &mounted, &fstab)?.with_links(&places, &links)?;
     Ok(declared.iter().map(|spec| listing.of(spec)).collect())
 }

@@ -1,7 +1,8 @@
-//! What lsblk(8) and findmnt(8) print of a node, read.
+//! What lsblk(8), findmnt(8) and readlink(1) print of a node, read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use camino::Utf8Path;
 use serde::Deserialize;
 
 use crate::effect::{Output, Status};
@@ -15,6 +16,8 @@ pub(super) struct Listing {
     volumes: BTreeMap<String, BTreeSet<NodeVolume>>,
     mounted: Table,
     fstab: Table,
+    /// Where places lead to, if not to themselves.
+    links: BTreeMap<String, String>,
 }
 
 impl Listing {
@@ -25,7 +28,23 @@ impl Listing {
     pub(super) fn read(disks: &Output, mounted: &Output, fstab: &Output) -> Result<Self, Failure> {
         let disks: Disks = json(disks, "lsblk")?;
         let fstab = if says_nothing(fstab) { Table::default() } else { json(fstab, "findmnt")? };
-        Ok(Self { volumes: disks.volumes(), mounted: json(mounted, "findmnt")?, fstab })
+        Ok(Self { volumes: disks.volumes(), mounted: json(mounted, "findmnt")?, fstab, links: BTreeMap::new() })
+    }
+
+    /// With where places lead to, of which each has its line.
+    ///
+    /// # Errors
+    /// It is not what this program prints.
+    pub(super) fn with_links(mut self, places: &[&str], links: &Output) -> Result<Self, Failure> {
+        let text = String::from_utf8_lossy(&links.stdout);
+        let lines: Vec<&str> = text.lines().collect();
+        if !links.success() || lines.len() != places.len() {
+            let said = String::from_utf8_lossy(&links.stderr).replace(char::is_control, " ");
+            return Err(Failure::permanent(format!("`readlink` does not tell where places lead to: {}", said.trim())));
+        }
+        let led = places.iter().zip(lines).filter(|(place, line)| *place != line);
+        self.links = led.map(|(place, line)| ((*place).to_owned(), clean(line))).collect();
+        Ok(self)
     }
 
     /// What concerns one disk.
@@ -34,6 +53,7 @@ impl Listing {
             volumes: self.volumes.get(&spec.uuid).into_iter().flatten().cloned().collect(),
             there: self.mounted.at(&spec.at).last(),
             fstab: self.fstab.at(&spec.at).collect(),
+            leads_to: self.links.get(&spec.at).cloned(),
         }
     }
 }
@@ -96,15 +116,35 @@ struct Table {
 struct Line {
     target: String,
     source: Option<String>,
+    fstype: Option<String>,
     options: Option<String>,
+}
+
+impl Line {
+    /// Whether it is about this place. Lines of `/etc/fstab` have it as somebody wrote it, and paths are equal part by part.
+    fn is_at(&self, at: &str) -> bool {
+        Utf8Path::new(&self.target) == Utf8Path::new(at)
+    }
+
+    /// What is mounted. A line of `/etc/fstab` may have quotes, which mount(8) takes away. Btrfs has the name of a subvolume behind
+    /// its device, and mounts one even where nobody names it; behind the device of another filesystem it is a directory that was
+    /// bound, and not the disk.
+    fn source(&self) -> String {
+        let source = self.source.as_deref().unwrap_or("nothing").replace('"', "");
+        let device = match (self.fstype.as_deref(), source.split_once('[')) {
+            (Some("btrfs"), Some((device, _))) => device,
+            _ => &source,
+        };
+        clean(device)
+    }
 }
 
 impl Table {
     /// What is mounted at a place, in the order in which it was.
     fn at(&self, at: &str) -> impl DoubleEndedIterator<Item = Mounted> {
-        let lines = self.filesystems.iter().filter(move |line| line.target == at);
+        let lines = self.filesystems.iter().filter(move |line| line.is_at(at));
         lines.map(|line| Mounted {
-            source: clean(line.source.as_deref().unwrap_or("nothing")),
+            source: line.source(),
             options: line.options.iter().flat_map(|options| options.split(',')).map(clean).collect(),
         })
     }
@@ -178,8 +218,37 @@ mod tests {
             ("/mnt/none", mounted("nothing", &[])),
             ("/mnt/free", None),
         ] {
-            let expected = ObservedNodeMount { volumes: volumes.clone(), there, fstab: Vec::new() };
+            let expected = ObservedNodeMount { volumes: volumes.clone(), there, ..ObservedNodeMount::default() };
             assert_eq!(listing.of(&spec(at)), expected);
+        }
+    }
+
+    /// As somebody wrote it, and as btrfs has it: what mount(8) takes for the same is the same.
+    #[test]
+    fn one_place_and_one_disk_have_several_spellings() {
+        let fstab = r#"{"filesystems": [
+            {"target":"/mnt//backup/", "source":"UUID=\"1111-1111\"", "fstype":"auto", "options":"nosuid,nodev"},
+            {"target":"none", "source":"/dev/sda9", "fstype":"swap", "options":"sw"}]}"#;
+        let mounted = r#"{"filesystems": [
+            {"target":"/mnt/backup", "source":"/dev/sda3[/@]", "fstype":"btrfs", "options":"rw"},
+            {"target":"/mnt/bound", "source":"/dev/sda3[/@]", "fstype":"ext4", "options":"rw"}]}"#;
+        let listing = Listing::read(&output(0, LSBLK, ""), &output(0, mounted, ""), &output(0, fstab, "")).unwrap();
+        let seen = listing.of(&spec("/mnt/backup"));
+        assert_eq!(seen.there.unwrap().source, "/dev/sda3");
+        assert_eq!(seen.fstab.iter().map(|line| line.source.as_str()).collect::<Vec<_>>(), ["UUID=1111-1111"]);
+        assert_eq!(listing.of(&spec("/mnt/bound")).there.unwrap().source, "/dev/sda3[/@]");
+    }
+
+    #[test]
+    fn a_place_that_is_a_link_is_told() {
+        let silent = output(1, "", "");
+        let listing = || Listing::read(&output(0, LSBLK, ""), &output(0, MOUNTED, ""), &silent).unwrap();
+        let places = ["/mnt/backup", "/mnt/none"];
+        let led = listing().with_links(&places, &output(0, "/mnt/real\n/mnt/none\n", "")).unwrap();
+        assert_eq!(led.of(&spec("/mnt/backup")).leads_to.as_deref(), Some("/mnt/real"));
+        assert_eq!(led.of(&spec("/mnt/none")).leads_to, None);
+        for links in [output(1, "/mnt/backup\n/mnt/none\n", "too\nmany"), output(0, "/mnt/backup\n", "")] {
+            assert!(listing().with_links(&places, &links).is_err());
         }
     }
 

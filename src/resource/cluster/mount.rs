@@ -28,6 +28,8 @@ pub struct ObservedNodeMount {
     pub there: Option<Mounted>,
     /// What `/etc/fstab` says of its place.
     pub fstab: Vec<Mounted>,
+    /// Where its place leads to, if not to itself: a link, there or above. What is mounted at a link is mounted elsewhere.
+    pub leads_to: Option<String>,
 }
 
 /// A filesystem of a node.
@@ -75,8 +77,9 @@ pub struct MountRefusal {
     pub help: String,
 }
 
-/// What every disk is mounted with: no programs of its owner's as root, no devices but the node's own.
-const SAFE: [&str; 2] = ["nosuid", "nodev"];
+/// What every disk is mounted with: no programs of its owner's as root, no devices but the node's own. Each with the option that
+/// takes it back: of two in a line of `/etc/fstab` the last one counts, and which that is may change with the next edit.
+const SAFE: [(&str, &str); 2] = [("nosuid", "suid"), ("nodev", "dev")];
 
 impl NodeMountSpec {
     /// What mount(8) and `/etc/fstab` call it.
@@ -95,7 +98,8 @@ impl ObservedNodeMount {
     /// stands in the way there has to go, whichever disks there are.
     pub fn standing(&self, spec: &NodeMountSpec) -> MountStanding {
         let wrong_line = || spec.fstab.then(|| self.wrong_line(spec)).flatten();
-        let refused = self.in_the_way(spec).or_else(wrong_line).or_else(|| match self.there {
+        let refused = self.elsewhere(spec).or_else(|| self.in_the_way(spec)).or_else(wrong_line);
+        let refused = refused.or_else(|| match self.there {
             Some(_) => None,
             None => self.not_it(spec),
         });
@@ -109,15 +113,22 @@ impl ObservedNodeMount {
         }
     }
 
+    /// Its place is another one's name.
+    fn elsewhere(&self, spec: &NodeMountSpec) -> Option<MountRefusal> {
+        let (at, node, to) = (&spec.at, &spec.node, self.leads_to.as_ref()?);
+        let found = format!("found `{at}` as a link to `{to}`, expected a directory, or nothing");
+        Some(MountRefusal { found, help: format!("choose another place, or take the link away on `{node}`") })
+    }
+
     /// Something else is mounted there, or this one otherwise.
     fn in_the_way(&self, spec: &NodeMountSpec) -> Option<MountRefusal> {
         let there = self.there.as_ref()?;
         let (at, node, uuid) = (&spec.at, &spec.node, spec.source());
-        let lacking = lacking(there);
+        let unsafe_by = unsafe_by(there);
         let is_it = self.volumes.iter().any(|volume| volume.usb && volume.path == there.source);
-        let found = match (is_it, lacking.is_empty()) {
-            (true, true) => return None,
-            (true, false) => format!("found `{}` mounted at `{at}` without {}", there.source, listed(&lacking)),
+        let found = match (is_it, unsafe_by) {
+            (true, None) => return None,
+            (true, Some(how)) => format!("found `{}` mounted at `{at}` {how}", there.source),
             (false, _) => format!("found `{}` mounted at `{at}`, expected the USB disk with `{uuid}`", there.source),
         };
         Some(MountRefusal { found, help: format!("see what uses it, then as root on `{node}`: `umount {at}`") })
@@ -126,13 +137,13 @@ impl ObservedNodeMount {
     /// Its place in `/etc/fstab` is another disk's, or lacks what makes it safe.
     fn wrong_line(&self, spec: &NodeMountSpec) -> Option<MountRefusal> {
         let (at, node, uuid) = (&spec.at, &spec.node, spec.source());
-        let wrong = |line: &&Mounted| line.source != uuid || !lacking(line).is_empty();
-        let line = self.fstab.iter().find(wrong)?;
-        let lacking = lacking(line);
-        let found = match line.source == uuid {
-            true => format!("found `{at}` in `/etc/fstab` without {}", listed(&lacking)),
-            false => format!("found `{}` for `{at}` in `/etc/fstab`, expected `{uuid}`", line.source),
+        let wrong = |line: &Mounted| match unsafe_by(line) {
+            _ if line.source != uuid => {
+                Some(format!("found `{}` for `{at}` in `/etc/fstab`, expected `{uuid}`", line.source))
+            }
+            how => how.map(|how| format!("found `{at}` in `/etc/fstab` {how}")),
         };
+        let found = self.fstab.iter().find_map(wrong)?;
         let help = format!("on `{node}`, let the line be `{}`, or delete it", spec.fstab_fields().join(" "));
         Some(MountRefusal { found, help })
     }
@@ -152,8 +163,16 @@ impl ObservedNodeMount {
     }
 }
 
-fn lacking(found: &Mounted) -> Vec<&'static str> {
-    SAFE.into_iter().filter(|option| !found.options.contains(*option)).collect()
+/// What makes options unsafe; `None` where they are not.
+fn unsafe_by(found: &Mounted) -> Option<String> {
+    let has = |option: &str| found.options.contains(option);
+    let lacking: Vec<&str> = SAFE.into_iter().filter(|(safe, _)| !has(safe)).map(|(safe, _)| safe).collect();
+    let taken_back: Vec<&str> = SAFE.into_iter().map(|(_, back)| back).filter(|back| has(back)).collect();
+    match (lacking.is_empty(), taken_back.is_empty()) {
+        (true, true) => None,
+        (false, _) => Some(format!("without {}", listed(&lacking))),
+        (true, false) => Some(format!("with {}", listed(&taken_back))),
+    }
 }
 
 fn listed(words: &[&str]) -> String {
@@ -180,7 +199,7 @@ mod tests {
     fn seen(volumes: &[NodeVolume], there: Option<(&str, &str)>, fstab: &[(&str, &str)]) -> ObservedNodeMount {
         let all = |lines: &[(&str, &str)]| lines.iter().map(|(source, options)| mounted(source, options)).collect();
         let there = there.map(|(source, options)| mounted(source, options));
-        ObservedNodeMount { volumes: volumes.to_vec(), there, fstab: all(fstab) }
+        ObservedNodeMount { volumes: volumes.to_vec(), there, fstab: all(fstab), leads_to: None }
     }
 
     #[test]
@@ -241,6 +260,14 @@ mod tests {
             (
                 seen(&disk, None, &[("UUID=1234-ABCD", "defaults,nofail")]),
                 "found `/mnt/backup` in `/etc/fstab` without `nosuid` and `nodev`",
+            ),
+            (
+                seen(&disk, None, &[("UUID=1234-ABCD", "nosuid,nodev,suid,dev")]),
+                "found `/mnt/backup` in `/etc/fstab` with `suid` and `dev`",
+            ),
+            (
+                ObservedNodeMount { leads_to: Some("/mnt/real".into()), ..seen(&disk, None, &[]) },
+                "found `/mnt/backup` as a link to `/mnt/real`, expected a directory, or nothing",
             ),
             (
                 seen(&[], None, &[("UUID=1234-ABCD", "nosuid,nodev"), ("/dev/sdc1", "nosuid,nodev")]),
