@@ -77,7 +77,7 @@ fn on_nodes() -> Vec<RootCommand> {
         nodes: Vec::new(),
         vmid: VmidRange { from: vmid, to: vmid },
         origin: GuestOrigin::Clone { vmid: 900, full: true, storage: None },
-        unprivileged: true,
+        unprivileged: Some(true),
         keys: Vec::new(),
         values: set.iter().map(|(key, raw)| canonical(kind, key, raw).unwrap()).collect(),
         notes: None,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fence::FenceNode;
 use super::firewall::Firewall;
-use super::{ByteSize, Inside, Setting};
+use super::{ByteSize, Inside, Origin, Setting};
 use crate::syntax::{SourceId, Span, Spanned};
 
 /// `cluster NAME { … }`.
@@ -150,6 +150,16 @@ pub struct Container {
     pub interfaces: Vec<Spanned<Interface>>,
     /// Features of LXC that are switched on.
     pub features: Vec<Spanned<String>>,
+}
+
+impl Container {
+    /// What is certain of its privileges by the file: it is made so, or somebody says so. A clone, a backup and a guest that is there
+    /// already are as they were.
+    pub fn says_unprivileged(&self) -> Option<bool> {
+        let is_made = matches!(self.guest.origin, ClusterOrigin::Template { .. });
+        let is_said = is_made || self.unprivileged.origin != Origin::Default;
+        is_said.then_some(self.unprivileged.value)
+    }
 }
 
 /// `vm NAME { cluster … }`: a QEMU virtual machine on a cluster. What is `None` is as its original has it.

@@ -191,7 +191,7 @@ fn check_entered(guest: &OnCluster, fence: &[FenceNode], problems: &mut Problems
             "is privileged",
             "root in a privileged container is root on its node: use its SSH server, or leave `unprivileged #false` out",
         ),
-        (OnCluster::Container(container), _) if is_hearsay(container) => (
+        (OnCluster::Container(container), _) if container.says_unprivileged().is_none() => (
             "is not made here",
             "what it is made of may be privileged, and the rule of sudo would be root on its node: write `unprivileged #true` \
              where you know that it is not",
@@ -211,12 +211,6 @@ fn check_entered(guest: &OnCluster, fence: &[FenceNode], problems: &mut Problems
     };
     let message = format!("`{}` is to be gone into by way of its node, and {what}", common.name);
     problems.push(Diagnostic::error("config::contradiction", message, ssh.span, "`via=\"node\"`").help(help));
-}
-
-/// Whether nobody says that a container is unprivileged: it is as its original, its backup or itself was before.
-fn is_hearsay(container: &Container) -> bool {
-    let is_made = matches!(container.guest.origin, ClusterOrigin::Template { .. });
-    !is_made && matches!(container.unprivileged.origin, Origin::Default)
 }
 
 fn wrong_bind(bind: &Bind) -> Option<String> {

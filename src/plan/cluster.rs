@@ -15,7 +15,7 @@ mod root;
 use std::collections::{BTreeMap, BTreeSet};
 
 use attributes::{anew, attribute, cause, is_configuration, notes_differ, restart_is_due, state_differs};
-use refusals::{lifted_with_others, not_ours, nothing_to_take_over, protected, two_of_a_name};
+use refusals::{lifted_with_others, made_otherwise, not_ours, nothing_to_take_over, protected, two_of_a_name};
 
 use super::order::{Draft, Drafted};
 use super::select::Taken;
@@ -182,7 +182,10 @@ impl Planned {
                 found = Found::Unknown;
                 change.note = Some(format!("found it as another kind of guest, or on the cluster `{}`", seen.cluster));
             }
-            (Found::Up | Found::Down, Some(seen)) => for_root = self.compare(&mut change, spec, seen),
+            (Found::Up | Found::Down, Some(seen)) => {
+                self.refusals.extend(made_otherwise(&change, spec, seen));
+                for_root = self.compare(&mut change, spec, seen);
+            }
             _ => {}
         }
         self.refusals.extend(root::refusal(&change, spec, seen, desired, &for_root));

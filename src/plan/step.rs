@@ -73,6 +73,8 @@ pub enum Rule {
     DirectoryInTheWay,
     /// A file or link stands where a directory has to be that no declaration names: nobody asked for it to go.
     FileInTheWay,
+    /// The guest was made otherwise than is asked for, and what is decided when it is made cannot be changed.
+    MadeOtherwise,
     /// Something of a host that is not ours stands in the way: of a network or a guest here, of a disk on a node.
     HostInTheWay,
     /// No API token may do it, and the fleet file names no way to root on the guest's node.

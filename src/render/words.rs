@@ -123,6 +123,7 @@ pub(super) const fn rule(rule: Rule) -> &'static str {
         Rule::Drifted => "drifted",
         Rule::DirectoryInTheWay => "directory-in-the-way",
         Rule::FileInTheWay => "file-in-the-way",
+        Rule::MadeOtherwise => "made-otherwise",
         Rule::HostInTheWay => "host-in-the-way",
         Rule::NeedsRoot => "needs-root",
     }
@@ -167,6 +168,7 @@ mod tests {
             Rule::Drifted,
             Rule::DirectoryInTheWay,
             Rule::FileInTheWay,
+            Rule::MadeOtherwise,
             Rule::HostInTheWay,
             Rule::NeedsRoot,
         ] {

@@ -118,10 +118,45 @@ async fn only_what_is_nobodys_is_taken_over() {
     assert_eq!(fake.world().guests[&107], theirs);
 }
 
+/// LESSON 42: whose root it has is decided when a container is made; a plan does not pass over a file that says otherwise.
+#[tokio::test]
+async fn what_a_container_is_cannot_be_declared_away() {
+    let fake = world(Manner::V9);
+    let regatta = Regatta::new(&fake);
+    let wish = |says: &str| desired(&format!("container \"wiki\" {{ cluster \"pve\"; vmid 105; existing; {says} }}"));
+    let refusals = async |says: &str| {
+        let plan = regatta.plan(&wish(says)).await;
+        plan.refusals.into_iter().map(|it| format!("{:?}: {}", it.rule, it.message)).collect::<Vec<_>>()
+    };
+    let found = "MadeOtherwise: found container 105 unprivileged, the fleet file asks for privileged";
+    assert_eq!(refusals("unprivileged #false").await, [found]);
+    assert_eq!((refusals("").await, refusals("unprivileged #true").await), (vec![], vec![]));
+
+    fake.world().guests.get_mut(&105).unwrap().config.remove("unprivileged");
+    let found = "MadeOtherwise: found container 105 privileged, the fleet file asks for unprivileged";
+    assert_eq!(refusals("unprivileged #true").await, [found]);
+    assert_eq!((refusals("").await, refusals("unprivileged #false").await), (vec![], vec![]));
+    assert!(!written(&regatta.clusters.unmarked("pve", 105).await.unwrap()).contains("privileged"));
+
+    // What regatta made was made as declared: so long as that is declared.
+    let made = |says: &str| {
+        desired(&format!(
+            "container \"made\" {{ cluster \"pve\"; vmid 200; template \"local:vztmpl/debian-12-standard_12.7-1_amd64.tar.zst\"
+             root-disk storage=\"local-lvm\" size=\"8GiB\"; {says} }}"
+        ))
+    };
+    assert_eq!(regatta.apply(&made("")).await, []);
+    assert_eq!(told(&regatta.plan(&made("")).await), NOTHING);
+    let plan = regatta.plan(&made("unprivileged #false")).await;
+    assert_eq!(plan.refusals[0].message, "found container 200 unprivileged, the fleet file asks for privileged");
+    assert!(plan.graph.steps.is_empty());
+}
+
 const EXPECTED: &str = "container \"wiki\" {
     cluster \"pve\"
     vmid 105
     existing
+    unprivileged #true
     bind \"/photos\" from=\"/srv/photos\"
     cores 2
     feature \"nesting\"

@@ -165,7 +165,7 @@ fn a_guest_that_was_there_is_adopted() {
     assert_eq!(file(), before);
     let (code, text) = peer.regatta(&["adopt", "--cluster", "pve", "900", "--yes"], TOKEN);
     assert_eq!(code, 0, "{text}");
-    let written = "\ncontainer \"other\" {\n    cluster \"pve\"\n    vmid 900\n    existing\n    memory \"64MiB\"\n    \
+    let written = "\ncontainer \"other\" {\n    cluster \"pve\"\n    vmid 900\n    existing\n    unprivileged #true\n    memory \"64MiB\"\n    \
                    root-disk size=\"8GiB\" storage=\"local-lvm\"\n    swap \"512MiB\"\n}\n";
     assert_eq!(file().strip_prefix(&before), Some(written));
     let (code, text) = peer.regatta(&["plan", "--detailed-exitcode"], TOKEN);

@@ -82,7 +82,7 @@ pub fn needed_on_nodes(guests: &[&ClusterGuestSpec]) -> Result<Vec<RootCommand>,
     let mut commands = Vec::new();
     // Rules name the guest: those without a number of their own ask for nothing.
     for guest in guests.iter().filter(|guest| guest.vmid.from == guest.vmid.to) {
-        if guest.reach.via == Via::Node && guest.unprivileged {
+        if guest.reach.via == Via::Node && guest.unprivileged == Some(true) {
             commands.push(enter_container(guest.vmid.from)?);
         }
         let mut add = |act: Act| set_on_node(guest.kind, guest.vmid.from, ANY_DIGEST, &act).map(|it| commands.push(it));

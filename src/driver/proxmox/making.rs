@@ -32,7 +32,9 @@ pub(super) fn request(spec: &ClusterGuestSpec, place: &Place, original: Option<&
     };
     let call = match &spec.origin {
         GuestOrigin::Template { volume, .. } => {
-            let call = new().with("ostemplate", volume).with("unprivileged", if spec.unprivileged { "1" } else { "0" });
+            let call = new()
+                .with("ostemplate", volume)
+                .with("unprivileged", if spec.unprivileged == Some(false) { "0" } else { "1" });
             let call = if spec.keys.is_empty() { call } else { call.with("ssh-public-keys", spec.keys.join("\n")) };
             return with_fields(call.with("description", description), spec, mark, place);
         }
@@ -96,6 +98,7 @@ fn with_fields(call: Call, spec: &ClusterGuestSpec, mark: Mark, place: &Place) -
         vmid: place.vmid,
         kind: spec.kind,
         mark: Mark { applied: BTreeMap::new(), ..mark },
+        unprivileged: spec.unprivileged,
         notes: String::new(),
         values: BTreeMap::new(),
         keys: BTreeMap::new(),

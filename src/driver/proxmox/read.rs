@@ -49,6 +49,8 @@ pub(super) fn guest(
         vmid: listed.vmid,
         kind: listed.kind,
         mark,
+        unprivileged: (listed.kind == GuestKind::Container)
+            .then(|| config.fields.get("unprivileged").is_some_and(|value| value == "1")),
         notes,
         values,
         keys,

@@ -2,7 +2,7 @@
 
 use super::{Change, Refusal, Rule};
 use crate::resource::Address;
-use crate::resource::cluster::{ObservedClusterGuest, Value};
+use crate::resource::cluster::{ClusterGuestSpec, ObservedClusterGuest, Value};
 use crate::syntax::SourceRef;
 
 /// Protection goes alone: an edit that changes anything else as well cannot take it away (`docs/design/gate.md`).
@@ -46,6 +46,21 @@ pub(super) fn not_ours(change: &Change, vmid: u32) -> Refusal {
         help: "rename one of them".into(),
         source: change.source.clone(),
     }
+}
+
+/// What a container's root is on the node cannot be changed in place, and declaring it otherwise must not look like having it.
+pub(super) fn made_otherwise(change: &Change, spec: &ClusterGuestSpec, seen: &ObservedClusterGuest) -> Option<Refusal> {
+    let (asked, found) = (spec.unprivileged?, seen.unprivileged?);
+    (asked != found).then(|| {
+        let word = |unprivileged| if unprivileged { "unprivileged" } else { "privileged" };
+        Refusal {
+            address: change.address.clone(),
+            rule: Rule::MadeOtherwise,
+            message: format!("found container {} {}, the fleet file asks for {}", seen.vmid, word(found), word(asked)),
+            help: format!("that is decided when a container is made: write `unprivileged #{found}`, or restore a backup of it the other way"),
+            source: change.source.clone(),
+        }
+    })
 }
 
 pub(super) fn protected(address: &Address, seen: &ObservedClusterGuest, source: Option<SourceRef>) -> Refusal {

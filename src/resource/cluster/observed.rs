@@ -30,6 +30,9 @@ pub struct ObservedClusterGuest {
     pub kind: GuestKind,
     /// Its mark.
     pub mark: Mark,
+    /// Whether its root is nobody on its node. Containers only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unprivileged: Option<bool>,
     /// The user's part of its description.
     pub notes: String,
     /// Its values by path, canonical. The next start brings those that are pending.

@@ -7,7 +7,7 @@ use super::{ClusterGuestSpec, Difference, Value};
 pub fn is_needed(spec: &ClusterGuestSpec, path: &str, before: Option<&Value>, after: Option<&Value>) -> bool {
     match path.split(' ').next().unwrap_or_default() {
         // A token may switch `nesting` of an unprivileged container, as long as every other feature keeps its value.
-        "features" => !spec.unprivileged || but_nesting(before) != but_nesting(after),
+        "features" => spec.unprivileged == Some(false) || but_nesting(before) != but_nesting(after),
         // Whoever takes a directory away opens nothing.
         "bind" => after.is_some(),
         "device" | "hook-script" => true,

@@ -41,8 +41,9 @@ pub struct ClusterGuestSpec {
     pub vmid: VmidRange,
     /// What it is made from.
     pub origin: GuestOrigin,
-    /// Whether its root is not the host's: decided when it is made. Containers only.
-    pub unprivileged: bool,
+    /// Whether its root is nobody on the node: decided when it is made. Containers only; `None` is whatever that is of which it is
+    /// made, and nobody says of it.
+    pub unprivileged: Option<bool>,
     /// Keys that may log in, put in when it is made. Containers only: virtual machines have cloud-init.
     pub keys: Vec<String>,
     /// Values by path, canonical.

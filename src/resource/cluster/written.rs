@@ -10,6 +10,10 @@ pub fn written(seen: &ObservedClusterGuest) -> String {
     block.line(&format!("cluster {}", quoted(&seen.cluster)));
     block.line(&format!("vmid {}", seen.vmid));
     block.line("existing");
+    // Of a privileged one nothing is said: `#false` would ask for what only root may change, and it stays as it is.
+    if seen.unprivileged == Some(true) {
+        block.line("unprivileged #true");
+    }
     for (path, value) in &seen.values {
         match (path.split_once(' ').map_or((path.as_str(), ""), |(kind, which)| (kind, which)), value) {
             ((kind, which), Value::Properties(all)) => block.properties(seen.kind, kind, which, all),

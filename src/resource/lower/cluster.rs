@@ -43,7 +43,7 @@ impl Lowering<'_> {
         // Who may log in is decided with the first start; from then on only where somebody looks.
         let keys = self.key_lines_of(&Owner::on_cluster(&container.guest), &reach);
         let spec = ClusterGuestSpec {
-            unprivileged: container.unprivileged.value,
+            unprivileged: container.says_unprivileged(),
             keys,
             reach,
             ..self.cluster_guest(GuestKind::Container, &container.guest, values)
@@ -74,7 +74,7 @@ impl Lowering<'_> {
             nodes: guest.nodes.iter().map(|node| node.value.clone()).collect(),
             vmid: VmidRange { from, to },
             origin: origin(&guest.origin, self.sources),
-            unprivileged: false,
+            unprivileged: None,
             keys: Vec::new(),
             reach: reach(guest, std::iter::empty()),
             values,

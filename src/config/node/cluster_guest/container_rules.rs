@@ -75,7 +75,7 @@ pub(super) static UNPRIVILEGED: NodeRule = NodeRule {
     default: Some("#true"),
     ..NodeRule::new(
         "unprivileged",
-        "Whether root in the container is nobody on the node. Decided when it is made: of a clone, a backup or a guest that is there already, it says what you know of it.",
+        "Whether root in the container is nobody on the node. Decided when it is made: of a clone, a backup or a guest that is there already, it says what you know of it, and plans refuse what is otherwise.",
     )
 };
 
