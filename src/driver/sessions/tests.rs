@@ -142,9 +142,13 @@ async fn nothing_is_said_to_run_that_does_not() {
     assert_eq!(ended(&sessions, "unwatched").await, SessionStatus::Failed(Why::Lost));
     assert_eq!(ended(&sessions, "killed").await, SessionStatus::Failed(Why::Lost));
     // Another boot: the same pids are other processes.
+    let boot = std::fs::read_to_string(dir.join(".regatta/sessions/restarted/boot")).unwrap();
     note(&dir, "restarted", "boot", "another\n");
     assert_eq!(status(&sessions, "restarted").await, SessionStatus::Failed(Why::Restarted));
+    // Its runner writes until it has ended, and the directory goes with this test.
+    note(&dir, "restarted", "boot", &boot);
     kill(&dir, "restarted", "child");
+    assert_eq!(ended(&sessions, "restarted").await, SessionStatus::Exited(137));
 }
 
 #[tokio::test]
